@@ -1,2 +1,48 @@
-//! Map layouts and datapath logic of svclb, without a kernel.
+//! What the kernel programs and the agent share: map layouts, and the datapath's thinking.
+//!
+//! Nothing here touches a kernel. Everything compiles for the BPF target and for
+//! the host, where `cargo test` runs it.
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`wire`] | headers as they lie in a frame; the one place that turns bytes into them |
+//! | [`checksum`] | incremental Internet checksums (RFC 1624) |
+//! | [`family`] | IPv4 and IPv6 as one generic: [`Family`](family::Family), [`V4`](family::V4), [`V6`](family::V6) |
+//! | [`packet`] | a parsed frame, its tuple, its rewriting |
+//! | [`cell`] | words that one side writes while the other reads |
+//! | [`key`] | map keys, and the way they reach the stack |
+//! | [`service`] | frontends, service cells, slots, backends |
+//! | [`flow`] | flow entries: the rewrite recipe and the life of a flow |
+//! | [`balance`] | from a packet without a flow to a flow or a refusal |
+//! | [`socket`] | the same decision at a socket call |
+//! | [`refuse`] | the packets that say no |
+//! | [`verdict`] | what a program decided, and why it dropped |
+//! | [`event`] | records of the events ring |
+//! | [`config`] | what the agent tells the programs at load time |
+//! | [`layout`] | map names, capacities, the layout's version |
+//! | [`state`] | what the agent tells other processes |
 #![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod balance;
+pub mod cell;
+pub mod checksum;
+pub mod config;
+pub mod event;
+pub mod family;
+pub mod flow;
+pub mod key;
+pub mod layout;
+pub mod packet;
+#[cfg(feature = "user")]
+mod pod;
+#[cfg(feature = "user")]
+pub use pod::FlowRecord;
+pub mod refuse;
+pub mod service;
+pub mod socket;
+pub mod state;
+pub mod verdict;
+pub mod wire;

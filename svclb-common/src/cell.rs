@@ -1,0 +1,69 @@
+//! Words in map values that one side writes while the other reads.
+//!
+//! Each word is only ever accessed whole and is aligned to its size, so a reader
+//! sees the old or the new value, never a mixture. On the host these are atomics
+//! with acquire and release; the BPF back end of LLVM 22 cannot select a relaxed
+//! atomic load for the processor level that is built for, and one volatile
+//! access is the same instruction there.
+#![expect(unsafe_code, reason = "shared words are read and written through UnsafeCell")]
+
+use core::cell::UnsafeCell;
+
+macro_rules! word {
+    ($(#[$doc:meta])* $name:ident, $int:ty, $atomic:ty) => {
+        $(#[$doc])*
+        #[repr(transparent)]
+        #[derive(Debug)]
+        pub struct $name(UnsafeCell<$int>);
+
+        // SAFETY: every access is one aligned machine access of the whole word.
+        unsafe impl Sync for $name {}
+
+        impl $name {
+            /// A word that holds `value`.
+            #[inline(always)]
+            pub const fn new(value: $int) -> Self {
+                Self(UnsafeCell::new(value))
+            }
+
+            /// The value.
+            #[cfg(target_arch = "bpf")]
+            #[inline(always)]
+            pub fn load(&self) -> $int {
+                // SAFETY: valid and aligned as long as `self` is.
+                unsafe { self.0.get().read_volatile() }
+            }
+
+            /// Replaces the value.
+            #[cfg(target_arch = "bpf")]
+            #[inline(always)]
+            pub fn store(&self, value: $int) {
+                // SAFETY: valid and aligned as long as `self` is.
+                unsafe { self.0.get().write_volatile(value) }
+            }
+
+            /// The value; what was stored before it is seen as well.
+            #[cfg(not(target_arch = "bpf"))]
+            pub fn load(&self) -> $int {
+                // SAFETY: valid and aligned as long as `self` is, and accessed by atomics only.
+                unsafe { <$atomic>::from_ptr(self.0.get()) }.load(core::sync::atomic::Ordering::Acquire)
+            }
+
+            /// Replaces the value, after everything that was stored before.
+            #[cfg(not(target_arch = "bpf"))]
+            pub fn store(&self, value: $int) {
+                // SAFETY: valid and aligned as long as `self` is, and accessed by atomics only.
+                unsafe { <$atomic>::from_ptr(self.0.get()) }.store(value, core::sync::atomic::Ordering::Release);
+            }
+        }
+    };
+}
+
+word!(
+    /// A shared word of 32 bits.
+    Word32, u32, core::sync::atomic::AtomicU32
+);
+word!(
+    /// A shared word of 64 bits.
+    Word64, u64, core::sync::atomic::AtomicU64
+);

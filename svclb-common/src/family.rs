@@ -1,0 +1,353 @@
+//! IPv4 and IPv6 as one generic: logic is written once, tables exist twice.
+
+use crate::{
+    checksum::Sum,
+    wire::{Ipv4, Ipv6, Transport, Wire},
+};
+
+/// An IP address in network byte order, as it lies in a packet.
+pub trait Address: Copy + Eq + core::fmt::Debug + bytemuck::Pod {
+    /// The unspecified address: what std calls `UNSPECIFIED`.
+    const ZERO: Self;
+    /// Sums the change from `self` to `new`.
+    fn change(self, new: Self, sum: Sum) -> Sum;
+    /// Adds the address to a sum.
+    fn sum(self, sum: Sum) -> Sum;
+    /// Whether the address is in 127.0.0.0/8, or is `::1`.
+    fn is_loopback(self) -> bool;
+}
+
+/// An IPv4 address, network byte order.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Addr4(pub u32);
+
+/// An IPv6 address, network byte order.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Addr6(pub [u32; 4]);
+
+impl Address for Addr4 {
+    const ZERO: Self = Self(0);
+
+    #[inline(always)]
+    fn change(self, new: Self, sum: Sum) -> Sum {
+        sum.swap32(self.0, new.0)
+    }
+
+    #[inline(always)]
+    fn sum(self, sum: Sum) -> Sum {
+        sum.add32(self.0)
+    }
+
+    #[inline(always)]
+    fn is_loopback(self) -> bool {
+        self.0 & 0xff00_0000_u32.to_be() == 0x7f00_0000_u32.to_be()
+    }
+}
+
+impl Addr6 {
+    /// The IPv4 address that `self` maps (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2).
+    #[inline(always)]
+    pub fn mapped(self) -> Option<Addr4> {
+        let [a, b, c, v4] = self.0;
+        (a == 0 && b == 0 && c == 0xffff_u32.to_be()).then_some(Addr4(v4))
+    }
+
+    /// `v4` as an IPv4-mapped IPv6 address.
+    #[inline(always)]
+    pub fn from_mapped(v4: Addr4) -> Self {
+        Self([0, 0, 0xffff_u32.to_be(), v4.0])
+    }
+}
+
+impl Address for Addr6 {
+    const ZERO: Self = Self([0; 4]);
+
+    #[inline(always)]
+    fn change(self, new: Self, sum: Sum) -> Sum {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, new.0);
+        sum.swap32(a, e).swap32(b, f).swap32(c, g).swap32(d, h)
+    }
+
+    #[inline(always)]
+    fn sum(self, sum: Sum) -> Sum {
+        let [a, b, c, d] = self.0;
+        sum.add32(a).add32(b).add32(c).add32(d)
+    }
+
+    #[inline(always)]
+    fn is_loopback(self) -> bool {
+        self.0 == [0, 0, 0, 1_u32.to_be()]
+    }
+}
+
+/// What follows an IP header, as far as the datapath carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upper {
+    /// A transport header that many bytes after the end of the fixed IP header.
+    Transport(Transport, usize),
+    /// A fragment of a larger packet.
+    Fragment,
+    /// Anything else.
+    Other,
+}
+
+/// The IP header of a family.
+pub trait IpHeader: Wire {
+    /// The family's address.
+    type Addr: Address;
+    /// What follows the header.
+    fn upper(&self) -> Upper;
+    /// Source address.
+    fn src(&self) -> Self::Addr;
+    /// Destination address.
+    fn dst(&self) -> Self::Addr;
+    /// Bytes from the start of the IP header to the end of the packet.
+    fn total_len(&self) -> u16;
+    /// Hops left.
+    fn hops(&self) -> u8;
+    /// Writes both addresses; `delta` is the folded sum of their change.
+    fn set_addresses(&mut self, src: Self::Addr, dst: Self::Addr, delta: u16);
+    /// Makes the header that of an answer to itself: addresses swapped, `payload`
+    /// bytes after the header and its options, a fresh hop limit.
+    fn answer(&mut self, payload: u16);
+    /// A header for `payload` bytes of protocol `proto`, in answer to `to`.
+    fn answering(to: &Self, proto: u8, payload: u16) -> Self;
+    /// Adds the header's own words, without options, to a sum.
+    fn sum(&self, sum: Sum) -> Sum;
+    /// Takes one hop off; the caller has seen that more than one is left.
+    fn decrement_hops(&mut self);
+}
+
+/// An address family.
+pub trait Family: 'static {
+    /// Its address.
+    type Addr: Address;
+    /// Its header.
+    type Header: IpHeader<Addr = Self::Addr>;
+    /// Its `EtherType`, network byte order.
+    const ETHERTYPE: u16;
+    /// `AF_INET` or `AF_INET6`.
+    const AF: u8;
+    /// IANA protocol number of the family's ICMP.
+    const ICMP: u8;
+    /// ICMP type and code of "port unreachable" (RFC 792; RFC 4443 section 3.1).
+    const PORT_UNREACHABLE: (u8, u8);
+    /// Whether ICMP sums a pseudo-header (RFC 4443 section 2.3).
+    const ICMP_PSEUDO_HEADER: bool;
+    /// Whether a UDP checksum of zero means that there is none (RFC 768; RFC 8200 section 8.1 forbids it).
+    const UDP_CHECK_OPTIONAL: bool;
+}
+
+/// IPv4.
+#[derive(Clone, Copy, Debug)]
+pub enum V4 {}
+
+/// IPv6.
+#[derive(Clone, Copy, Debug)]
+pub enum V6 {}
+
+impl Family for V4 {
+    type Addr = Addr4;
+    type Header = Ipv4;
+    const ETHERTYPE: u16 = 0x0800_u16.to_be();
+    const AF: u8 = 2;
+    const ICMP: u8 = 1;
+    const PORT_UNREACHABLE: (u8, u8) = (3, 3);
+    const ICMP_PSEUDO_HEADER: bool = false;
+    const UDP_CHECK_OPTIONAL: bool = true;
+}
+
+impl Family for V6 {
+    type Addr = Addr6;
+    type Header = Ipv6;
+    const ETHERTYPE: u16 = 0x86dd_u16.to_be();
+    const AF: u8 = 10;
+    const ICMP: u8 = 58;
+    const PORT_UNREACHABLE: (u8, u8) = (1, 4);
+    const ICMP_PSEUDO_HEADER: bool = true;
+    const UDP_CHECK_OPTIONAL: bool = false;
+}
+
+/// Hop limit of packets that the datapath makes: Linux's default.
+const HOPS: u8 = 64;
+
+/// IPv4 flag "don't fragment".
+const DONT_FRAGMENT: u16 = 0x4000_u16.to_be();
+
+impl IpHeader for Ipv4 {
+    type Addr = Addr4;
+
+    #[inline(always)]
+    fn upper(&self) -> Upper {
+        /// Fragment offset and "more fragments".
+        const FRAGMENT: u16 = 0x3fff_u16.to_be();
+        if self.version_ihl >> 4 != 4 {
+            return Upper::Other;
+        }
+        if self.frag & FRAGMENT != 0 {
+            return Upper::Fragment;
+        }
+        match (Transport::of(self.proto), usize::from(self.version_ihl & 15).checked_sub(5)) {
+            (Some(transport), Some(words)) => Upper::Transport(transport, words * 4),
+            _ => Upper::Other,
+        }
+    }
+
+    #[inline(always)]
+    fn src(&self) -> Addr4 {
+        Addr4(self.src)
+    }
+
+    #[inline(always)]
+    fn dst(&self) -> Addr4 {
+        Addr4(self.dst)
+    }
+
+    #[inline(always)]
+    fn total_len(&self) -> u16 {
+        u16::from_be(self.len)
+    }
+
+    #[inline(always)]
+    fn hops(&self) -> u8 {
+        self.ttl
+    }
+
+    #[inline(always)]
+    fn set_addresses(&mut self, src: Addr4, dst: Addr4, delta: u16) {
+        self.check = crate::checksum::adjust(self.check, delta);
+        self.src = src.0;
+        self.dst = dst.0;
+    }
+
+    #[inline(always)]
+    fn answer(&mut self, payload: u16) {
+        let header = u16::from(self.version_ihl & 15) * 4;
+        let old = *self;
+        self.len = (header + payload).to_be();
+        self.id = 0;
+        self.frag = DONT_FRAGMENT;
+        self.ttl = HOPS;
+        (self.src, self.dst) = (old.dst, old.src);
+        self.check = Sum::default()
+            .swap16(old.len, self.len)
+            .swap16(old.id, self.id)
+            .swap16(old.frag, self.frag)
+            .swap16(u16::from_ne_bytes([old.ttl, 0]), u16::from_ne_bytes([HOPS, 0]))
+            .apply(self.check);
+    }
+
+    #[inline(always)]
+    fn answering(to: &Self, proto: u8, payload: u16) -> Self {
+        let mut header = Self {
+            version_ihl: 0x45,
+            tos: to.tos,
+            len: (20 + payload).to_be(),
+            id: 0,
+            frag: DONT_FRAGMENT,
+            ttl: HOPS,
+            proto,
+            check: 0,
+            src: to.dst,
+            dst: to.src,
+        };
+        header.check = header.sum(Sum::default()).check();
+        header
+    }
+
+    #[inline(always)]
+    fn sum(&self, sum: Sum) -> Sum {
+        sum.add16(u16::from_ne_bytes([self.version_ihl, self.tos]))
+            .add16(self.len)
+            .add16(self.id)
+            .add16(self.frag)
+            .add16(u16::from_ne_bytes([self.ttl, self.proto]))
+            .add16(self.check)
+            .add32(self.src)
+            .add32(self.dst)
+    }
+
+    #[inline(always)]
+    fn decrement_hops(&mut self) {
+        let old = u16::from_ne_bytes([self.ttl, self.proto]);
+        self.ttl = self.ttl.wrapping_sub(1);
+        let new = u16::from_ne_bytes([self.ttl, self.proto]);
+        self.check = Sum::default().swap16(old, new).apply(self.check);
+    }
+}
+
+impl IpHeader for Ipv6 {
+    type Addr = Addr6;
+
+    #[inline(always)]
+    fn upper(&self) -> Upper {
+        const FRAGMENT: u8 = 44;
+        if self.version_flow.to_ne_bytes()[0] >> 4 != 6 {
+            return Upper::Other;
+        }
+        if self.next == FRAGMENT {
+            return Upper::Fragment;
+        }
+        Transport::of(self.next).map_or(Upper::Other, |transport| Upper::Transport(transport, 0))
+    }
+
+    #[inline(always)]
+    fn src(&self) -> Addr6 {
+        Addr6(self.src)
+    }
+
+    #[inline(always)]
+    fn dst(&self) -> Addr6 {
+        Addr6(self.dst)
+    }
+
+    #[inline(always)]
+    fn total_len(&self) -> u16 {
+        u16::from_be(self.len).saturating_add(40)
+    }
+
+    #[inline(always)]
+    fn hops(&self) -> u8 {
+        self.hops
+    }
+
+    #[inline(always)]
+    fn set_addresses(&mut self, src: Addr6, dst: Addr6, _delta: u16) {
+        self.src = src.0;
+        self.dst = dst.0;
+    }
+
+    #[inline(always)]
+    fn answer(&mut self, payload: u16) {
+        let (src, dst) = (self.src, self.dst);
+        (self.src, self.dst) = (dst, src);
+        self.len = payload.to_be();
+        self.hops = HOPS;
+    }
+
+    #[inline(always)]
+    fn answering(to: &Self, proto: u8, payload: u16) -> Self {
+        Self {
+            version_flow: 0x6000_0000_u32.to_be(),
+            len: payload.to_be(),
+            next: proto,
+            hops: HOPS,
+            src: to.dst,
+            dst: to.src,
+        }
+    }
+
+    #[inline(always)]
+    fn sum(&self, sum: Sum) -> Sum {
+        let sum =
+            sum.add32(self.version_flow).add16(self.len).add16(u16::from_ne_bytes([self.next, self.hops]));
+        self.dst().sum(self.src().sum(sum))
+    }
+
+    #[inline(always)]
+    fn decrement_hops(&mut self) {
+        self.hops = self.hops.wrapping_sub(1);
+    }
+}

@@ -1,0 +1,337 @@
+//! Flow entries: the complete rewrite recipe, and the life of a flow.
+//!
+//! Each translated flow has two entries, one per direction. Each holds what to
+//! write into a packet of its direction, and knows the other's key: the tuple that
+//! it writes, reversed, is the tuple that the other direction's packets carry.
+
+use crate::{
+    cell::{Word32, Word64},
+    checksum::Sum,
+    family::Address,
+    key::{FlowKey, Hook},
+    service::{BackendId, ServiceId},
+    wire::{TcpFlags, Transport},
+};
+
+/// What happens to a packet after its rewriting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Action {
+    /// The node's stack goes on with it.
+    Pass = 0,
+    /// It is routed here and sent out by the device that the route names: the
+    /// stack would refuse it, because its source is an address of this node.
+    Forward = 1,
+    /// It leaves by the device that it came from: a pod that reaches itself.
+    Reflect = 2,
+    /// It enters this node as if [`Recipe::ifindex`] had received it: the answer
+    /// to a process of this node, from where that process expects it.
+    Deliver = 3,
+}
+
+impl Action {
+    /// The action of that number; [`Pass`](Self::Pass) for what is none.
+    #[inline(always)]
+    pub fn of(number: u8) -> Self {
+        match number {
+            1 => Self::Forward,
+            2 => Self::Reflect,
+            3 => Self::Deliver,
+            _ => Self::Pass,
+        }
+    }
+}
+
+/// Which direction of its flow an entry translates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Direction {
+    /// From the client to the backend.
+    Original = 0,
+    /// From the backend to the client.
+    Reply = 1,
+}
+
+/// Everything to do to a packet of a known flow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recipe<A: Address> {
+    /// New source address.
+    pub src: A,
+    /// New destination address.
+    pub dst: A,
+    /// New source port, network byte order.
+    pub sport: u16,
+    /// New destination port, network byte order.
+    pub dport: u16,
+    /// Folded sum of the change of both addresses.
+    pub addr_delta: u16,
+    /// Folded sum of the change of both ports.
+    pub port_delta: u16,
+    /// [`Action`].
+    pub action: u8,
+    /// [`Hook`] at which the other direction is translated.
+    pub peer_hook: u8,
+    /// [`Direction`].
+    pub direction: u8,
+    /// IANA protocol number.
+    pub proto: u8,
+    /// Device for [`Action::Deliver`].
+    pub ifindex: u32,
+    /// The service cell, for counting.
+    pub service: ServiceId,
+    /// The backend cell.
+    pub backend: BackendId,
+    /// The backend's generation when the flow was made.
+    pub generation: u32,
+}
+
+/// The tuple that a recipe writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuple<A> {
+    /// Source address.
+    pub src: A,
+    /// Destination address.
+    pub dst: A,
+    /// Source port, network byte order.
+    pub sport: u16,
+    /// Destination port, network byte order.
+    pub dport: u16,
+}
+
+/// What both directions of a flow have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The service cell.
+    pub service: ServiceId,
+    /// The backend cell.
+    pub backend: BackendId,
+    /// Its generation.
+    pub generation: u32,
+}
+
+impl<A: Address> Recipe<A> {
+    /// The recipe that turns packets of `key` into `new`.
+    #[inline(always)]
+    pub fn new(
+        key: &FlowKey<A>,
+        new: Tuple<A>,
+        direction: Direction,
+        step: Step,
+        peer_hook: Hook,
+        owner: Owner,
+    ) -> Self {
+        let addresses = key.dst.change(new.dst, key.src.change(new.src, Sum::default()));
+        let ports = Sum::default().swap16(key.sport, new.sport).swap16(key.dport, new.dport);
+        Self {
+            src: new.src,
+            dst: new.dst,
+            sport: new.sport,
+            dport: new.dport,
+            addr_delta: addresses.fold(),
+            port_delta: ports.fold(),
+            action: step.action as u8,
+            peer_hook: peer_hook as u8,
+            direction: direction as u8,
+            proto: key.proto,
+            ifindex: step.ifindex,
+            service: owner.service,
+            backend: owner.backend,
+            generation: owner.generation,
+        }
+    }
+
+    /// The key of the other direction's entry.
+    #[inline(always)]
+    pub fn peer(&self) -> FlowKey<A> {
+        FlowKey {
+            src: self.dst,
+            dst: self.src,
+            sport: self.dport,
+            dport: self.sport,
+            proto: self.proto,
+            hook: self.peer_hook,
+            pad: 0,
+        }
+    }
+
+    /// Whether the entry translates packets from client to backend.
+    #[inline(always)]
+    pub fn is_original(&self) -> bool {
+        self.direction == Direction::Original as u8
+    }
+}
+
+/// What happens after the rewriting, with its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What.
+    pub action: Action,
+    /// Device for [`Action::Deliver`], else 0.
+    pub ifindex: u32,
+}
+
+impl Step {
+    /// A step that needs no device.
+    #[inline(always)]
+    pub fn plain(action: Action) -> Self {
+        Self { action, ifindex: 0 }
+    }
+
+    /// Into this node as if `ifindex` had received it.
+    #[inline(always)]
+    pub fn deliver(ifindex: u32) -> Self {
+        Self { action: Action::Deliver, ifindex }
+    }
+}
+
+/// State bit: a packet of this direction has passed, other than a reset.
+pub const SEEN: u32 = 1;
+/// State bit: this direction has sent its FIN.
+pub const FIN: u32 = 2;
+/// State bit: this direction has sent a reset.
+pub const RST: u32 = 4;
+
+/// Value of the flows.
+///
+/// The life is written by whichever CPU sees a packet; a lost race loses a tick of
+/// the clock or is repeated by the next packet.
+#[repr(C)]
+#[derive(Debug)]
+pub struct FlowEntry<A: Address> {
+    /// What to do.
+    pub recipe: Recipe<A>,
+    /// [`SEEN`], [`FIN`], [`RST`].
+    pub state: Word32,
+    /// Last packet: `CLOCK_MONOTONIC_COARSE` in nanoseconds, to within [`TICK_NS`].
+    pub seen: Word64,
+}
+
+/// The time stamp of a flow is written at most this often, so that a busy flow's
+/// cache line stays clean.
+pub const TICK_NS: u64 = 1_000_000_000;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// After that long without a packet a flow's tuple may be given to another flow.
+///
+/// The figures are netfilter's defaults (`nf_conntrack_tcp_timeout_established` as
+/// kube-proxy sets it, `_syn_sent`, `_udp_timeout_stream`): a flow that svclb
+/// forgets earlier than kube-proxy would be a broken promise.
+#[inline(always)]
+pub fn idle_limit(transport: Option<Transport>, answered: bool) -> u64 {
+    match (transport, answered) {
+        (Some(Transport::Tcp), true) => 24 * 3600 * SECOND,
+        (Some(Transport::Udp), _) => 180 * SECOND,
+        _ => 120 * SECOND,
+    }
+}
+
+impl<A: Address> FlowEntry<A> {
+    /// An entry that no packet has used yet.
+    #[inline(always)]
+    pub fn new(recipe: Recipe<A>, now: u64) -> Self {
+        Self { recipe, state: Word32::new(0), seen: Word64::new(now) }
+    }
+
+    /// Notes a packet of this direction.
+    #[inline(always)]
+    pub fn touch(&self, flags: TcpFlags, now: u64) {
+        if now.wrapping_sub(self.seen.load()) >= TICK_NS {
+            self.seen.store(now);
+        }
+        let old = self.state.load();
+        let mut state = old;
+        if flags.any(TcpFlags::RST) {
+            state |= RST;
+        } else {
+            state |= SEEN;
+            if flags.any(TcpFlags::FIN) {
+                state |= FIN;
+            }
+        }
+        if state != old {
+            self.state.store(state);
+        }
+    }
+
+    /// Whether a packet other than a reset has passed in this direction.
+    #[inline(always)]
+    pub fn is_seen(&self) -> bool {
+        self.state.load() & SEEN != 0
+    }
+
+    /// Whether this direction ended its connection.
+    #[inline(always)]
+    pub fn is_finished(&self) -> bool {
+        self.state.load() & (FIN | RST) != 0
+    }
+
+    /// Whether this direction aborted its connection.
+    #[inline(always)]
+    pub fn is_reset(&self) -> bool {
+        self.state.load() & RST != 0
+    }
+
+    /// Whether the flow has been idle for longer than anybody promises to remember it.
+    #[inline(always)]
+    pub fn is_idle(&self, now: u64) -> bool {
+        now.saturating_sub(self.seen.load()) > idle_limit(Transport::of(self.recipe.proto), self.is_seen())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::family::{Addr4, Addr6};
+
+    #[test]
+    fn entries_have_no_padding() {
+        assert_eq!(size_of::<Recipe<Addr4>>(), 36);
+        assert_eq!(size_of::<Recipe<Addr6>>(), 60);
+        assert_eq!(size_of::<FlowEntry<Addr4>>(), 48);
+        assert_eq!(size_of::<FlowEntry<Addr6>>(), 72);
+    }
+
+    fn owner() -> Owner {
+        Owner { service: 1, backend: 2, generation: 3 }
+    }
+
+    proptest! {
+        #[test]
+        fn two_directions_name_each_other(
+            src: [u32; 4], dst: [u32; 4], sport: u16, dport: u16,
+            new_src: [u32; 4], new_dst: [u32; 4], new_sport: u16, new_dport: u16,
+            hook in 0u8..2, peer in 0u8..2,
+        ) {
+            let hooks = [Hook::Ingress, Hook::Egress];
+            let (hook, peer) = (hooks[usize::from(hook)], hooks[usize::from(peer)]);
+            let key = FlowKey { src: Addr6(src), dst: Addr6(dst), sport, dport, proto: 6, hook: hook as u8, pad: 0 };
+            let new = Tuple { src: Addr6(new_src), dst: Addr6(new_dst), sport: new_sport, dport: new_dport };
+            let there = Recipe::new(&key, new, Direction::Original, Step::plain(Action::Pass), peer, owner());
+            let back_key = there.peer();
+            let back_to = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
+            let back = Recipe::new(&back_key, back_to, Direction::Reply, Step::plain(Action::Pass), hook, owner());
+            prop_assert_eq!(back_key.hook, peer as u8);
+            prop_assert_eq!(back.peer(), key);
+        }
+    }
+
+    #[test]
+    fn a_reset_is_not_a_sign_of_life() {
+        let key = FlowKey { src: Addr4(1), dst: Addr4(2), sport: 3, dport: 4, proto: 6, hook: 0, pad: 0 };
+        let new = Tuple { src: Addr4(1), dst: Addr4(5), sport: 3, dport: 6 };
+        let recipe =
+            Recipe::new(&key, new, Direction::Reply, Step::plain(Action::Pass), Hook::Egress, owner());
+        let entry = FlowEntry::new(recipe, 0);
+        entry.touch(TcpFlags(TcpFlags::RST | TcpFlags::ACK), 1);
+        assert!(!entry.is_seen() && entry.is_finished());
+        entry.touch(TcpFlags(TcpFlags::SYN | TcpFlags::ACK), 2);
+        assert!(entry.is_seen());
+        assert_eq!(entry.seen.load(), 0, "the stamp is kept within a tick");
+        entry.touch(TcpFlags(TcpFlags::ACK), TICK_NS);
+        assert_eq!(entry.seen.load(), TICK_NS);
+    }
+}

@@ -1,0 +1,189 @@
+//! Map keys: natural structs, and the way they reach the stack.
+#![expect(unsafe_code, reason = "keys are copied to the stack word by word")]
+
+use core::mem::MaybeUninit;
+
+use crate::{family::Address, wire::Transport};
+
+/// Where a program sits on its device. It is part of every flow's key: the same
+/// tuple means different things on its way in and on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Hook {
+    /// The packet comes from the device.
+    Ingress = 0,
+    /// The packet is about to leave by the device.
+    Egress = 1,
+}
+
+/// Key of the frontends: an exact address, port and protocol.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrontendKey<A> {
+    /// Virtual address.
+    pub addr: A,
+    /// Port, network byte order.
+    pub port: u16,
+    /// IANA protocol number.
+    pub proto: u8,
+    /// Zero.
+    pub pad: u8,
+}
+
+impl<A: Address> FrontendKey<A> {
+    /// The key of (`addr`, `port` in network byte order, `transport`).
+    #[inline(always)]
+    pub fn new(addr: A, port: u16, transport: Transport) -> Self {
+        Self { addr, port, proto: transport.number(), pad: 0 }
+    }
+}
+
+/// Key of the flows: a packet's tuple as the hook sees it, before translation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowKey<A> {
+    /// Source address.
+    pub src: A,
+    /// Destination address.
+    pub dst: A,
+    /// Source port, network byte order.
+    pub sport: u16,
+    /// Destination port, network byte order.
+    pub dport: u16,
+    /// IANA protocol number.
+    pub proto: u8,
+    /// [`Hook`].
+    pub hook: u8,
+    /// Zero.
+    pub pad: u16,
+}
+
+impl<A: Address> FlowKey<A> {
+    /// The key that the other direction has at `hook` when nothing is translated.
+    #[inline(always)]
+    pub fn reversed(self, hook: Hook) -> Self {
+        Self { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport, hook: hook as u8, ..self }
+    }
+}
+
+/// Which way a socket's translation goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SocketWay {
+    /// From the frontend that the process names to the backend.
+    Forward = 0,
+    /// From the backend that the kernel knows to the frontend that the process named.
+    Reverse = 1,
+}
+
+/// Key of the translations made at sockets.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketKey<A> {
+    /// The socket: `bpf_get_socket_cookie`, in two halves so that no family needs padding.
+    pub cookie: [u32; 2],
+    /// Frontend's or backend's address.
+    pub addr: A,
+    /// Frontend's or backend's port, network byte order.
+    pub port: u16,
+    /// IANA protocol number.
+    pub proto: u8,
+    /// [`SocketWay`].
+    pub way: u8,
+}
+
+impl<A: Address> SocketKey<A> {
+    /// The key of a translation made at socket `cookie`; `port` in network byte order.
+    #[inline(always)]
+    pub fn new(cookie: u64, addr: A, port: u16, transport: Transport, way: SocketWay) -> Self {
+        Self {
+            cookie: [cookie as u32, (cookie >> 32) as u32],
+            addr,
+            port,
+            proto: transport.number(),
+            way: way as u8,
+        }
+    }
+}
+
+/// Keys without padding that [`Wide`] can copy.
+///
+/// # Safety
+/// The type must have no padding, and a size that is a multiple of 4.
+pub unsafe trait Key: Copy {}
+
+// SAFETY: addresses are 4 or 16 bytes at alignment 4; the rest fills 4 bytes.
+unsafe impl<A: Address> Key for FrontendKey<A> {}
+// SAFETY: addresses are 4 or 16 bytes at alignment 4; the rest fills 8 bytes.
+unsafe impl<A: Address> Key for FlowKey<A> {}
+// SAFETY: addresses are 4 or 16 bytes at alignment 4; the rest fills 12 bytes.
+unsafe impl<A: Address> Key for SocketKey<A> {}
+// SAFETY: a value of 4 bytes.
+unsafe impl Key for crate::family::Addr4 {}
+// SAFETY: a value of 16 bytes at alignment 4.
+unsafe impl Key for crate::family::Addr6 {}
+
+/// A key put in memory by 8-byte stores only (one 4-byte store for an odd tail).
+///
+/// The kernel compares keys by 8-byte loads, and a load over younger, narrower
+/// stores waits until they have left the store buffer: measured 10 ns and more,
+/// a lookup's own time. A struct initialiser makes just such stores.
+#[repr(C, align(8))]
+pub struct Wide<K>(MaybeUninit<K>);
+
+impl<K: Key> Wide<K> {
+    /// Copies `key`.
+    #[inline(always)]
+    pub fn new(key: K) -> Self {
+        const { assert!(size_of::<K>().is_multiple_of(4)) };
+        let mut wide = Self(MaybeUninit::uninit());
+        let (from, to) = (&raw const key, wide.0.as_mut_ptr());
+        let (from8, to8) = (from.cast::<u64>(), to.cast::<u64>());
+        let words = size_of::<K>() / 8;
+        let mut i = 0;
+        // SAFETY: both sides are `size_of::<K>()` bytes, `to` is aligned to 8. The
+        // stores are volatile so that the compiler does not write the fields of
+        // `key` in place one by one.
+        unsafe {
+            while i < words {
+                to8.add(i).write_volatile(from8.add(i).read_unaligned());
+                i += 1;
+            }
+            if size_of::<K>() % 8 == 4 {
+                to.cast::<u32>()
+                    .add(words * 2)
+                    .write_volatile(from.cast::<u32>().add(words * 2).read_unaligned());
+            }
+        }
+        wide
+    }
+
+    /// The key.
+    #[inline(always)]
+    pub fn get(&self) -> &K {
+        // SAFETY: `new` wrote every byte.
+        unsafe { self.0.assume_init_ref() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::family::{Addr4, Addr6};
+
+    #[test]
+    fn keys_have_no_padding() {
+        assert_eq!(size_of::<FrontendKey<Addr4>>(), 4 + 2 + 1 + 1);
+        assert_eq!(size_of::<FrontendKey<Addr6>>(), 16 + 2 + 1 + 1);
+        assert_eq!(size_of::<FlowKey<Addr4>>(), 4 + 4 + 2 + 2 + 1 + 1 + 2);
+        assert_eq!(size_of::<FlowKey<Addr6>>(), 16 + 16 + 2 + 2 + 1 + 1 + 2);
+        assert_eq!(size_of::<SocketKey<Addr4>>(), 8 + 4 + 2 + 1 + 1);
+        assert_eq!(size_of::<SocketKey<Addr6>>(), 8 + 16 + 2 + 1 + 1);
+    }
+
+    #[test]
+    fn a_wide_key_is_the_key() {
+        let key = FrontendKey::new(Addr6([1, 2, 3, 4]), 5, Transport::Udp);
+        assert_eq!(*Wide::new(key).get(), key);
+    }
+}

@@ -1,0 +1,79 @@
+//! Map names, capacities, and the version of it all.
+
+/// Version of the map layouts; part of the pins' path. Grows with every change of a
+/// key, a value, a map's kind or its meaning.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// Default capacities, per family. The agent may load other ones.
+pub mod capacity {
+    /// Frontends other than node ports.
+    pub const FRONTENDS: usize = 131_072;
+    /// Node ports: three protocols are reserved, 65,536 ports each.
+    pub const NODE_PORTS: usize = 3 * 65_536;
+    /// Addresses of the node.
+    pub const LOCALS: usize = 4096;
+    /// Devices that source translation may go out by.
+    pub const SOURCES: usize = 1024;
+    /// Service cells.
+    pub const SERVICES: usize = 65_536;
+    /// Backend slots.
+    pub const SLOTS: usize = 524_288;
+    /// Backend cells.
+    pub const BACKENDS: usize = 131_072;
+    /// Flow entries, two a flow.
+    pub const FLOWS: usize = 262_144;
+    /// Flow entries of flows that are not established, two a flow.
+    pub const HALF_OPEN: usize = 65_536;
+    /// Translations at sockets, two a connection.
+    pub const SOCKETS: usize = 131_072;
+    /// Node names.
+    pub const NODES: usize = 16_384;
+    /// Bytes of the events ring; a power of two and a multiple of the page size.
+    pub const EVENTS: usize = 256 * 1024;
+}
+
+/// Names of the maps that exist once per family, without their suffix.
+pub mod map {
+    /// Frontends: [`FrontendKey`](crate::key::FrontendKey) to [`Frontend`](crate::service::Frontend).
+    pub const FRONTENDS: &str = "FRONTENDS";
+    /// Node ports: [`node_port_index`](crate::service::node_port_index) to service cell number.
+    pub const NODE_PORTS: &str = "NODE_PORTS";
+    /// Addresses of the node, to 1.
+    pub const LOCALS: &str = "LOCALS";
+    /// Device index to the address that the node uses on it.
+    pub const SOURCES: &str = "SOURCES";
+    /// [`ServiceCell`](crate::service::ServiceCell)s.
+    pub const SERVICES: &str = "SERVICES";
+    /// Backend cell numbers.
+    pub const SLOTS: &str = "SLOTS";
+    /// [`BackendCell`](crate::service::BackendCell)s.
+    pub const BACKENDS: &str = "BACKENDS";
+    /// Established flows.
+    pub const FLOWS: &str = "FLOWS";
+    /// Flows that are not established.
+    pub const HALF_OPEN: &str = "HALF_OPEN";
+    /// Translations at sockets.
+    pub const SOCKETS: &str = "SOCKETS";
+    /// [`Traffic`](crate::service::Traffic) by service cell, per CPU.
+    pub const TRAFFIC: &str = "TRAFFIC";
+    /// New flows by backend cell, per CPU.
+    pub const PICKS: &str = "PICKS";
+    /// [`ServiceName`](crate::service::ServiceName) by service cell; the agent's own.
+    pub const NAMES: &str = "NAMES";
+    /// All of them.
+    pub const PER_FAMILY: [&str; 13] = [
+        FRONTENDS, NODE_PORTS, LOCALS, SOURCES, SERVICES, SLOTS, BACKENDS, FLOWS, HALF_OPEN, SOCKETS,
+        TRAFFIC, PICKS, NAMES,
+    ];
+
+    /// Node names; the agent's own.
+    pub const NODES: &str = "NODES";
+    /// Packets by [`DropReason`](crate::verdict::DropReason), per CPU.
+    pub const DROPS: &str = "DROPS";
+    /// [`Event`](crate::event::Event)s.
+    pub const EVENTS: &str = "EVENTS";
+    /// [`AgentState`](crate::state::AgentState).
+    pub const STATE: &str = "STATE";
+    /// Maps that exist once.
+    pub const SHARED: [&str; 4] = [NODES, DROPS, EVENTS, STATE];
+}

@@ -1,0 +1,113 @@
+//! A parsed frame: its headers, its tuple, its rewriting.
+
+use crate::{
+    checksum::{Sum, adjust},
+    family::{Family, IpHeader as _, Upper},
+    flow::Recipe,
+    key::{FlowKey, FrontendKey, Hook},
+    wire::{Check, Cursor, Eth, Ports, TcpFlags, TcpTail, Transport, UdpTail},
+};
+
+/// Why a frame is none for the datapath.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unparsed {
+    /// It is something else; the stack's business.
+    Foreign,
+    /// A fragment, whose ports are not known.
+    Fragment,
+    /// The headers go on beyond the bytes at hand.
+    Short,
+}
+
+/// A frame of family `F` with its headers found.
+pub struct Packet<'f, F: Family> {
+    /// Link layer.
+    pub eth: &'f mut Eth,
+    /// Network layer.
+    pub ip: &'f mut F::Header,
+    /// Ports of the transport layer.
+    pub ports: &'f mut Ports,
+    /// Checksum of the transport layer.
+    pub check: &'f mut Check,
+    /// Transport protocol.
+    pub transport: Transport,
+    /// TCP control bits; none for UDP.
+    pub flags: TcpFlags,
+    /// Bytes from the start of the frame to the transport header.
+    pub l4_offset: usize,
+}
+
+impl<'f, F: Family> Packet<'f, F> {
+    /// Finds the headers behind an Ethernet header that named the family.
+    #[inline(always)]
+    pub fn parse(eth: &'f mut Eth, mut rest: Cursor<'f>) -> Result<Self, Unparsed> {
+        let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
+        let (transport, skip) = match ip.upper() {
+            Upper::Transport(transport, skip) => (transport, skip),
+            Upper::Fragment => return Err(Unparsed::Fragment),
+            Upper::Other => return Err(Unparsed::Foreign),
+        };
+        rest.skip(skip);
+        let ports = rest.take::<Ports>().ok_or(Unparsed::Short)?;
+        let (check, flags) = match transport {
+            Transport::Tcp => {
+                let tail = rest.take::<TcpTail>().ok_or(Unparsed::Short)?;
+                (&mut tail.check, TcpFlags(tail.flags))
+            }
+            Transport::Udp => {
+                let tail = rest.take::<UdpTail>().ok_or(Unparsed::Short)?;
+                (&mut tail.check, TcpFlags::default())
+            }
+        };
+        let l4_offset = size_of::<Eth>() + size_of::<F::Header>() + skip;
+        Ok(Self { eth, ip, ports, check, transport, flags, l4_offset })
+    }
+
+    /// The packet's flow key at `hook`.
+    #[inline(always)]
+    pub fn flow(&self, hook: Hook) -> FlowKey<F::Addr> {
+        FlowKey {
+            src: self.ip.src(),
+            dst: self.ip.dst(),
+            sport: self.ports.src,
+            dport: self.ports.dst,
+            proto: self.transport.number(),
+            hook: hook as u8,
+            pad: 0,
+        }
+    }
+
+    /// The frontend that the packet is sent to.
+    #[inline(always)]
+    pub fn frontend(&self) -> FrontendKey<F::Addr> {
+        FrontendKey::new(self.ip.dst(), self.ports.dst, self.transport)
+    }
+
+    /// Writes addresses, ports and the IP header's checksum. The transport's
+    /// checksum is left: who holds the packet knows whether the device computes it.
+    #[inline(always)]
+    pub fn rewrite_headers(&mut self, recipe: &Recipe<F::Addr>) {
+        self.ip.set_addresses(recipe.src, recipe.dst, recipe.addr_delta);
+        self.ports.src = recipe.sport;
+        self.ports.dst = recipe.dport;
+    }
+
+    /// Whether the packet carries no transport checksum at all.
+    #[inline(always)]
+    pub fn is_unchecked(&self) -> bool {
+        F::UDP_CHECK_OPTIONAL && self.transport == Transport::Udp && self.check.0 == 0
+    }
+
+    /// [`rewrite_headers`](Self::rewrite_headers) and the transport's checksum, for a
+    /// frame whose checksums are all in place.
+    #[inline(always)]
+    pub fn rewrite(&mut self, recipe: &Recipe<F::Addr>) {
+        if !self.is_unchecked() {
+            let delta = Sum::default().add16(recipe.addr_delta).add16(recipe.port_delta).fold();
+            let check = adjust(self.check.0, delta);
+            // RFC 768: a computed zero is sent as its other representation.
+            self.check.0 = if check == 0 && self.transport == Transport::Udp { 0xffff } else { check };
+        }
+        self.rewrite_headers(recipe);
+    }
+}

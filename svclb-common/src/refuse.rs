@@ -1,0 +1,193 @@
+//! The packets that say no: a TCP reset, or ICMP "port unreachable".
+//!
+//! Both are made in place from the packet that is refused. Who holds the frame
+//! first cuts it to [`kept`] bytes, and for ICMP makes room behind the Ethernet
+//! header.
+//!
+//! A packet that a local stack sent may carry only the sum of its pseudo-header,
+//! with the rest left to the device (`CHECKSUM_PARTIAL`). No helper tells, but the
+//! field does: it holds exactly that sum, uncomplemented. The answer stays in the
+//! form that the packet came in.
+
+use crate::{
+    checksum::Sum,
+    family::{Address as _, Family, IpHeader as _},
+    packet::{Packet, Unparsed},
+    wire::{Check, Cursor, Eth, IcmpError, Ports, TcpFlags, TcpTail, Transport, Word},
+};
+
+/// How a packet is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// RFC 9293 section 3.10.7.1.
+    Reset,
+    /// RFC 792, RFC 4443: port unreachable.
+    Unreachable,
+}
+
+impl Refusal {
+    /// How packets of that protocol are refused; a reset is never answered.
+    #[inline(always)]
+    pub fn of(transport: Transport, flags: TcpFlags) -> Option<Self> {
+        match transport {
+            Transport::Tcp if flags.any(TcpFlags::RST) => None,
+            Transport::Tcp => Some(Self::Reset),
+            Transport::Udp => Some(Self::Unreachable),
+        }
+    }
+}
+
+/// Bytes of a TCP header without options.
+const TCP_LEN: usize = size_of::<Ports>() + size_of::<TcpTail>();
+
+/// Bytes of the transport header that an ICMP error quotes: those that every receiver needs.
+const QUOTED: usize = 8;
+
+/// Bytes of the refused frame that its answer is made of.
+#[inline(always)]
+pub fn kept(refusal: Refusal, l4_offset: usize) -> usize {
+    match refusal {
+        Refusal::Reset => l4_offset + TCP_LEN,
+        Refusal::Unreachable => l4_offset + QUOTED,
+    }
+}
+
+/// Bytes that ICMP needs between the Ethernet header and the quoted packet.
+#[inline(always)]
+pub fn room<F: Family>() -> usize {
+    size_of::<F::Header>() + size_of::<IcmpError>()
+}
+
+/// Sum of the pseudo-header, RFC 9293 section 3.1 and RFC 8200 section 8.1.
+#[inline(always)]
+pub fn pseudo_header<F: Family>(ip: &F::Header, proto: u8, len: u16) -> Sum {
+    ip.dst().sum(ip.src().sum(Sum::default())).add16(u16::from(proto).to_be()).add16(len.to_be())
+}
+
+/// Whether the packet's transport checksum is left to the device.
+#[inline(always)]
+pub fn is_partial<F: Family>(packet: &Packet<'_, F>) -> bool {
+    let header = packet.l4_offset - size_of::<Eth>();
+    let len = packet.total_l4(header);
+    pseudo_header::<F>(packet.ip, packet.transport.number(), len).fold() == packet.check.0
+}
+
+impl<F: Family> Packet<'_, F> {
+    /// Bytes from the transport header on, by the IP header's word.
+    #[inline(always)]
+    fn total_l4(&self, header: usize) -> u16 {
+        let total = self.ip.total_len();
+        total.wrapping_sub(header as u16)
+    }
+}
+
+#[inline(always)]
+fn swap_macs(eth: &mut Eth) {
+    (eth.dst, eth.src) = (eth.src, eth.dst);
+}
+
+/// What a reset must know of the segment that it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Bytes from the start of the frame to the TCP header.
+    pub l4_offset: usize,
+    /// Bytes from the TCP header on.
+    pub len: u16,
+    /// [`is_partial`].
+    pub partial: bool,
+}
+
+impl Segment {
+    /// The segment in a packet.
+    #[inline(always)]
+    pub fn of<F: Family>(packet: &Packet<'_, F>) -> Self {
+        let len = packet.total_l4(packet.l4_offset - size_of::<Eth>());
+        Self { l4_offset: packet.l4_offset, len, partial: is_partial(packet) }
+    }
+}
+
+/// Makes the first [`kept`] bytes of a frame the reset of the segment in it.
+#[inline(always)]
+pub fn write_reset<F: Family>(mut frame: Cursor<'_>, segment: Segment) -> Result<(), Unparsed> {
+    let eth = frame.take::<Eth>().ok_or(Unparsed::Short)?;
+    let ip = frame.take::<F::Header>().ok_or(Unparsed::Short)?;
+    frame.skip((segment.l4_offset - size_of::<Eth>() - size_of::<F::Header>()) & 63);
+    let ports = frame.take::<Ports>().ok_or(Unparsed::Short)?;
+    let tcp = frame.take::<TcpTail>().ok_or(Unparsed::Short)?;
+
+    swap_macs(eth);
+    ip.answer(TCP_LEN as u16);
+    (ports.src, ports.dst) = (ports.dst, ports.src);
+
+    let flags = TcpFlags(tcp.flags);
+    if flags.any(TcpFlags::ACK) {
+        (tcp.seq, tcp.ack, tcp.flags) = (tcp.ack, 0, TcpFlags::RST);
+    } else {
+        let data = u32::from(segment.len).wrapping_sub(u32::from(tcp.offset >> 4) * 4);
+        let len = data
+            .wrapping_add(u32::from(flags.any(TcpFlags::SYN)))
+            .wrapping_add(u32::from(flags.any(TcpFlags::FIN)));
+        let acknowledged = u32::from_be(tcp.seq).wrapping_add(len);
+        (tcp.seq, tcp.ack, tcp.flags) = (0, acknowledged.to_be(), TcpFlags::RST | TcpFlags::ACK);
+    }
+    tcp.offset = (TCP_LEN as u8 / 4) << 4;
+    tcp.window = 0;
+    tcp.urgent = 0;
+
+    let pseudo = pseudo_header::<F>(ip, Transport::Tcp.number(), TCP_LEN as u16);
+    tcp.check.0 = if segment.partial {
+        pseudo.fold()
+    } else {
+        pseudo
+            .add16(ports.src)
+            .add16(ports.dst)
+            .add32(tcp.seq)
+            .add32(tcp.ack)
+            .add16(u16::from_ne_bytes([tcp.offset, tcp.flags]))
+            .check()
+    };
+    Ok(())
+}
+
+/// Fills the room before a quoted packet with an IP and an ICMP header. `quoted` is
+/// the length of the quoted packet in bytes: its IP header and [`QUOTED`] bytes.
+#[inline(always)]
+pub fn write_unreachable<F: Family>(
+    mut frame: Cursor<'_>,
+    quoted: usize,
+    partial: bool,
+) -> Result<(), Unparsed> {
+    let eth = frame.take::<Eth>().ok_or(Unparsed::Short)?;
+    let ip = frame.take::<F::Header>().ok_or(Unparsed::Short)?;
+    let icmp = frame.take::<IcmpError>().ok_or(Unparsed::Short)?;
+    let original = frame.take::<F::Header>().ok_or(Unparsed::Short)?;
+    let options = (quoted - size_of::<F::Header>() - QUOTED) & 63;
+    let l4_len = original.total_len().wrapping_sub((size_of::<F::Header>() + options) as u16);
+
+    swap_macs(eth);
+    let payload = (size_of::<IcmpError>() + quoted) as u16;
+    *ip = F::Header::answering(original, F::ICMP, payload);
+    let (kind, code) = F::PORT_UNREACHABLE;
+    *icmp = IcmpError { kind, code, check: Check(0), rest: 0 };
+
+    let mut sum = Sum::default().add16(u16::from_ne_bytes([kind, code]));
+    if F::ICMP_PSEUDO_HEADER {
+        sum = sum.plus(pseudo_header::<F>(ip, F::ICMP, payload));
+    }
+    sum = original.sum(sum);
+    let mut left = options;
+    while left >= size_of::<Word>() {
+        sum = sum.add32(frame.take::<Word>().ok_or(Unparsed::Short)?.0);
+        left -= size_of::<Word>();
+    }
+    if partial {
+        // The device completes the quoted checksum so that these bytes, summed, are the
+        // complement of the pseudo-header.
+        sum = sum.add16(pseudo_header::<F>(original, Transport::Udp.number(), l4_len).check());
+    } else {
+        sum = sum.add32(frame.take::<Word>().ok_or(Unparsed::Short)?.0);
+        sum = sum.add32(frame.take::<Word>().ok_or(Unparsed::Short)?.0);
+    }
+    icmp.check.0 = sum.check();
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! Frontends, service cells, slots and backends: what the agent writes and the programs read.
+//!
+//! ```text
+//! frontends: address, port, protocol ─┐
+//! node ports: protocol, port ─────────┴─► service cell ─► slots[base .. base + len] ─► backend cell
+//! ```
+//!
+//! A frontend never changes while it exists. All frontends of a service port name
+//! the same cell, so one 8-byte store into that cell moves all of them to other
+//! backends.
+
+use crate::{
+    cell::{Word32, Word64},
+    family::Address,
+    wire::Transport,
+};
+
+/// Number of a service cell: a service port in one family. 0 is none.
+pub type ServiceId = u32;
+
+/// Number of a backend cell. 0 is none.
+pub type BackendId = u32;
+
+/// What kind of frontend a packet came to; for reports, the datapath treats all alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum FrontendKind {
+    /// `spec.clusterIPs`.
+    ClusterIp = 1,
+    /// `spec.ports[].nodePort` on every local address.
+    NodePort = 2,
+    /// `spec.externalIPs`.
+    ExternalIp = 3,
+    /// `status.loadBalancer.ingress[].ip`.
+    LoadBalancer = 4,
+}
+
+impl FrontendKind {
+    /// The kind of that number.
+    pub fn of(number: u32) -> Option<Self> {
+        [Self::ClusterIp, Self::NodePort, Self::ExternalIp, Self::LoadBalancer]
+            .into_iter()
+            .find(|kind| *kind as u32 == number)
+    }
+}
+
+/// Value of the frontends.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Frontend {
+    /// The service cell.
+    pub service: ServiceId,
+    /// [`FrontendKind`].
+    pub kind: u32,
+}
+
+/// A run of slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slab {
+    /// First slot.
+    pub base: u32,
+    /// How many.
+    pub len: u32,
+}
+
+impl Slab {
+    /// As one word, so that one store switches base and length together.
+    #[inline(always)]
+    pub fn pack(self) -> u64 {
+        u64::from(self.base) | u64::from(self.len) << 32
+    }
+
+    /// The inverse of [`pack`](Self::pack).
+    #[inline(always)]
+    pub fn unpack(word: u64) -> Self {
+        Self { base: word as u32, len: (word >> 32) as u32 }
+    }
+
+    /// The slot for a random number: `len` equal shares of the 32-bit range.
+    /// The slab must not be empty.
+    #[inline(always)]
+    pub fn select(self, random: u32) -> u32 {
+        self.base.wrapping_add((u64::from(random) * u64::from(self.len) >> 32) as u32)
+    }
+}
+
+/// Value of the services: the backends of a service port in one family.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ServiceCell {
+    /// [`Slab::pack`]. Written last when backends come, first when they go.
+    pub slab: Word64,
+    /// Slots that belong to the slab, used or not; the agent's own.
+    pub capacity: Word32,
+    /// Not used yet; zero.
+    pub reserved: Word32,
+}
+
+/// Backend flag: the pod runs on this node.
+pub const BACKEND_LOCAL: u8 = 1;
+/// Backend flag: the pod is terminating. For reports; selection follows the slots.
+pub const BACKEND_TERMINATING: u8 = 2;
+
+/// The word of a [`BackendCell`] that holds port, protocol and flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendHead {
+    /// Port, network byte order.
+    pub port: u16,
+    /// IANA protocol number; 0 in a cell that is free.
+    pub proto: u8,
+    /// `BACKEND_*`.
+    pub flags: u8,
+}
+
+impl BackendHead {
+    /// As one word.
+    #[inline(always)]
+    pub fn pack(self) -> u32 {
+        u32::from(self.port) | u32::from(self.proto) << 16 | u32::from(self.flags) << 24
+    }
+
+    /// The inverse of [`pack`](Self::pack).
+    #[inline(always)]
+    pub fn unpack(word: u32) -> Self {
+        Self { port: word as u16, proto: (word >> 16) as u8, flags: (word >> 24) as u8 }
+    }
+}
+
+/// Value of the backends. Address and head are written while no slot names the cell.
+#[repr(C)]
+#[derive(Debug)]
+pub struct BackendCell<A> {
+    /// Address.
+    pub addr: A,
+    /// [`BackendHead`].
+    pub head: Word32,
+    /// Grows each time the cell is given up. A flow that holds an older number
+    /// was made for a backend that is gone.
+    pub generation: Word32,
+    /// Number of the node's name; the agent's own.
+    pub node: Word32,
+}
+
+/// A backend as the datapath needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend<A> {
+    /// Its cell.
+    pub id: BackendId,
+    /// Address.
+    pub addr: A,
+    /// Port, network byte order.
+    pub port: u16,
+    /// Whether the pod runs on this node.
+    pub local: bool,
+    /// [`BackendCell::generation`].
+    pub generation: u32,
+}
+
+impl<A: Address> BackendCell<A> {
+    /// The backend in this cell, if there is one.
+    #[inline(always)]
+    pub fn read(&self, id: BackendId) -> Option<Backend<A>> {
+        let head = BackendHead::unpack(self.head.load());
+        let local = head.flags & BACKEND_LOCAL != 0;
+        (head.proto != 0).then(|| Backend {
+            id,
+            addr: self.addr,
+            port: head.port,
+            local,
+            generation: self.generation.load(),
+        })
+    }
+}
+
+/// Index into the node ports: one row of 65,536 ports per protocol.
+#[inline(always)]
+pub fn node_port_index(transport: Transport, port: u16) -> u32 {
+    transport.index() << 16 | u32::from(u16::from_be(port))
+}
+
+/// Longest namespace, Service name or port name: DNS labels (RFC 1123, 63 characters).
+pub const LABEL_LEN: usize = 64;
+
+/// Longest node name: a DNS subdomain (253 characters).
+pub const NODE_NAME_LEN: usize = 256;
+
+/// Value of the service names: which service port a cell belongs to. Text is padded with zeros.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct ServiceName {
+    /// `metadata.namespace`.
+    pub namespace: [u8; LABEL_LEN],
+    /// `metadata.name`.
+    pub name: [u8; LABEL_LEN],
+    /// `spec.ports[].name`, empty for an unnamed port.
+    pub port_name: [u8; LABEL_LEN],
+    /// IANA protocol number.
+    pub proto: u32,
+}
+
+/// Value of the node names. Text is padded with zeros.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct NodeName(pub [u8; NODE_NAME_LEN]);
+
+/// Value of the per-CPU traffic counters, by service cell.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Traffic {
+    /// New flows, connections made at sockets among them.
+    pub flows: u64,
+    /// Translated packets, both directions.
+    pub packets: u64,
+    /// Their bytes from the IP header on.
+    pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::family::{Addr4, Addr6};
+
+    #[test]
+    fn values_have_their_sizes() {
+        assert_eq!(size_of::<Frontend>(), 8);
+        assert_eq!(size_of::<ServiceCell>(), 16);
+        assert_eq!(size_of::<BackendCell<Addr4>>(), 16);
+        assert_eq!(size_of::<BackendCell<Addr6>>(), 28);
+        assert_eq!(size_of::<ServiceName>(), 196);
+    }
+
+    proptest! {
+        #[test]
+        fn packing_loses_nothing(base: u32, len: u32, port: u16, proto: u8, flags: u8) {
+            prop_assert_eq!(Slab::unpack(Slab { base, len }.pack()), Slab { base, len });
+            let head = BackendHead { port, proto, flags };
+            prop_assert_eq!(BackendHead::unpack(head.pack()), head);
+        }
+
+        #[test]
+        fn a_selected_slot_is_in_the_slab(base in 0u32..1 << 20, len in 1u32..1 << 20, random: u32) {
+            let slot = Slab { base, len }.select(random);
+            prop_assert!((base..base + len).contains(&slot));
+        }
+
+        #[test]
+        fn every_slot_has_an_equal_share(len in 1u32..1000) {
+            // The first random number that selects slot i is ceil(i * 2^32 / len).
+            let slab = Slab { base: 0, len };
+            for i in 0..len {
+                let first = (u64::from(i) << 32).div_ceil(u64::from(len)) as u32;
+                prop_assert_eq!(slab.select(first), i);
+                prop_assert_eq!(i == 0 || slab.select(first - 1) == i - 1, true);
+            }
+        }
+    }
+}

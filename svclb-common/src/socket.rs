@@ -1,0 +1,137 @@
+//! The decision at a socket call: once per connection instead of once per packet.
+//!
+//! A process that connects, or sends a datagram, to a frontend is given a backend
+//! there and then; its packets carry the backend's address from the start. What the
+//! process sees stays the frontend: answers' sources and the peer's name are
+//! translated back.
+
+use crate::{
+    balance::Tables,
+    config::SocketMode,
+    family::{Address, Family},
+    key::{FrontendKey, SocketKey, SocketWay},
+    service::{BackendId, ServiceId},
+    wire::Transport,
+};
+
+/// Value of the translations at sockets: the other end's name.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketPeer<A: Address> {
+    /// Address.
+    pub addr: A,
+    /// Port, network byte order.
+    pub port: u16,
+    /// Zero.
+    pub pad: u16,
+    /// The backend cell.
+    pub backend: BackendId,
+    /// Its generation.
+    pub generation: u32,
+}
+
+/// The tables of a family, with the translations made at sockets.
+pub trait SocketTables<F: Family>: Tables<F> {
+    /// The translation under `key`.
+    fn translation(&self, key: SocketKey<F::Addr>) -> Option<SocketPeer<F::Addr>>;
+    /// Writes a translation; the table makes room by itself.
+    fn remember(&self, key: SocketKey<F::Addr>, peer: &SocketPeer<F::Addr>);
+}
+
+/// The socket that a call is made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// `bpf_get_socket_cookie`.
+    pub cookie: u64,
+    /// Whether its process lives in the agent's network namespace.
+    pub in_host: bool,
+    /// Its protocol.
+    pub transport: Transport,
+    /// Whether each datagram names its destination: then the socket may talk to
+    /// many, and keeps to one backend per frontend as a flow does.
+    pub unconnected: bool,
+}
+
+/// What a socket call is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketVerdict<A> {
+    /// Go on as asked.
+    Keep,
+    /// Go on towards this address and port (network byte order).
+    To(A, u16),
+    /// `ECONNREFUSED`: the frontend has no backend.
+    Refuse,
+}
+
+/// Decides where a connection or a datagram to (`addr`, `port` in network byte order) goes.
+#[inline(always)]
+pub fn towards<F: Family, T: SocketTables<F>>(
+    tables: &T,
+    socket: Socket,
+    addr: F::Addr,
+    port: u16,
+) -> SocketVerdict<F::Addr> {
+    if tables.config().socket_mode == SocketMode::Host as u32 && !socket.in_host {
+        return SocketVerdict::Keep;
+    }
+    let Some(service) = find_service(tables, socket, addr, port) else { return SocketVerdict::Keep };
+    let forward = SocketKey::new(socket.cookie, addr, port, socket.transport, SocketWay::Forward);
+    if socket.unconnected
+        && let Some(peer) = tables.translation(forward)
+        && tables.backend(peer.backend).is_some_and(|backend| backend.generation == peer.generation)
+    {
+        return SocketVerdict::To(peer.addr, peer.port);
+    }
+    let Some(slab) = tables.slab(service).filter(|slab| slab.len != 0) else { return SocketVerdict::Refuse };
+    let Some(backend) = tables.slot(slab.select(tables.random())).and_then(|id| tables.backend(id)) else {
+        return SocketVerdict::Refuse;
+    };
+    let named =
+        |addr, port| SocketPeer { addr, port, pad: 0, backend: backend.id, generation: backend.generation };
+    if socket.unconnected {
+        tables.remember(forward, &named(backend.addr, backend.port));
+    }
+    let reverse =
+        SocketKey::new(socket.cookie, backend.addr, backend.port, socket.transport, SocketWay::Reverse);
+    tables.remember(reverse, &named(addr, port));
+    tables.count_flow(service, backend.id);
+    SocketVerdict::To(backend.addr, backend.port)
+}
+
+#[inline(always)]
+fn find_service<F: Family, T: SocketTables<F>>(
+    tables: &T,
+    socket: Socket,
+    addr: F::Addr,
+    port: u16,
+) -> Option<ServiceId> {
+    // A pod's loopback addresses are its own; the host's are addresses of the node.
+    let own = || if addr.is_loopback() { socket.in_host } else { tables.is_local(addr) };
+    tables
+        .frontend(FrontendKey::new(addr, port, socket.transport))
+        .or_else(|| tables.node_port(socket.transport, port).filter(|_| own()))
+}
+
+/// The frontend that the process named, where the kernel knows a backend.
+#[inline(always)]
+pub fn named_by<F: Family, T: SocketTables<F>>(
+    tables: &T,
+    socket: Socket,
+    addr: F::Addr,
+    port: u16,
+) -> Option<(F::Addr, u16)> {
+    let key = SocketKey::new(socket.cookie, addr, port, socket.transport, SocketWay::Reverse);
+    tables.translation(key).map(|peer| (peer.addr, peer.port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::family::{Addr4, Addr6};
+
+    #[test]
+    fn values_have_no_padding() {
+        assert_eq!(size_of::<SocketPeer<Addr4>>(), 4 + 2 + 2 + 4 + 4);
+        assert_eq!(size_of::<SocketPeer<Addr6>>(), 16 + 2 + 2 + 4 + 4);
+    }
+}

@@ -1,0 +1,22 @@
+//! What the agent tells other processes, as the single value of a map.
+
+use crate::cell::{Word32, Word64};
+
+/// The agent's state. A process that only reads the pins learns from it whether the
+/// tables hold what was last asked for.
+#[repr(C)]
+#[derive(Debug)]
+pub struct AgentState {
+    /// 1 when the tables hold all that the agent knows of, 0 while it is behind.
+    pub synced: Word32,
+    /// Process of the agent that wrote last.
+    pub pid: Word32,
+    /// Writes to tables since that agent started; this value's own are not counted.
+    pub writes: Word64,
+    /// How many times that agent applied a plan, empty plans among them.
+    pub applied: Word64,
+    /// Name of the node: a key of the node names.
+    pub node: Word32,
+    /// Zero.
+    pub reserved: Word32,
+}

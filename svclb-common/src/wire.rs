@@ -1,0 +1,299 @@
+//! Headers as they lie in a frame, and the one place that turns bytes into them.
+//!
+//! Integers are in network byte order, exactly as received; nothing converts
+//! them but the accessors that say so. Field names are the RFCs'.
+#![expect(unsafe_code, reason = "the one place where bytes of a frame become headers")]
+
+use core::marker::PhantomData;
+
+/// Plain header types: alignment 1, every bit pattern valid, no padding.
+///
+/// # Safety
+/// Implement only for such types.
+pub unsafe trait Wire: Sized {}
+
+/// Walks a frame front to back and hands out disjoint headers.
+///
+/// The bounds are read once; a header that was handed out needs no check again.
+pub struct Cursor<'f> {
+    at: *mut u8,
+    end: *mut u8,
+    frame: PhantomData<&'f mut [u8]>,
+}
+
+impl<'f> Cursor<'f> {
+    /// A cursor at the start of a frame.
+    ///
+    /// # Safety
+    /// `start..end` must be one live frame that nothing else accesses during `'f`.
+    #[inline(always)]
+    pub unsafe fn new(start: *mut u8, end: *mut u8) -> Self {
+        Self { at: start, end, frame: PhantomData }
+    }
+
+    /// The next header, or `None` when the frame ends before it does.
+    #[inline(always)]
+    pub fn take<T: Wire>(&mut self) -> Option<&'f mut T> {
+        const { assert!(align_of::<T>() == 1) };
+        let next = self.at.wrapping_add(size_of::<T>());
+        if next > self.end {
+            return None;
+        }
+        // SAFETY: in bounds by the check above; disjoint from every header handed
+        // out before, because `at` only moves on.
+        let header = unsafe { &mut *self.at.cast::<T>() };
+        self.at = next;
+        Some(header)
+    }
+
+    /// Leaves out `bytes` bytes, which need not be there.
+    #[inline(always)]
+    pub fn skip(&mut self, bytes: usize) {
+        self.at = self.at.wrapping_add(bytes);
+    }
+}
+
+impl<'f> From<&'f mut [u8]> for Cursor<'f> {
+    fn from(frame: &'f mut [u8]) -> Self {
+        let span = frame.as_mut_ptr_range();
+        // SAFETY: the slice is exclusively borrowed for 'f.
+        unsafe { Self::new(span.start, span.end) }
+    }
+}
+
+/// A MAC address.
+pub type Mac = [u8; 6];
+
+/// Ethernet header, IEEE 802.3.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Eth {
+    /// Destination.
+    pub dst: Mac,
+    /// Source.
+    pub src: Mac,
+    /// `EtherType`, network byte order.
+    pub ethertype: u16,
+}
+
+/// IPv4 header without options, RFC 791.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv4 {
+    /// Version (4 bits) and header length in words of 32 bits (4 bits).
+    pub version_ihl: u8,
+    /// Type of service.
+    pub tos: u8,
+    /// Total length in bytes, network byte order.
+    pub len: u16,
+    /// Identification.
+    pub id: u16,
+    /// Flags (3 bits) and fragment offset (13 bits), network byte order.
+    pub frag: u16,
+    /// Time to live.
+    pub ttl: u8,
+    /// Protocol.
+    pub proto: u8,
+    /// Header checksum.
+    pub check: u16,
+    /// Source address.
+    pub src: u32,
+    /// Destination address.
+    pub dst: u32,
+}
+
+/// IPv6 header, RFC 8200.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv6 {
+    /// Version (4 bits), traffic class (8), flow label (20), network byte order.
+    pub version_flow: u32,
+    /// Payload length in bytes, network byte order.
+    pub len: u16,
+    /// Next header.
+    pub next: u8,
+    /// Hop limit.
+    pub hops: u8,
+    /// Source address.
+    pub src: [u32; 4],
+    /// Destination address.
+    pub dst: [u32; 4],
+}
+
+/// A checksum field, at any alignment.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check(pub u16);
+
+/// What the TCP and the UDP header begin with.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Source port, network byte order.
+    pub src: u16,
+    /// Destination port, network byte order.
+    pub dst: u16,
+}
+
+/// TCP header after its ports and without options, RFC 9293.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpTail {
+    /// Sequence number, network byte order.
+    pub seq: u32,
+    /// Acknowledgement number, network byte order.
+    pub ack: u32,
+    /// Data offset in words of 32 bits (upper 4 bits).
+    pub offset: u8,
+    /// Control bits: [`TcpFlags`].
+    pub flags: u8,
+    /// Window.
+    pub window: u16,
+    /// Checksum over pseudo-header, header and data.
+    pub check: Check,
+    /// Urgent pointer.
+    pub urgent: u16,
+}
+
+/// UDP header after its ports, RFC 768.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpTail {
+    /// Length of header and data in bytes, network byte order.
+    pub len: u16,
+    /// Checksum over pseudo-header, header and data; 0 over IPv4 means that there is none.
+    pub check: Check,
+}
+
+/// Four bytes of anything, to be summed.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word(pub u32);
+
+/// ICMP or `ICMPv6` error header, RFC 792 and RFC 4443.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpError {
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    /// Checksum.
+    pub check: Check,
+    /// Unused here, zero.
+    pub rest: u32,
+}
+
+/// Declares packed structs of integers to be headers.
+macro_rules! plain {
+    ($($name:ty),+) => {
+        $(
+            const _: () = assert!(align_of::<$name>() == 1);
+            // SAFETY: packed structs of integers: alignment 1, no padding, every bit pattern valid.
+            unsafe impl Wire for $name {}
+        )+
+    };
+}
+plain!(Eth, Ipv4, Ipv6, Ports, TcpTail, UdpTail, IcmpError, Word);
+
+/// TCP control bits, RFC 9293 section 3.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// No more data from sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// Acknowledgement field is significant.
+    pub const ACK: u8 = 0x10;
+
+    /// Whether any of `bits` is set.
+    #[inline(always)]
+    pub fn any(self, bits: u8) -> bool {
+        self.0 & bits != 0
+    }
+
+    /// A SYN that opens a connection, not the answer to one.
+    #[inline(always)]
+    pub fn opens(self) -> bool {
+        self.0 & (Self::SYN | Self::ACK | Self::RST) == Self::SYN
+    }
+}
+
+/// Transport protocols by their IANA number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Transport {
+    /// RFC 9293.
+    Tcp = 6,
+    /// RFC 768.
+    Udp = 17,
+}
+
+impl Transport {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+
+    /// The protocol of that IANA number, if the datapath carries it.
+    #[inline(always)]
+    pub fn of(number: u8) -> Option<Self> {
+        match number {
+            6 => Some(Self::Tcp),
+            17 => Some(Self::Udp),
+            _ => None,
+        }
+    }
+
+    /// The IANA number.
+    #[inline(always)]
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Row of the `NodePort` table.
+    #[inline(always)]
+    pub fn index(self) -> u32 {
+        match self {
+            Self::Tcp => 0,
+            Self::Udp => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_never_leaves_its_frame(mut frame in proptest::collection::vec(any::<u8>(), 0..80), skip in 0usize..100) {
+            let len = frame.len();
+            let mut cursor = Cursor::from(frame.as_mut_slice());
+            let eth = cursor.take::<Eth>().is_some();
+            prop_assert_eq!(eth, len >= 14);
+            cursor.skip(skip);
+            let ip = cursor.take::<Ipv4>().is_some();
+            prop_assert_eq!(ip, eth && len >= 14 + skip + 20 || !eth && len >= skip + 20);
+        }
+    }
+
+    #[test]
+    fn headers_have_the_sizes_of_the_rfcs() {
+        assert_eq!(
+            [
+                size_of::<Eth>(),
+                size_of::<Ipv4>(),
+                size_of::<Ipv6>(),
+                size_of::<Ports>() + size_of::<TcpTail>(),
+                size_of::<Ports>() + size_of::<UdpTail>(),
+                size_of::<IcmpError>()
+            ],
+            [14, 20, 40, 20, 8, 8]
+        );
+    }
+}
