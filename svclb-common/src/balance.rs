@@ -72,16 +72,17 @@ pub trait Tables<F: Family> {
     /// The backend in a cell.
     fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>>;
     /// An established flow.
-    fn flow(&self, key: FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>>;
+    fn flow(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>>;
     /// A flow that is not established.
-    fn half_open(&self, key: FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>>;
+    fn half_open(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>>;
     /// Writes an entry of a flow that is not established; an existing one is
     /// replaced only if `replace`.
-    fn open(&self, key: FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, replace: bool) -> Result<(), PutError>;
+    fn open(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, replace: bool)
+    -> Result<(), PutError>;
     /// Makes the half-open entry under `key` an established one.
-    fn establish(&self, key: FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>);
+    fn establish(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>);
     /// Forgets the established entry under `key`.
-    fn forget(&self, key: FlowKey<F::Addr>);
+    fn forget(&self, key: &FlowKey<F::Addr>);
     /// How the node reaches `dst`.
     fn route(&self, dst: F::Addr) -> Route<F::Addr>;
     /// A uniformly distributed number.
@@ -131,7 +132,7 @@ fn is_current<F: Family>(entry: &FlowEntry<F::Addr>, tables: &impl Tables<F>) ->
 }
 
 /// Whether a packet that opens a flow may go on with the entry that is there.
-#[inline(always)]
+#[inline(never)]
 fn continues<F: Family>(
     entry: &FlowEntry<F::Addr>,
     peer: Option<&FlowEntry<F::Addr>>,
@@ -157,7 +158,7 @@ fn continues<F: Family>(
 pub fn learn<F: Family, T: Tables<F>>(
     tables: &T,
     place: Place,
-    key: FlowKey<F::Addr>,
+    key: &FlowKey<F::Addr>,
     transport: Transport,
     flags: TcpFlags,
 ) -> Learned {
@@ -170,24 +171,24 @@ pub fn learn<F: Family, T: Tables<F>>(
             return Learned::Known;
         }
         let peer = entry.recipe.peer();
-        if continues(entry, tables.flow(peer), transport, flags, tables) {
+        if continues(entry, tables.flow(&peer), transport, flags, tables) {
             return Learned::Known;
         }
-        tables.forget(peer);
+        tables.forget(&peer);
         tables.forget(key);
     } else if let Some(entry) = tables.half_open(key) {
         if !entry.recipe.is_original() {
             return Learned::Known;
         }
         let peer_key = entry.recipe.peer();
-        let peer = tables.half_open(peer_key);
+        let peer = tables.half_open(&peer_key);
         if continues(entry, peer, transport, flags, tables) {
             if let Some(peer) = peer
                 && peer.is_seen()
                 && !flags.any(TcpFlags::SYN | TcpFlags::RST)
             {
                 // The client has seen the backend's answer: no forged source did that.
-                tables.establish(peer_key, peer);
+                tables.establish(&peer_key, peer);
                 tables.establish(key, entry);
             }
             return Learned::Known;
@@ -201,7 +202,7 @@ pub fn learn<F: Family, T: Tables<F>>(
 fn find_service<F: Family, T: Tables<F>>(
     tables: &T,
     place: Place,
-    key: FlowKey<F::Addr>,
+    key: &FlowKey<F::Addr>,
     transport: Transport,
 ) -> Option<ServiceId> {
     let own = |addr: F::Addr| tables.is_local(addr) || place.hook == Hook::Egress && addr.is_loopback();
@@ -215,7 +216,7 @@ fn find_service<F: Family, T: Tables<F>>(
 
 /// A packet that is not to a Service: from a backend, perhaps.
 #[inline(always)]
-fn answer<F: Family, T: Tables<F>>(tables: &T, key: FlowKey<F::Addr>) -> Learned {
+fn answer<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F::Addr>) -> Learned {
     if tables.half_open(key).is_some() { Learned::Known } else { Learned::NotOurs }
 }
 
@@ -310,7 +311,7 @@ const TRIES: u32 = 8;
 fn open<F: Family, T: Tables<F>>(
     tables: &T,
     place: Place,
-    key: FlowKey<F::Addr>,
+    key: &FlowKey<F::Addr>,
     service: ServiceId,
 ) -> Learned {
     let Some(slab) = tables.slab(service).filter(|slab| slab.len != 0) else {
@@ -322,14 +323,14 @@ fn open<F: Family, T: Tables<F>>(
         let Some(backend) = tables.slot(slab.select(random)).and_then(|id| tables.backend(id)) else {
             return Learned::Dropped(DropReason::BrokenTables);
         };
-        let path = match path(tables, place, &key, &backend) {
+        let path = match path(tables, place, key, &backend) {
             Ok(path) => path,
             Err(reason) => return Learned::Dropped(reason),
         };
         // Another backend resolves most clashes of a client's own port; the last tries
         // take another port.
         let sport = if path.translates_port || attempt >= TRIES / 2 { port(tables) } else { key.sport };
-        match put(tables, place.hook, key, Choice { backend, path, sport, service }) {
+        match put(tables, place.hook, key, &Choice { backend, path, sport, service }) {
             Ok(()) => {
                 tables.count_flow(service, backend.id);
                 return Learned::Known;
@@ -359,30 +360,32 @@ struct Choice<A> {
     service: ServiceId,
 }
 
-#[inline(always)]
+// A function of its own for the BPF stack's sake: two entries are a quarter of it.
+#[inline(never)]
 fn put<F: Family, T: Tables<F>>(
     tables: &T,
     hook: Hook,
-    key: FlowKey<F::Addr>,
-    choice: Choice<F::Addr>,
+    key: &FlowKey<F::Addr>,
+    choice: &Choice<F::Addr>,
 ) -> Result<(), PutError> {
     let Choice { backend, path, sport, service } = choice;
+    let (sport, service) = (*sport, *service);
     let now = tables.now();
     let owner = Owner { service, backend: backend.id, generation: backend.generation };
     let to_backend = Tuple { src: path.src, dst: backend.addr, sport, dport: backend.port };
-    let there = Recipe::new(&key, to_backend, Direction::Original, path.there, path.back_hook, owner);
+    let there = Recipe::new(key, to_backend, Direction::Original, path.there, path.back_hook, owner);
     let back_key = there.peer();
-    let replace = match tables.flow(back_key).or_else(|| tables.half_open(back_key)) {
+    let replace = match tables.flow(&back_key).or_else(|| tables.half_open(&back_key)) {
         None => false,
-        Some(taken) if taken.recipe.peer() == key || taken.is_idle(now) || is_over(tables, taken) => true,
+        Some(taken) if taken.recipe.peer() == *key || taken.is_idle(now) || is_over(tables, taken) => true,
         Some(_) => return Err(PutError::Exists),
     };
     if replace {
-        tables.forget(back_key);
+        tables.forget(&back_key);
     }
     let to_client = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
     let back = Recipe::new(&back_key, to_client, Direction::Reply, path.back, hook, owner);
-    tables.open(back_key, &FlowEntry::new(back, now), replace)?;
+    tables.open(&back_key, &FlowEntry::new(back, now), replace)?;
     tables.open(key, &FlowEntry::new(there, now), true)
 }
 
@@ -390,7 +393,7 @@ fn put<F: Family, T: Tables<F>>(
 #[inline(always)]
 fn is_over<F: Family>(tables: &impl Tables<F>, entry: &FlowEntry<F::Addr>) -> bool {
     let peer = entry.recipe.peer();
-    let peer = tables.flow(peer).or_else(|| tables.half_open(peer));
+    let peer = tables.flow(&peer).or_else(|| tables.half_open(&peer));
     entry.is_reset()
         || peer.is_some_and(FlowEntry::is_reset)
         || entry.is_finished() && peer.is_none_or(FlowEntry::is_finished)

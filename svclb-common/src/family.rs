@@ -13,6 +13,8 @@ pub trait Address: Copy + Eq + core::fmt::Debug + bytemuck::Pod {
     fn change(self, new: Self, sum: Sum) -> Sum;
     /// Adds the address to a sum.
     fn sum(self, sum: Sum) -> Sum;
+    /// The address in 16 bytes; IPv4 in the first four, the rest zero.
+    fn widen(self) -> [u8; 16];
     /// Whether the address is in 127.0.0.0/8, or is `::1`.
     fn is_loopback(self) -> bool;
 }
@@ -38,6 +40,11 @@ impl Address for Addr4 {
     #[inline(always)]
     fn sum(self, sum: Sum) -> Sum {
         sum.add32(self.0)
+    }
+
+    #[inline(always)]
+    fn widen(self) -> [u8; 16] {
+        bytemuck::cast([self.0, 0, 0, 0])
     }
 
     #[inline(always)]
@@ -74,6 +81,11 @@ impl Address for Addr6 {
     fn sum(self, sum: Sum) -> Sum {
         let [a, b, c, d] = self.0;
         sum.add32(a).add32(b).add32(c).add32(d)
+    }
+
+    #[inline(always)]
+    fn widen(self) -> [u8; 16] {
+        bytemuck::cast(self.0)
     }
 
     #[inline(always)]

@@ -1,0 +1,116 @@
+//! The maps of flows: established ones, and those that are not.
+//!
+//! A flood of first packets fills only the second, so that it pushes out nobody who
+//! is established.
+
+use aya_ebpf::{bindings::BPF_ANY, bindings::BPF_NOEXIST, btf_maps::LruHashMap, macros::btf_map};
+use svclb_common::{
+    balance::PutError,
+    family::{Addr4, Addr6, Family, V4, V6},
+    flow::FlowEntry,
+    key::{FlowKey, Wide},
+    layout::capacity,
+};
+
+type Flows<A> = LruHashMap<FlowKey<A>, FlowEntry<A>, { capacity::FLOWS }>;
+type HalfOpen<A> = LruHashMap<FlowKey<A>, FlowEntry<A>, { capacity::HALF_OPEN }>;
+
+/// Established flows of IPv4.
+#[btf_map(name = "FLOWS_V4")]
+static FLOWS_V4: Flows<Addr4> = LruHashMap::new();
+/// Established flows of IPv6.
+#[btf_map(name = "FLOWS_V6")]
+static FLOWS_V6: Flows<Addr6> = LruHashMap::new();
+/// Flows of IPv4 that are not established.
+#[btf_map(name = "HALF_OPEN_V4")]
+static HALF_OPEN_V4: HalfOpen<Addr4> = LruHashMap::new();
+/// Flows of IPv6 that are not established.
+#[btf_map(name = "HALF_OPEN_V6")]
+static HALF_OPEN_V6: HalfOpen<Addr6> = LruHashMap::new();
+
+/// The maps of a family.
+pub(crate) trait FlowMaps: Family {
+    #[doc(hidden)]
+    fn flows() -> &'static Flows<Self::Addr>;
+    #[doc(hidden)]
+    fn half_open() -> &'static HalfOpen<Self::Addr>;
+}
+
+macro_rules! maps {
+    ($family:ident, $flows:ident, $half_open:ident) => {
+        impl FlowMaps for $family {
+            #[inline(always)]
+            fn flows() -> &'static Flows<Self::Addr> {
+                &$flows
+            }
+            #[inline(always)]
+            fn half_open() -> &'static HalfOpen<Self::Addr> {
+                &$half_open
+            }
+        }
+    };
+}
+maps!(V4, FLOWS_V4, HALF_OPEN_V4);
+maps!(V6, FLOWS_V6, HALF_OPEN_V6);
+
+/// An established flow.
+#[inline(always)]
+pub(crate) fn established<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
+    // SAFETY: the recipe never changes while the entry is in the table; should the
+    // table evict it under us, its memory stays a flow entry.
+    unsafe { F::flows().get(Wide::new(*key).get()) }
+}
+
+// What follows serves first packets only: functions of their own, so that their
+// copies of keys do not add up in one frame (512 bytes are all there is).
+
+/// [`established`], off the hot path.
+#[inline(never)]
+pub(crate) fn find<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
+    established::<F>(key)
+}
+
+/// A flow that is not established.
+#[inline(never)]
+pub(crate) fn half_open<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
+    // SAFETY: as above.
+    unsafe { F::half_open().get(Wide::new(*key).get()) }
+}
+
+/// `EEXIST`, as helpers return it.
+const EEXIST: i32 = -17;
+
+/// Writes an entry of a flow that is not established.
+#[inline(always)]
+pub(crate) fn open<F: FlowMaps>(
+    key: &FlowKey<F::Addr>,
+    entry: &FlowEntry<F::Addr>,
+    replace: bool,
+) -> Result<(), PutError> {
+    let flags = if replace { BPF_ANY } else { BPF_NOEXIST };
+    match insert::<F>(key, entry, flags) {
+        0 => Ok(()),
+        EEXIST => Err(PutError::Exists),
+        _ => Err(PutError::Full),
+    }
+}
+
+#[inline(never)]
+fn insert<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, flags: u32) -> i32 {
+    F::half_open().insert(Wide::new(*key).get(), entry, flags.into()).err().unwrap_or(0)
+}
+
+/// Makes a half-open entry an established one. A failure is repaired by the next packet.
+#[inline(never)]
+pub(crate) fn establish<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+    let key = Wide::new(*key);
+    if F::flows().insert(key.get(), entry, BPF_ANY.into()).is_ok() {
+        let _gone = F::half_open().remove(key.get());
+    }
+}
+
+/// Forgets the established entry.
+#[inline(never)]
+pub(crate) fn forget<F: FlowMaps>(key: &FlowKey<F::Addr>) {
+    let _gone = F::flows().remove(Wide::new(*key).get());
+}
