@@ -1,6 +1,6 @@
 //! `cargo xtask lint`: everything that can be said about the source without running it.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::{
     bytecode, licences, tidy,
@@ -9,6 +9,8 @@ use crate::{
 
 /// Checks format, rules, licences and clippy, the quick ones first. Rules and licences report all they find.
 pub(crate) fn lint(workspace: &Workspace) -> anyhow::Result<()> {
+    provide(workspace, "fmt", "rustfmt")?;
+    provide(workspace, "clippy", "clippy")?;
     workspace.cargo(&["fmt", "--all", "--check"]).run()?;
     let mut findings = tidy::check(workspace)?;
     if on_path("cargo-deny") {
@@ -30,6 +32,17 @@ pub(crate) fn lint(workspace: &Workspace) -> anyhow::Result<()> {
     clippy(workspace, &["--package", "svclb-ebpf"], Some(("CARGO_PROFILE_DEV_PANIC", "abort")))?;
     eprintln!("xtask: format, rules, licences and clippy have no complaint");
     Ok(())
+}
+
+/// A minimal toolchain has neither.
+fn provide(workspace: &Workspace, command: &str, component: &str) -> anyhow::Result<()> {
+    let version = workspace.cargo(&[command, "--version"]).quiet().ignore_stdout().ignore_stderr();
+    if version.run().is_ok() {
+        return Ok(());
+    }
+    eprintln!("xtask: adding rustup's component {component}");
+    let add = workspace.shell.cmd("rustup").args(["component", "add", component]);
+    add.run().with_context(|| format!("cargo {command} is missing: rustup component add {component}"))
 }
 
 fn clippy(workspace: &Workspace, which: &[&str], variable: Option<(&str, &str)>) -> anyhow::Result<()> {
