@@ -6,7 +6,7 @@
 
 use crate::{
     config::DatapathConfig,
-    family::{Address as _, Family},
+    family::{Address, Family},
     flow::{Action, Direction, FlowEntry, Owner, Recipe, Step, Tuple},
     key::{FlowKey, FrontendKey, Hook},
     service::{Backend, BackendId, ServiceId, Slab},
@@ -153,48 +153,77 @@ fn continues<F: Family>(
     }
 }
 
-/// Finds or makes the flow of a packet that no established entry decides.
+/// Working memory of [`learn`].
+///
+/// Keys and entries of IPv6 do not fit into the 512 bytes that a BPF program's
+/// frames share, so the caller lends memory from elsewhere.
+#[repr(C)]
+pub struct Scratch<A: Address> {
+    /// The packet's key; the caller fills it in.
+    pub key: FlowKey<A>,
+    /// The other direction's key.
+    peer: FlowKey<A>,
+    /// The opposite of an entry that is in the way.
+    other: FlowKey<A>,
+    /// The backend that was chosen.
+    backend: Backend<A>,
+    /// The way there and back.
+    path: Path<A>,
+    /// The entry to be written.
+    entry: FlowEntry<A>,
+}
+
+impl<A: Address> Scratch<A> {
+    /// Memory for a packet of `key`.
+    pub fn new(key: FlowKey<A>) -> Self {
+        let backend = Backend { id: 0, addr: A::ZERO, port: 0, local: false, generation: 0 };
+        let entry = FlowEntry::new(Recipe::empty(&key), 0);
+        Self { key, peer: key, other: key, backend, path: Path::plain(A::ZERO), entry }
+    }
+}
+
+/// Finds or makes the flow of a packet that no established entry decides. The
+/// packet's key is in `scratch`.
 #[inline(always)]
 pub fn learn<F: Family, T: Tables<F>>(
     tables: &T,
     place: Place,
-    key: &FlowKey<F::Addr>,
+    scratch: &mut Scratch<F::Addr>,
     transport: Transport,
     flags: TcpFlags,
 ) -> Learned {
-    let service = match find_service(tables, place, key, transport) {
-        Some(service) => service,
-        None => return answer(tables, key),
+    let Some(service) = find_service(tables, place, &scratch.key, transport) else {
+        return answer(tables, &scratch.key);
     };
-    if let Some(entry) = tables.flow(key) {
+    if let Some(entry) = tables.flow(&scratch.key) {
         if !entry.recipe.is_original() {
             return Learned::Known;
         }
-        let peer = entry.recipe.peer();
-        if continues(entry, tables.flow(&peer), transport, flags, tables) {
+        scratch.peer = entry.recipe.peer();
+        if continues(entry, tables.flow(&scratch.peer), transport, flags, tables) {
             return Learned::Known;
         }
-        tables.forget(&peer);
-        tables.forget(key);
-    } else if let Some(entry) = tables.half_open(key) {
+        tables.forget(&scratch.peer);
+        tables.forget(&scratch.key);
+    } else if let Some(entry) = tables.half_open(&scratch.key) {
         if !entry.recipe.is_original() {
             return Learned::Known;
         }
-        let peer_key = entry.recipe.peer();
-        let peer = tables.half_open(&peer_key);
+        scratch.peer = entry.recipe.peer();
+        let peer = tables.half_open(&scratch.peer);
         if continues(entry, peer, transport, flags, tables) {
             if let Some(peer) = peer
                 && peer.is_seen()
                 && !flags.any(TcpFlags::SYN | TcpFlags::RST)
             {
                 // The client has seen the backend's answer: no forged source did that.
-                tables.establish(&peer_key, peer);
-                tables.establish(key, entry);
+                tables.establish(&scratch.peer, peer);
+                tables.establish(&scratch.key, entry);
             }
             return Learned::Known;
         }
     }
-    open(tables, place, key, service)
+    open(tables, place, scratch, service)
 }
 
 /// The service that a packet is sent to, where this hook translates towards services.
@@ -221,6 +250,7 @@ fn answer<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F::Addr>) -> Learne
 }
 
 /// How the two directions of a new flow go.
+#[derive(Clone, Copy, Debug)]
 struct Path<A> {
     /// Source address towards the backend.
     src: A,
@@ -311,7 +341,7 @@ const TRIES: u32 = 8;
 fn open<F: Family, T: Tables<F>>(
     tables: &T,
     place: Place,
-    key: &FlowKey<F::Addr>,
+    scratch: &mut Scratch<F::Addr>,
     service: ServiceId,
 ) -> Learned {
     let Some(slab) = tables.slab(service).filter(|slab| slab.len != 0) else {
@@ -323,16 +353,18 @@ fn open<F: Family, T: Tables<F>>(
         let Some(backend) = tables.slot(slab.select(random)).and_then(|id| tables.backend(id)) else {
             return Learned::Dropped(DropReason::BrokenTables);
         };
-        let path = match path(tables, place, key, &backend) {
+        scratch.backend = backend;
+        scratch.path = match path(tables, place, &scratch.key, &scratch.backend) {
             Ok(path) => path,
             Err(reason) => return Learned::Dropped(reason),
         };
         // Another backend resolves most clashes of a client's own port; the last tries
         // take another port.
-        let sport = if path.translates_port || attempt >= TRIES / 2 { port(tables) } else { key.sport };
-        match put(tables, place.hook, key, &Choice { backend, path, sport, service }) {
+        let translates_port = scratch.path.translates_port || attempt >= TRIES / 2;
+        let sport = if translates_port { port(tables) } else { scratch.key.sport };
+        match put(tables, place.hook, scratch, sport, service) {
             Ok(()) => {
-                tables.count_flow(service, backend.id);
+                tables.count_flow(service, scratch.backend.id);
                 return Learned::Known;
             }
             Err(PutError::Exists) => {}
@@ -352,48 +384,58 @@ fn port<F: Family>(tables: &impl Tables<F>) -> u16 {
     (config.snat_port_min + offset as u16).to_be()
 }
 
-/// What was decided for a new flow.
-struct Choice<A> {
-    backend: Backend<A>,
-    path: Path<A>,
-    sport: u16,
-    service: ServiceId,
-}
-
-// A function of its own for the BPF stack's sake: two entries are a quarter of it.
+/// Writes the entries of the flow that `scratch` describes, with `sport` towards the backend.
 #[inline(never)]
 fn put<F: Family, T: Tables<F>>(
     tables: &T,
     hook: Hook,
-    key: &FlowKey<F::Addr>,
-    choice: &Choice<F::Addr>,
+    scratch: &mut Scratch<F::Addr>,
+    sport: u16,
+    service: ServiceId,
 ) -> Result<(), PutError> {
-    let Choice { backend, path, sport, service } = choice;
-    let (sport, service) = (*sport, *service);
     let now = tables.now();
+    let Scratch { key, peer, other, backend, path, entry } = scratch;
     let owner = Owner { service, backend: backend.id, generation: backend.generation };
-    let to_backend = Tuple { src: path.src, dst: backend.addr, sport, dport: backend.port };
-    let there = Recipe::new(key, to_backend, Direction::Original, path.there, path.back_hook, owner);
-    let back_key = there.peer();
-    let replace = match tables.flow(&back_key).or_else(|| tables.half_open(&back_key)) {
+    *peer = FlowKey {
+        src: backend.addr,
+        dst: path.src,
+        sport: backend.port,
+        dport: sport,
+        proto: key.proto,
+        hook: path.back_hook as u8,
+        pad: 0,
+    };
+    let replace = match tables.flow(peer).or_else(|| tables.half_open(peer)) {
         None => false,
-        Some(taken) if taken.recipe.peer() == *key || taken.is_idle(now) || is_over(tables, taken) => true,
-        Some(_) => return Err(PutError::Exists),
+        Some(taken) => {
+            *other = taken.recipe.peer();
+            if *other != *key && !taken.is_idle(now) && !is_over(tables, taken, other) {
+                return Err(PutError::Exists);
+            }
+            true
+        }
     };
     if replace {
-        tables.forget(&back_key);
+        tables.forget(peer);
     }
     let to_client = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
-    let back = Recipe::new(&back_key, to_client, Direction::Reply, path.back, hook, owner);
-    tables.open(&back_key, &FlowEntry::new(back, now), replace)?;
-    tables.open(key, &FlowEntry::new(there, now), true)
+    entry.recipe.fill(peer, to_client, Direction::Reply, path.back, hook, owner);
+    entry.begin(now);
+    tables.open(peer, entry, replace)?;
+    let to_backend = Tuple { src: path.src, dst: backend.addr, sport, dport: backend.port };
+    entry.recipe.fill(key, to_backend, Direction::Original, path.there, path.back_hook, owner);
+    entry.begin(now);
+    tables.open(key, entry, true)
 }
 
-/// Whether the connection of an entry has ended.
+/// Whether the connection of an entry, whose other direction is under `peer`, has ended.
 #[inline(always)]
-fn is_over<F: Family>(tables: &impl Tables<F>, entry: &FlowEntry<F::Addr>) -> bool {
-    let peer = entry.recipe.peer();
-    let peer = tables.flow(&peer).or_else(|| tables.half_open(&peer));
+fn is_over<F: Family>(
+    tables: &impl Tables<F>,
+    entry: &FlowEntry<F::Addr>,
+    peer: &FlowKey<F::Addr>,
+) -> bool {
+    let peer = tables.flow(peer).or_else(|| tables.half_open(peer));
     entry.is_reset()
         || peer.is_some_and(FlowEntry::is_reset)
         || entry.is_finished() && peer.is_none_or(FlowEntry::is_finished)

@@ -6,14 +6,19 @@ use aya_ebpf::{
 };
 use svclb_common::{
     family::{Family, IpHeader as _},
-    flow::{Action, FlowEntry},
+    flow::{Action, FlowEntry, Recipe},
     key::{FlowKey, Hook},
     packet::Packet,
     verdict::DropReason,
     wire::Transport,
 };
 
-use crate::{backend, kernel::Maps, observe, route};
+use crate::{
+    backend,
+    kernel::Maps,
+    observe::{self, What},
+    route,
+};
 
 /// The next program of the hook decides; without one the packet goes on.
 pub(crate) const NEXT: i32 = TC_ACT_UNSPEC;
@@ -50,7 +55,7 @@ pub(crate) fn act<F: Maps>(
     match action {
         Action::Forward => {
             if packet.ip.hops() <= 1 {
-                return drop::<F>(skb, &packet.flow(hook), DropReason::HopLimit);
+                return drop_translated::<F>(skb, recipe, DropReason::HopLimit);
             }
             packet.ip.decrement_hops();
         }
@@ -63,28 +68,36 @@ pub(crate) fn act<F: Maps>(
             Transport::Tcp => 16,
             Transport::Udp => 6,
         };
-    let key = packet.flow(hook);
     packet.rewrite_headers(recipe);
     // No byte of the packet is touched through `packet` from here on: the helpers may move it.
     if !unchecked
         && !update_check::<F>(skb, check_at as u32, recipe.addr_delta, recipe.port_delta, packet.transport)
     {
-        return drop::<F>(skb, &key, DropReason::Unwritable);
+        return drop_translated::<F>(skb, recipe, DropReason::Unwritable);
     }
     match action {
         Action::Pass => NEXT,
-        Action::Forward => route::forward::<F>(skb, recipe.src, recipe.dst)
-            .unwrap_or_else(|reason| drop::<F>(skb, &key, reason)),
+        Action::Forward => route::forward::<F>(skb, &recipe.src, &recipe.dst)
+            .unwrap_or_else(|reason| drop_translated::<F>(skb, recipe, reason)),
         Action::Reflect => redirect(ifindex(skb), 0),
         Action::Deliver if hook == Hook::Ingress && recipe.ifindex == ifindex(skb) => NEXT,
         Action::Deliver => redirect(recipe.ifindex, INGRESS),
     }
 }
 
-/// Counts, reports and drops.
+/// Counts, reports and drops a packet that was sent as `key` says.
 #[inline(always)]
 pub(crate) fn drop<F: Family>(skb: *mut __sk_buff, key: &FlowKey<F::Addr>, reason: DropReason) -> i32 {
-    observe::report::<F>(reason, key, ifindex(skb));
+    let what = What { sport: key.sport, dport: key.dport, ifindex: ifindex(skb), proto: key.proto };
+    observe::report::<F>(reason, &key.src, &key.dst, what);
+    DROP
+}
+
+/// Counts, reports and drops a packet of a known flow, under the tuple that it was to get.
+#[inline(always)]
+fn drop_translated<F: Family>(skb: *mut __sk_buff, recipe: &Recipe<F::Addr>, reason: DropReason) -> i32 {
+    let what = What { sport: recipe.sport, dport: recipe.dport, ifindex: ifindex(skb), proto: recipe.proto };
+    observe::report::<F>(reason, &recipe.src, &recipe.dst, what);
     DROP
 }
 

@@ -3,9 +3,9 @@
 //! A flood of first packets fills only the second, so that it pushes out nobody who
 //! is established.
 
-use aya_ebpf::{bindings::BPF_ANY, bindings::BPF_NOEXIST, btf_maps::LruHashMap, macros::btf_map};
+use aya_ebpf::{bindings::BPF_ANY, bindings::BPF_NOEXIST, btf_maps::{LruHashMap, PerCpuArray}, macros::btf_map};
 use svclb_common::{
-    balance::PutError,
+    balance::{PutError, Scratch},
     family::{Addr4, Addr6, Family, V4, V6},
     flow::FlowEntry,
     key::{FlowKey, Wide},
@@ -28,16 +28,25 @@ static HALF_OPEN_V4: HalfOpen<Addr4> = LruHashMap::new();
 #[btf_map(name = "HALF_OPEN_V6")]
 static HALF_OPEN_V6: HalfOpen<Addr6> = LruHashMap::new();
 
+/// Working memory for first packets of IPv4.
+#[btf_map(name = "SCRATCH_V4")]
+static SCRATCH_V4: PerCpuArray<Scratch<Addr4>, 1> = PerCpuArray::new();
+/// Working memory for first packets of IPv6.
+#[btf_map(name = "SCRATCH_V6")]
+static SCRATCH_V6: PerCpuArray<Scratch<Addr6>, 1> = PerCpuArray::new();
+
 /// The maps of a family.
 pub(crate) trait FlowMaps: Family {
     #[doc(hidden)]
     fn flows() -> &'static Flows<Self::Addr>;
     #[doc(hidden)]
     fn half_open() -> &'static HalfOpen<Self::Addr>;
+    #[doc(hidden)]
+    fn scratch() -> &'static PerCpuArray<Scratch<Self::Addr>, 1>;
 }
 
 macro_rules! maps {
-    ($family:ident, $flows:ident, $half_open:ident) => {
+    ($family:ident, $flows:ident, $half_open:ident, $scratch:ident) => {
         impl FlowMaps for $family {
             #[inline(always)]
             fn flows() -> &'static Flows<Self::Addr> {
@@ -47,11 +56,15 @@ macro_rules! maps {
             fn half_open() -> &'static HalfOpen<Self::Addr> {
                 &$half_open
             }
+            #[inline(always)]
+            fn scratch() -> &'static PerCpuArray<Scratch<Self::Addr>, 1> {
+                &$scratch
+            }
         }
     };
 }
-maps!(V4, FLOWS_V4, HALF_OPEN_V4);
-maps!(V6, FLOWS_V6, HALF_OPEN_V6);
+maps!(V4, FLOWS_V4, HALF_OPEN_V4, SCRATCH_V4);
+maps!(V6, FLOWS_V6, HALF_OPEN_V6, SCRATCH_V6);
 
 /// An established flow.
 #[inline(always)]
@@ -61,20 +74,21 @@ pub(crate) fn established<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'stati
     unsafe { F::flows().get(Wide::new(*key).get()) }
 }
 
-// What follows serves first packets only: functions of their own, so that their
-// copies of keys do not add up in one frame (512 bytes are all there is).
+// What follows serves first packets only: keys are looked up where they lie, without
+// the copy that makes them fast.
 
 /// [`established`], off the hot path.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn find<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
-    established::<F>(key)
+    // SAFETY: as above.
+    unsafe { F::flows().get(key) }
 }
 
 /// A flow that is not established.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn half_open<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
     // SAFETY: as above.
-    unsafe { F::half_open().get(Wide::new(*key).get()) }
+    unsafe { F::half_open().get(key) }
 }
 
 /// `EEXIST`, as helpers return it.
@@ -88,29 +102,30 @@ pub(crate) fn open<F: FlowMaps>(
     replace: bool,
 ) -> Result<(), PutError> {
     let flags = if replace { BPF_ANY } else { BPF_NOEXIST };
-    match insert::<F>(key, entry, flags) {
-        0 => Ok(()),
-        EEXIST => Err(PutError::Exists),
-        _ => Err(PutError::Full),
-    }
-}
-
-#[inline(never)]
-fn insert<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, flags: u32) -> i32 {
-    F::half_open().insert(Wide::new(*key).get(), entry, flags.into()).err().unwrap_or(0)
+    F::half_open().insert(key, entry, flags.into()).map_err(|errno| match errno {
+        EEXIST => PutError::Exists,
+        _ => PutError::Full,
+    })
 }
 
 /// Makes a half-open entry an established one. A failure is repaired by the next packet.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn establish<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
-    let key = Wide::new(*key);
-    if F::flows().insert(key.get(), entry, BPF_ANY.into()).is_ok() {
-        let _gone = F::half_open().remove(key.get());
+    if F::flows().insert(key, entry, BPF_ANY.into()).is_ok() {
+        let _gone = F::half_open().remove(key);
     }
 }
 
 /// Forgets the established entry.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn forget<F: FlowMaps>(key: &FlowKey<F::Addr>) {
-    let _gone = F::flows().remove(Wide::new(*key).get());
+    let _gone = F::flows().remove(key);
+}
+
+/// This CPU's working memory for first packets. TC hooks run with bottom halves
+/// disabled, so no other packet takes it over before the program ends.
+#[inline(always)]
+pub(crate) fn scratch<F: FlowMaps>() -> Option<&'static mut Scratch<F::Addr>> {
+    // SAFETY: one user per CPU at a time; all zeros are a valid value.
+    F::scratch().get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
 }

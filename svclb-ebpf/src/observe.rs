@@ -7,8 +7,7 @@ use aya_ebpf::{
 };
 use svclb_common::{
     event::Event,
-    family::{Address, Family},
-    key::FlowKey,
+    family::{Address as _, Family},
     layout::capacity,
     verdict::{DROP_REASONS, DropReason},
 };
@@ -29,9 +28,9 @@ fn count(reason: DropReason) {
     }
 }
 
-/// Counts and reports a refusal or a drop. `ifindex` is 0 at a socket.
+/// Counts and reports a refusal or a drop of a packet from `src` to `dst`.
 #[inline(never)]
-pub(crate) fn report<F: Family>(reason: DropReason, key: &FlowKey<F::Addr>, ifindex: u32) {
+pub(crate) fn report<F: Family>(reason: DropReason, src: &F::Addr, dst: &F::Addr, what: What) {
     count(reason);
     let Some(mut record) = EVENTS.reserve(0) else {
         count(DropReason::EventLost);
@@ -39,22 +38,31 @@ pub(crate) fn report<F: Family>(reason: DropReason, key: &FlowKey<F::Addr>, ifin
     };
     record.write(Event {
         time: now(),
-        src: wide(key.src),
-        dst: wide(key.dst),
-        sport: key.sport,
-        dport: key.dport,
+        src: src.widen(),
+        dst: dst.widen(),
+        sport: what.sport,
+        dport: what.dport,
         family: F::AF,
-        proto: key.proto,
+        proto: what.proto,
         pad: 0,
         reason: reason as u32,
-        ifindex,
+        ifindex: what.ifindex,
     });
     record.submit(0);
 }
 
-#[inline(always)]
-fn wide<A: Address>(addr: A) -> [u8; 16] {
-    addr.widen()
+/// The rest of a report, small enough for registers.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct What {
+    /// Source port, network byte order.
+    pub(crate) sport: u16,
+    /// Destination port, network byte order.
+    pub(crate) dport: u16,
+    /// Device; 0 at a socket.
+    pub(crate) ifindex: u32,
+    /// IANA protocol number.
+    pub(crate) proto: u8,
 }
 
 /// `CLOCK_MONOTONIC_COARSE` in nanoseconds.

@@ -12,9 +12,8 @@ use svclb_common::{
 };
 
 use crate::{
-    act::{DROP, INGRESS, ifindex, redirect},
+    act::{DROP, INGRESS, drop, ifindex, redirect},
     kernel::Maps,
-    observe,
     tc::{frame, parse},
 };
 
@@ -22,7 +21,7 @@ use crate::{
 #[inline(never)]
 pub(crate) fn refuse<F: Maps>(skb: *mut __sk_buff, hook: Hook) -> i32 {
     let Some(packet) = parse::<F>(skb) else { return DROP };
-    observe::report::<F>(DropReason::NoBackend, &packet.flow(hook), ifindex(skb));
+    let _counted = drop::<F>(skb, &packet.flow(hook), DropReason::NoBackend);
     let Some(refusal) = Refusal::of(packet.transport, packet.flags) else { return DROP };
     let segment = Segment::of(&packet);
     let l4_offset = segment.l4_offset;

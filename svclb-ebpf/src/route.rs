@@ -8,10 +8,12 @@ use aya_ebpf::{
 };
 use svclb_common::{
     balance::Route,
-    family::{Addr4, Addr6, Family, V4, V6},
+    family::{Addr4, Addr6, Address as _, Family, V4, V6},
     layout::capacity,
     verdict::DropReason,
 };
+
+use crate::act::ifindex;
 
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: usize = 1;
@@ -64,27 +66,27 @@ const SUCCESS: i64 = 0;
 const NO_NEIGH: i64 = 7;
 const FRAG_NEEDED: i64 = 8;
 
-/// The device that leads from `src` to `dst`, and the lookup's result.
-#[inline(always)]
-fn lookup<F: RouteMaps>(skb: *mut __sk_buff, src: F::Addr, dst: F::Addr) -> (i64, u32) {
+/// Asks for the way from `src` to `dst`: the device, or the negative result. A
+/// function of its own, because the helper's arguments are an eighth of the stack.
+#[inline(never)]
+fn lookup<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> i64 {
     // SAFETY: all zeros are valid arguments.
     let mut params: FibParams = unsafe { core::mem::zeroed() };
     params.family = F::AF;
-    // SAFETY: the context lives as long as the program runs.
-    params.ifindex = unsafe { (*skb).ifindex };
-    F::put(&mut params, src, dst);
+    params.ifindex = ifindex(skb);
+    F::put(&mut params, *src, *dst);
     // SAFETY: context and arguments are valid, the size is the arguments'.
-    let result = unsafe { bpf_fib_lookup(skb.cast(), &raw mut params, size_of::<FibParams>() as i32, 0) };
-    (result, params.ifindex)
+    match unsafe { bpf_fib_lookup(skb.cast(), &raw mut params, size_of::<FibParams>() as i32, 0) } {
+        SUCCESS | NO_NEIGH => i64::from(params.ifindex),
+        FRAG_NEEDED => -FRAG_NEEDED,
+        _ => -1,
+    }
 }
 
 /// How the node reaches an address that is not its own.
 #[inline(always)]
 pub(crate) fn route<F: RouteMaps>(skb: *mut __sk_buff, dst: F::Addr) -> Route<F::Addr> {
-    use svclb_common::family::Address as _;
-    let (SUCCESS | NO_NEIGH | FRAG_NEEDED, ifindex) = lookup::<F>(skb, F::Addr::ZERO, dst) else {
-        return Route::None;
-    };
+    let Ok(ifindex) = u32::try_from(lookup::<F>(skb, &F::Addr::ZERO, &dst)) else { return Route::None };
     // SAFETY: the value is copied at once.
     unsafe { F::sources().get(&ifindex) }.map_or(Route::None, |source| Route::Via(*source))
 }
@@ -92,17 +94,12 @@ pub(crate) fn route<F: RouteMaps>(skb: *mut __sk_buff, dst: F::Addr) -> Route<F:
 /// Sends the packet from `src` to `dst` out by the device that leads there. The
 /// neighbour is resolved by the kernel, as for a packet of its own.
 #[inline(always)]
-pub(crate) fn forward<F: RouteMaps>(
-    skb: *mut __sk_buff,
-    src: F::Addr,
-    dst: F::Addr,
-) -> Result<i32, DropReason> {
-    match lookup::<F>(skb, src, dst) {
-        (SUCCESS | NO_NEIGH, ifindex) => {
-            // SAFETY: no next hop is given, the kernel looks it up.
-            Ok(unsafe { bpf_redirect_neigh(ifindex, core::ptr::null_mut(), 0, 0) } as i32)
-        }
-        (FRAG_NEEDED, _) => Err(DropReason::TooBig),
-        _ => Err(DropReason::NoRoute),
+pub(crate) fn forward<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> Result<i32, DropReason> {
+    let result = lookup::<F>(skb, src, dst);
+    if result == -FRAG_NEEDED {
+        return Err(DropReason::TooBig);
     }
+    let ifindex = u32::try_from(result).map_err(|_negative| DropReason::NoRoute)?;
+    // SAFETY: no next hop is given, the kernel looks it up.
+    Ok(unsafe { bpf_redirect_neigh(ifindex, core::ptr::null_mut(), 0, 0) } as i32)
 }

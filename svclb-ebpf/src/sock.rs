@@ -11,7 +11,7 @@ use svclb_common::{
     config::DatapathConfig,
     family::{Addr4, Addr6, Address as _, Family, V4, V6},
     flow::FlowEntry,
-    key::{FlowKey, FrontendKey, Hook, SocketKey, Wide},
+    key::{FlowKey, FrontendKey, SocketKey, Wide},
     layout::capacity,
     service::{Backend, BackendId, ServiceId, Slab},
     socket::{self, Socket, SocketPeer, SocketTables, SocketVerdict},
@@ -22,7 +22,7 @@ use svclb_common::{
 use crate::{
     CONFIG, backend, flow, frontend,
     kernel::{Maps, maps_as_tables},
-    observe,
+    observe::{self, What},
 };
 
 type Translations<A> = LruHashMap<SocketKey<A>, SocketPeer<A>, { capacity::SOCKETS }>;
@@ -235,16 +235,8 @@ fn apply<F: SocketMaps>(
             ALLOW
         }
         SocketVerdict::Refuse => {
-            let key = FlowKey {
-                src: F::Addr::ZERO,
-                dst: addr,
-                sport: 0,
-                dport: port(ctx),
-                proto: socket.transport.number(),
-                hook: Hook::Egress as u8,
-                pad: 0,
-            };
-            observe::report::<F>(DropReason::NoBackend, &key, 0);
+            let what = What { sport: 0, dport: port(ctx), ifindex: 0, proto: socket.transport.number() };
+            observe::report::<F>(DropReason::NoBackend, &F::Addr::ZERO, &addr, what);
             // SAFETY: a helper with a plain argument.
             unsafe { bpf_set_retval(ECONNREFUSED) };
             REFUSE

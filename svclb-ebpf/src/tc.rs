@@ -103,12 +103,13 @@ const HEADERS: u32 = 14 + 60 + 20;
 fn learn<F: Maps>(skb: *mut __sk_buff, edge: Edge, hook: Hook) -> i32 {
     let Some(packet) = parse::<F>(skb) else { return NEXT };
     let place = Place { edge, hook, ifindex: ifindex(skb) };
-    let key = packet.flow(hook);
-    match balance::learn::<F, _>(&Kernel { skb }, place, &key, packet.transport, packet.flags) {
+    let Some(scratch) = flow::scratch::<F>() else { return NEXT };
+    scratch.key = packet.flow(hook);
+    match balance::learn::<F, _>(&Kernel { skb }, place, scratch, packet.transport, packet.flags) {
         Learned::NotOurs => NEXT,
         Learned::Known => KNOWN,
         Learned::Refused => REFUSE,
-        Learned::Dropped(reason) => drop::<F>(skb, &key, reason),
+        Learned::Dropped(reason) => drop::<F>(skb, &scratch.key, reason),
     }
 }
 
