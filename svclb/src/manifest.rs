@@ -2,7 +2,8 @@
 //!
 //! The way of a file: [`parse()`] reads its documents into a tree that knows the line of every value, decodes
 //! the tree into API objects, refuses what an API server would refuse and fills in what it would fill in. A
-//! [`Folder`] keeps the last good version of every file.
+//! [`Folder`] keeps the last good version of every file, and [`watch()`] follows the folder and publishes the
+//! complete set of objects.
 
 mod check;
 mod contents;
@@ -15,6 +16,7 @@ mod object;
 pub mod parse;
 mod stamp;
 mod tree;
+pub mod watch;
 
 pub use self::{
     contents::Report,
@@ -22,4 +24,5 @@ pub use self::{
     folder::Folder,
     object::{Object, Resource},
     parse::parse,
+    watch::watch,
 };
