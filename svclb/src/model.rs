@@ -1,8 +1,8 @@
 //! What the Kubernetes API asks for, as a value.
 //!
-//! [`build`] turns a set of API objects ([`Objects`]) into a [`Snapshot`]: every Service port of every address
-//! family with the frontends it answers on and the backends it sends to. Nothing here reads a file, a socket,
-//! a clock or the kernel, so that one set of objects always gives one snapshot.
+//! [`build()`] turns a set of API objects ([`Objects`]) into a [`Snapshot`]: every Service port of every
+//! address family with the frontends it answers on and the backends it sends to. Nothing here reads a file, a
+//! socket, a clock or the kernel, so that one set of objects always gives one snapshot.
 //!
 //! The rules are those of kube-proxy. What this version does not honour yet is never silent: it is a
 //! [`Notice`] that names the object and the field.

@@ -6,7 +6,7 @@ use super::Notice;
 
 /// What `service` asks for beyond what this version does.
 pub(super) fn of_service(service: &Service) -> Vec<Notice> {
-    let spec = service.spec.clone().unwrap_or_default();
+    let Some(spec) = &service.spec else { return Vec::new() };
     let asked = [
         (
             "spec.internalTrafficPolicy",

@@ -151,6 +151,69 @@ fn an_object_without_defaults_becomes_a_balanced_service() {
     assert!(snapshot.notices.is_empty() && snapshot.skipped.is_empty());
 }
 
+#[test]
+fn objects_may_be_as_kubectl_prints_them() {
+    let text = r#"
+apiVersion: v1
+items:
+- apiVersion: v1
+  kind: Service
+  metadata:
+    annotations:
+      kubectl.kubernetes.io/last-applied-configuration: |
+        {"apiVersion":"v1","kind":"Service","spec":{"ports":[{"port":80}]}}
+    creationTimestamp: "2026-11-01T10:00:00Z"
+    labels: {"on": "1"}
+    managedFields:
+    - apiVersion: v1
+      fieldsType: FieldsV1
+      fieldsV1:
+        f:spec:
+          f:ports:
+            .: {}
+            k:{"port":80,"protocol":"TCP"}:
+              .: {}
+              f:port: {}
+      manager: kubectl
+      operation: Update
+      time: 2026-11-01T10:00:00Z
+    name: web
+    namespace: shop
+    resourceVersion: "733"
+    uid: 7e2c2a5e-6c3e-4a24-9d0b-000000000000
+  spec:
+    clusterIP: 10.96.0.10
+    clusterIPs:
+    - 10.96.0.10
+    internalTrafficPolicy: Cluster
+    ipFamilies:
+    - IPv4
+    ipFamilyPolicy: SingleStack
+    ports:
+    - nodePort: 30080
+      port: 80
+      protocol: TCP
+      targetPort: 8080
+    sessionAffinity: None
+    type: LoadBalancer
+  status:
+    loadBalancer:
+      ingress:
+      - ip: 192.0.2.1
+        ipMode: VIP
+kind: List
+metadata:
+  resourceVersion: ""
+"#;
+    assert_eq!(contents(text), ["4 Service shop/web"]);
+    let mut objects = Objects::default();
+    for object in parse(text, "f.yaml").unwrap() {
+        object.resource.apply(&mut objects);
+    }
+    let snapshot = build(&objects, &Settings::default());
+    assert_eq!((snapshot.frontends(), snapshot.notices.len()), (3, 0));
+}
+
 /// What a parsed file is used for; none of it may panic.
 fn exercise(text: &str) {
     let mut objects = Objects::default();
