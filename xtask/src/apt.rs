@@ -29,6 +29,8 @@ pub(crate) fn install(shell: &Shell, packages: &[&str], why: &str) -> anyhow::Re
         .args(["install", "--yes", "--quiet=2", "--no-remove", "--no-install-recommends"])
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive")
+        .quiet()
+        .ignore_stdout()
         .run()?;
     Ok(())
 }
@@ -40,7 +42,7 @@ pub(crate) fn is_usable() -> bool {
 
 /// Brings the lists of packages up to date: the one of an image is empty or months old.
 pub(crate) fn update(shell: &Shell) -> anyhow::Result<()> {
-    Ok(shell.cmd("apt-get").args(["update", "--quiet=2"]).run()?)
+    Ok(shell.cmd("apt-get").args(["update", "--quiet=2"]).quiet().run()?)
 }
 
 /// The version `apt-get install` would choose, if the lists know the package.
