@@ -27,6 +27,8 @@ pub(crate) fn install(shell: &Shell, packages: &[&str], why: &str) -> anyhow::Re
     shell
         .cmd("apt-get")
         .args(["install", "--yes", "--quiet=2", "--no-remove", "--no-install-recommends"])
+        // a fresh machine may be upgrading itself
+        .args(["--option", "DPkg::Lock::Timeout=300"])
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .quiet()
