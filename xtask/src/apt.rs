@@ -27,8 +27,12 @@ pub(crate) fn install(shell: &Shell, packages: &[&str], why: &str) -> anyhow::Re
     shell
         .cmd("apt-get")
         .args(["install", "--yes", "--quiet=2", "--no-remove", "--no-install-recommends"])
+        // a fresh machine may be upgrading itself
+        .args(["--option", "DPkg::Lock::Timeout=300"])
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive")
+        .quiet()
+        .ignore_stdout()
         .run()?;
     Ok(())
 }
@@ -40,7 +44,7 @@ pub(crate) fn is_usable() -> bool {
 
 /// Brings the lists of packages up to date: the one of an image is empty or months old.
 pub(crate) fn update(shell: &Shell) -> anyhow::Result<()> {
-    Ok(shell.cmd("apt-get").args(["update", "--quiet=2"]).run()?)
+    Ok(shell.cmd("apt-get").args(["update", "--quiet=2"]).quiet().run()?)
 }
 
 /// The version `apt-get install` would choose, if the lists know the package.

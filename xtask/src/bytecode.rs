@@ -56,6 +56,7 @@ fn fingerprint(workspace: &Workspace, compiler: &Compiler) -> anyhow::Result<Str
     let mut fingerprint = Fingerprint::default();
     fingerprint.word(TARGET);
     fingerprint.word(&compiler.identity);
+    fingerprint.word(linker::VERSION);
     fingerprint.word(&format!("{:?}", compiler.core));
     for flag in FLAGS {
         fingerprint.word(flag);

@@ -12,7 +12,8 @@ use crate::{
     workspace::{Workspace, apart, on_path},
 };
 
-const VERSION: &str = "0.13.0";
+/// The release that is built.
+pub(crate) const VERSION: &str = "0.13.0";
 
 /// The LLVM releases this bpf-linker can be built against.
 const LLVM: std::ops::RangeInclusive<u32> = 21..=23;

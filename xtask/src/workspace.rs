@@ -1,6 +1,10 @@
 //! Where things are: the repository, the target directory, and a shell that stands in the repository.
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -25,6 +29,11 @@ impl Workspace {
     pub(crate) fn find() -> anyhow::Result<Self> {
         let shell = Shell::new()?;
         let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
+        // the distribution's rustc, once installed, can be found before the one that belongs to this cargo
+        let path = env::var_os("PATH").unwrap_or_default();
+        let beside = cargo.parent().filter(|directory| directory.join("rustc").is_file());
+        let path = beside.map(Path::to_path_buf).into_iter().chain(env::split_paths(&path));
+        shell.set_var("PATH", env::join_paths(path).context("PATH has an entry with a colon")?);
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
         let metadata = shell
             .cmd(&cargo)
