@@ -10,11 +10,14 @@
 //! | `op` | one map write |
 //! | `limits` | how much the tables hold |
 //! | `numbers`, `ranges` | free cells and slots |
+//! | `marks` | cells that a plan came across |
 //! | `change` | what is to change about one service |
-//! | `family`, `nodes` | the plan of one family, and of what both share |
+//! | `family`, `backends` | the plan of one family, and of the backends its services share |
+//! | `nodes` | the plan of what the families share |
 //! | `steps` | the order of writes |
 
 mod applied;
+mod backends;
 mod change;
 mod entry;
 mod family;

@@ -8,15 +8,15 @@ use std::{
 use svclb_common::service::{BackendId, ServiceId, Slab};
 
 use super::{
-    BackendEntry, BackendFlags, BackendKey, FrontendEntry, FrontendKey, Limits, Refusal, TableOp, Tables,
+    FrontendEntry, FrontendKey, Limits, Refusal, TableOp, Tables,
+    backends::Backends,
     change::Change,
-    marks::Marks,
     nodes::Nodes,
     numbers::Offers,
     ranges::Ranges,
     steps::{Step, Steps},
 };
-use crate::model::{Backend, BackendState, ServicePort, ServicePortKey};
+use crate::model::{ServicePort, ServicePortKey};
 
 /// Smallest number of slots that a service with backends owns.
 const MIN_CAPACITY: u32 = 4;
@@ -30,14 +30,10 @@ pub(super) struct FamilyPlan<'a> {
     tables: &'a Tables,
     limits: &'a Limits,
     service_ids: Offers<'a>,
-    backend_ids: Offers<'a>,
+    backends: Backends<'a>,
     free_slots: Cow<'a, Ranges>,
     /// How many more frontends with an address there may be.
     room: usize,
-    /// Backends that this plan adds.
-    fresh: BTreeMap<BackendKey, BackendId>,
-    /// Backends that some service keeps or gets.
-    used: Marks,
     added: BTreeMap<FrontendKey, FrontendEntry>,
     dropped: BTreeSet<FrontendKey>,
     steps: Steps,
@@ -49,11 +45,9 @@ impl<'a> FamilyPlan<'a> {
             tables,
             limits,
             service_ids: tables.service_ids.offers(limits.services),
-            backend_ids: tables.backend_ids.offers(limits.backends),
+            backends: Backends::new(tables, limits),
             free_slots: Cow::Borrowed(&tables.free_slots),
             room: (limits.frontends as usize).saturating_sub(tables.addresses()),
-            fresh: BTreeMap::new(),
-            used: Marks::default(),
             added: BTreeMap::new(),
             dropped: BTreeSet::new(),
             steps: Steps::default(),
@@ -105,9 +99,7 @@ impl<'a> FamilyPlan<'a> {
         for (key, frontend) in self.added {
             self.steps.push(Step::Frontends, TableOp::AddFrontend { key, frontend });
         }
-        for (id, _) in self.tables.backends().filter(|&(id, _)| !self.used.contains(id)) {
-            self.steps.push(Step::FreeBackends, TableOp::FreeBackend { id });
-        }
+        self.backends.finish(&mut self.steps);
         self.steps
     }
 
@@ -116,8 +108,7 @@ impl<'a> FamilyPlan<'a> {
         if change.service.is_none() && self.service_ids.len() == 0 {
             return Err(Refusal::Services);
         }
-        let is_new = |backend: &&&Backend| self.known(&BackendKey::new(backend, key.protocol)).is_none();
-        if change.coming.iter().filter(is_new).count() > self.backend_ids.len() {
+        if !self.backends.have_room(&change.coming, key.protocol) {
             return Err(Refusal::Backends);
         }
         if self.needs_room(change) > self.room {
@@ -157,10 +148,10 @@ impl<'a> FamilyPlan<'a> {
         nodes: &mut Nodes<'a>,
     ) {
         for &(id, backend) in &change.staying {
-            self.keep_backend(id, backend, nodes);
+            self.backends.keep(id, backend, nodes, &mut self.steps);
         }
-        let coming: Vec<_> =
-            change.coming.iter().filter_map(|backend| self.backend(backend, key, nodes)).collect();
+        let fill = |&backend| self.backends.fill(backend, key.protocol, nodes, &mut self.steps);
+        let coming: Vec<_> = change.coming.iter().filter_map(fill).collect();
         // `reserve` saw that there is a number.
         let Some(service) = change.service.or_else(|| self.service_ids.next()) else { return };
         self.commit_slots(service, change, moved, &coming);
@@ -186,51 +177,18 @@ impl<'a> FamilyPlan<'a> {
             self.steps.push(step, TableOp::WriteSlot { index: at, backend });
         };
         if let Some(slab) = moved {
-            (slab.base..).zip(change.rebuild(coming)).for_each(|(at, id)| write(at, id));
+            for (at, id) in (slab.base..).zip(change.rebuild(coming)) {
+                write(at, id);
+            }
             let capacity = capacity(slab.len);
             self.steps.push(step, TableOp::SetSlab { service, slab, capacity });
         } else if !change.keeps_slots() {
             let slab = Slab { len: change.len() as u32, ..change.slab };
-            change.rearrange(coming).into_iter().for_each(|(at, id)| write(slab.base + at as u32, id));
+            for (at, id) in change.rearrange(coming) {
+                write(slab.base + at as u32, id);
+            }
             if slab != change.slab {
                 self.steps.push(step, TableOp::SetSlab { service, slab, capacity: change.capacity });
-            }
-        }
-    }
-
-    /// The cell of a backend that is in the tables, or will be.
-    fn known(&self, key: &BackendKey) -> Option<BackendId> {
-        self.tables.backend_id(key).or_else(|| self.fresh.get(key).copied())
-    }
-
-    /// The cell of a backend that comes to a service.
-    fn backend(
-        &mut self,
-        backend: &'a Backend,
-        port: &ServicePortKey,
-        nodes: &mut Nodes<'a>,
-    ) -> Option<BackendId> {
-        let key = BackendKey::new(backend, port.protocol);
-        if let Some(id) = self.known(&key) {
-            self.keep_backend(id, backend, nodes);
-            return Some(id);
-        }
-        let id = self.backend_ids.next()?;
-        self.used.insert(id);
-        self.fresh.insert(key, id);
-        let backend = BackendEntry { key, flags: flags(backend, 0, nodes) };
-        self.steps.push(Step::Backends, TableOp::WriteBackend { id, backend });
-        Some(id)
-    }
-
-    /// Of several services that describe a backend differently, the first one decides.
-    fn keep_backend(&mut self, id: BackendId, backend: &'a Backend, nodes: &mut Nodes<'a>) {
-        if self.used.insert(id)
-            && let Some(old) = self.tables.backend(id)
-        {
-            let flags = flags(backend, old.flags.node, nodes);
-            if flags != old.flags {
-                self.steps.push(Step::Backends, TableOp::SetBackendFlags { id, flags });
             }
         }
     }
@@ -246,12 +204,4 @@ impl<'a> FamilyPlan<'a> {
 /// How many slots a service of `len` backends owns.
 fn capacity(len: u32) -> u32 {
     len.next_power_of_two().max(MIN_CAPACITY)
-}
-
-fn flags<'a>(backend: &'a Backend, node: u32, nodes: &mut Nodes<'a>) -> BackendFlags {
-    BackendFlags {
-        local: backend.local,
-        terminating: backend.state == BackendState::Terminating,
-        node: nodes.number(backend.node.as_deref(), node),
-    }
 }
