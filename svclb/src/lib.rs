@@ -1,4 +1,7 @@
 //! The agent of svclb as a library.
 
+pub mod datapath;
 pub mod manifest;
 pub mod model;
+pub mod plan;
+pub mod sys;
