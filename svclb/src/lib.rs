@@ -1,1 +1,3 @@
 //! The agent of svclb as a library.
+
+pub mod netdev;
