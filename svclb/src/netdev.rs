@@ -27,9 +27,9 @@ pub use self::{
 pub struct Network {
     /// The devices by interface index.
     pub links: BTreeMap<u32, Link>,
-    /// The addresses this node answers on, each with its device. Tentative
-    /// IPv6 addresses are among them: an agent that waited for duplicate
-    /// address detection would miss the first seconds of a NodePort.
+    /// The addresses this node answers on, each with its device, from the
+    /// moment the kernel tells of them: a tentative IPv6 address is the node's
+    /// too.
     pub addresses: BTreeSet<(u32, IpAddr)>,
     /// The devices that default routes of the main table leave by. Other
     /// tables belong to VPNs and meshes, whose devices face no outside client.

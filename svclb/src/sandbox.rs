@@ -34,8 +34,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use self::options::Options;
 use self::{
-    layout::{CLIENT, NODES, PODS},
-    report::{Hints, Report},
+    layout::NODES,
+    report::{Hints, Report, RequestHint},
     world::World,
 };
 
@@ -55,10 +55,12 @@ pub async fn run(options: Options, not_proxied: NotProxied) -> anyhow::Result<Ex
         // A world that stays up has no other way to end.
         () = stop.asked() => Ok(if options.once { ExitCode::FAILURE } else { ExitCode::SUCCESS }),
     };
-    match (outcome, world.remove().await.context("the world is not removed entirely")) {
-        (Err(error), Err(left)) => Err(error.context(format!("{left:#}; and before that"))),
-        (outcome, removed) => removed.and(outcome),
+    let removed = world.remove().await.context("the world is not removed entirely");
+    if let (Err(_), Err(left)) = (&outcome, &removed) {
+        // The first failure is the one to be told; this one may be its echo.
+        tracing::error!("{left:#}");
     }
+    outcome.and_then(|code| removed.map(|()| code))
 }
 
 async fn show(world: &mut World, options: &Options, not_proxied: NotProxied) -> anyhow::Result<ExitCode> {
@@ -89,14 +91,17 @@ async fn show(world: &mut World, options: &Options, not_proxied: NotProxied) -> 
         return Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
 
+    let hint = |path| RequestHint {
+        path,
+        namespace: netns::path(world.namespace(path.from).name()),
+        cgroup: path.socket_of.map(|node| world.cgroup(node)),
+    };
     report.hints(&Hints {
         binary: &binary,
         manifests: &manifests,
+        logs: world.logs(),
         bpffs: world.agent(node)?.bpffs(),
-        cgroup: world.cgroup(node),
-        pod: &netns::path(world.namespace(PODS[0].name).name()),
-        node: &netns::path(world.namespace(node).name()),
-        client: &netns::path(world.namespace(CLIENT).name()),
+        requests: path::examples(&paths).into_iter().map(hint).collect(),
     })?;
     Err(world.agent_ended().await)
 }

@@ -79,10 +79,11 @@ impl Agent {
             .stdout(log.try_clone()?)
             .stderr(log)
             .kill_on_drop(true);
-        let child = spawn(command, namespace)
-            .await
-            .with_context(|| format!("cannot start {}", launch.binary.display()))?;
-        cgroup.enter(child.id().context("the agent ended at once")?)?;
+        // Born in the cgroup: a socket opened before a move would stay outside.
+        let stay = cgroup.stay()?;
+        let child = spawn(command, namespace).await;
+        drop(stay);
+        let child = child.with_context(|| format!("cannot start {}", launch.binary.display()))?;
         Ok(Self { launch, child })
     }
 

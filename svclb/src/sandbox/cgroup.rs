@@ -43,18 +43,18 @@ impl Cgroup {
         &self.0
     }
 
-    /// Moves a process in.
-    pub(super) fn enter(&self, pid: u32) -> anyhow::Result<()> {
-        fs::write(self.0.join("cgroup.procs"), pid.to_string())
-            .with_context(|| format!("cannot move process {pid} to {}", self.0.display()))
-    }
-
     /// Moves this very process in until the guard is dropped: a socket belongs
-    /// to the group its process is in when it is opened.
+    /// to the group its process is in when it is opened, and a child is born
+    /// where its parent is.
     pub(super) fn stay(&self) -> anyhow::Result<Stay> {
         let home = current()?;
-        self.enter(process::id())?;
+        self.enter()?;
         Ok(Stay { home })
+    }
+
+    fn enter(&self) -> anyhow::Result<()> {
+        fs::write(self.0.join("cgroup.procs"), process::id().to_string())
+            .with_context(|| format!("cannot move to the cgroup {}", self.0.display()))
     }
 
     /// Ends whoever is inside and removes the group.
@@ -82,7 +82,9 @@ impl Cgroup {
 
     fn processes(&self) -> Vec<Pid> {
         let list = fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
-        list.lines().filter_map(|pid| pid.parse().ok().map(Pid::from_raw)).collect()
+        let pids = list.lines().filter_map(|pid| pid.parse().ok().map(Pid::from_raw));
+        // A stay that could not end must not end in suicide.
+        pids.filter(|pid| *pid != Pid::this()).collect()
     }
 }
 
@@ -94,7 +96,7 @@ pub(super) struct Stay {
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        if let Err(error) = self.home.enter(process::id()) {
+        if let Err(error) = self.home.enter() {
             tracing::warn!(error = format!("{error:#}"), "staying in a foreign cgroup");
         }
     }

@@ -5,7 +5,7 @@ use std::{fs::File, net::IpAddr, os::fd::AsRawFd};
 use futures::TryStreamExt;
 use ipnet::IpNet;
 use netlink_packet_route::{
-    address::AddressScope,
+    address::{AddressHeaderFlags, AddressScope},
     link::{InfoData, InfoVeth},
     route::{RouteMessage, RouteScope},
 };
@@ -74,6 +74,12 @@ impl Netlink {
     pub(super) async fn address(&self, name: &str, address: IpNet) -> Result<(), Error> {
         let index = self.index(name).await?;
         let mut request = self.0.address().add(index, address.addr(), address.prefix_len());
+        if address.addr().is_ipv6() {
+            // Even where detection of duplicates is off, an address is tentative
+            // until a work queue of the kernel has had its turn, and no source
+            // for a route until then.
+            request.message_mut().header.flags = AddressHeaderFlags::Nodad;
+        }
         if is_link_local(address.addr()) {
             // Else the kernel prefers it as a source towards the whole world.
             request.message_mut().header.scope = AddressScope::Link;

@@ -69,6 +69,26 @@ pub(super) fn built_in() -> Vec<Path> {
     paths
 }
 
+/// Some paths to show how it is done: from a pod, from the outside at both
+/// ends of the list, and from a node itself.
+pub(super) fn examples(paths: &[Path]) -> Vec<&Path> {
+    let first = |wanted: fn(&&Path) -> bool| paths.iter().find(wanted);
+    let outside: fn(&&Path) -> bool = |path| path.from == CLIENT;
+    let mut examples: Vec<&Path> = Vec::new();
+    let picked = [
+        first(|path| path.from != CLIENT && path.socket_of.is_none()),
+        first(outside),
+        paths.iter().rfind(outside),
+        first(|path| path.socket_of == Some(path.from)),
+    ];
+    for path in picked.into_iter().flatten() {
+        if !examples.contains(&path) {
+            examples.push(path);
+        }
+    }
+    examples
+}
+
 /// The paths to whatever Services the agent has, for manifests of the reader's own.
 pub(super) fn of_services(services: &[ServicePort]) -> Vec<Path> {
     let tcp = services.iter().filter(|service| service.protocol.eq_ignore_ascii_case("tcp"));
@@ -129,6 +149,16 @@ mod tests {
         {
             assert!(urls.iter().any(|other| other == url), "{url}");
         }
+    }
+
+    #[test]
+    fn examples_are_of_each_sort_and_never_twice() {
+        let paths = built_in();
+        let origins: Vec<_> = examples(&paths).iter().map(|path| path.origin()).collect();
+        assert_eq!(origins, ["pod1", "client", "client", "node1, its host"]);
+        let outside: Vec<_> = paths.iter().filter(|path| path.from == CLIENT).take(1).cloned().collect();
+        assert_eq!(examples(&outside).len(), 1);
+        assert!(examples(&[]).is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -20,12 +20,19 @@ pub(super) struct Report<W>(W);
 pub(super) struct Hints<'a> {
     pub(super) binary: &'a Path,
     pub(super) manifests: &'a Path,
+    pub(super) logs: &'a Path,
     pub(super) bpffs: &'a Path,
-    pub(super) cgroup: &'a Path,
-    /// The namespaces of a pod, of its node and of the client.
-    pub(super) pod: &'a Path,
-    pub(super) node: &'a Path,
-    pub(super) client: &'a Path,
+    /// Requests to repeat by hand.
+    pub(super) requests: Vec<RequestHint<'a>>,
+}
+
+/// A request to repeat by hand.
+pub(super) struct RequestHint<'a> {
+    pub(super) path: &'a RequestPath,
+    /// The file of the namespace it starts in.
+    pub(super) namespace: PathBuf,
+    /// The cgroup it has to be in.
+    pub(super) cgroup: Option<&'a Path>,
 }
 
 impl<W: Write> Report<W> {
@@ -150,25 +157,31 @@ impl<W: Write> Report<W> {
 
     /// What to try while the world stays up.
     pub(super) fn hints(&mut self, hints: &Hints) -> io::Result<()> {
-        let Hints { binary, manifests, bpffs, cgroup, pod, node, client } = hints;
-        let (binary, manifests, bpffs, cgroup) =
-            (binary.display(), manifests.display(), bpffs.display(), cgroup.display());
-        let (pod, node, client) = (pod.display(), node.display(), client.display());
-        writeln!(
-            self.0,
-            "The world stays up until Ctrl-C. To try, in another terminal:
-
-  a Service, from a pod       nsenter --net={pod} curl -s http://10.96.0.10/
-  from the outside            nsenter --net={client} curl -s http://192.0.2.12:30123/
-                              nsenter --net={client} curl -s 'http://[2001:db8:2::10]/'
-  from the node itself        sh -c 'echo $$ > {cgroup}/cgroup.procs; exec nsenter --net={node} curl -s http://10.96.0.10/'
-  change something            edit a file in {manifests}
-  look inside                 {binary} services --bpffs {bpffs}
-                              {binary} flows --bpffs {bpffs}
-                              {binary} explain --bpffs {bpffs} --from 10.244.1.11 --to 10.96.0.10:80
-"
-        )?;
+        let Hints { binary, manifests, logs, bpffs, requests } = hints;
+        let (binary, manifests) = (binary.display(), manifests.display());
+        let (logs, bpffs) = (logs.display(), bpffs.display());
+        writeln!(self.0, "The world stays up until Ctrl-C. To try, in another terminal:")?;
+        writeln!(self.0)?;
+        for request in requests {
+            writeln!(self.0, "  # {}, from {}", request.path.what, request.path.from)?;
+            writeln!(self.0, "  {}", request.command())?;
+        }
+        writeln!(self.0, "  # the agents follow every edit of a file in {manifests}")?;
+        writeln!(self.0, "  {binary} services --bpffs {bpffs}")?;
+        writeln!(self.0, "  {binary} flows --bpffs {bpffs}")?;
+        writeln!(self.0, "  tail -f {logs}/node*.log")?;
+        writeln!(self.0)?;
         self.0.flush()
+    }
+}
+
+impl RequestHint<'_> {
+    fn command(&self) -> String {
+        let curl = format!("nsenter --net={} curl -s {}", self.namespace.display(), self.path.url());
+        match self.cgroup {
+            Some(cgroup) => format!("sh -c 'echo $$ > {}/cgroup.procs; exec {curl}'", cgroup.display()),
+            None => curl,
+        }
     }
 }
 
@@ -215,6 +228,14 @@ mod tests {
         let text = printed(|report| report.tally(path, &tally, Some("no answer from pod2")));
         assert!(text.ends_with("FAILED\n"), "{text}");
         assert!(text.contains("pod1 200") && text.contains("300 %"), "{text}");
+    }
+
+    #[test]
+    fn a_request_from_the_node_itself_needs_its_cgroup() {
+        let path = &path::built_in()[3];
+        let hint = RequestHint { path, namespace: "/run/netns/x".into(), cgroup: Some(Path::new("/cg/x")) };
+        let command = "sh -c 'echo $$ > /cg/x/cgroup.procs; exec nsenter --net=/run/netns/x curl -s http://10.96.0.10:80/'";
+        assert_eq!(hint.command(), command);
     }
 
     #[test]

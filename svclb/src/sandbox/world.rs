@@ -150,6 +150,11 @@ impl World {
         self.agents.iter().find(|agent| agent.node() == node).with_context(|| format!("{node} has no agent"))
     }
 
+    /// Where the agents' logs are.
+    pub(super) fn logs(&self) -> &Path {
+        self.ground.folder()
+    }
+
     /// A node's cgroup.
     pub(super) fn cgroup(&self, node: &str) -> &Path {
         self.cgroups[node].path()
