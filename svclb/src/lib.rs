@@ -3,5 +3,7 @@
 pub mod datapath;
 pub mod manifest;
 pub mod model;
+pub mod netdev;
 pub mod plan;
+pub mod sandbox;
 pub mod sys;
