@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type};
+use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type};
 use nix::libc;
 
 /// What a link is attached to.
@@ -60,6 +60,72 @@ pub fn open(path: &Path) -> io::Result<OwnedFd> {
     let fd = unsafe { bpf(bpf_cmd::BPF_OBJ_GET, &mut attr)? };
     // SAFETY: the kernel just gave us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Which side of a device a program is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// Packets that the device delivers.
+    Ingress,
+    /// Packets that are about to leave by it.
+    Egress,
+}
+
+/// Place before all other programs of the hook (`BPF_F_BEFORE` without a relative).
+const FIRST: u32 = 1 << 3;
+
+/// Attaches a program to a device (`BPF_LINK_CREATE` with TCX, Linux 6.6): on ingress
+/// before all others, on egress after all others, that is on either side next to
+/// whoever is behind the device.
+pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: u32, side: Side) -> io::Result<OwnedFd> {
+    let (kind, flags) = match side {
+        Side::Ingress => (bpf_attach_type::BPF_TCX_INGRESS, FIRST),
+        Side::Egress => (bpf_attach_type::BPF_TCX_EGRESS, 0),
+    };
+    let mut attr = attributes();
+    // SAFETY: unions of integers; the descriptor outlives the call.
+    unsafe {
+        attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+        attr.link_create.__bindgen_anon_2.target_ifindex = ifindex;
+        attr.link_create.attach_type = kind as u32;
+        attr.link_create.flags = flags;
+        create(&mut attr)
+    }
+}
+
+/// Attaches a program to a cgroup (`BPF_LINK_CREATE`, Linux 5.7). Other programs of the
+/// cgroup stay: links of cgroups are always "multi".
+pub fn attach_cgroup(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, kind: bpf_attach_type) -> io::Result<OwnedFd> {
+    let mut attr = attributes();
+    // SAFETY: unions of integers; the descriptors outlive the call.
+    unsafe {
+        attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+        attr.link_create.__bindgen_anon_2.target_fd = cgroup.as_raw_fd() as u32;
+        attr.link_create.attach_type = kind as u32;
+        create(&mut attr)
+    }
+}
+
+/// `BPF_LINK_CREATE`.
+///
+/// # Safety
+/// As [`bpf`].
+unsafe fn create(attr: &mut bpf_attr) -> io::Result<OwnedFd> {
+    // SAFETY: the caller vouches for `attr`.
+    let fd = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, attr)? };
+    // SAFETY: the kernel just gave us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Pins a link (`BPF_OBJ_PIN`, Linux 4.4), so that it outlives this process.
+pub fn pin(link: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = attributes();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.bpf_fd = link.as_raw_fd() as u32;
+    // SAFETY: the path outlives the call.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr)? };
+    Ok(())
 }
 
 /// Replaces the program of a link, without a packet or a call in between that finds
