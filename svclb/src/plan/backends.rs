@@ -20,7 +20,7 @@ pub(super) struct Backends<'a> {
     ids: Offers<'a>,
     /// Backends that this plan adds.
     fresh: BTreeMap<BackendKey, BackendId>,
-    /// Backends that some service keeps or gets.
+    /// Backends in the tables that some service keeps or gets.
     used: Marks,
 }
 
@@ -69,7 +69,6 @@ impl<'a> Backends<'a> {
             return Some(id);
         }
         let id = self.ids.next()?;
-        self.used.insert(id);
         self.fresh.insert(key, id);
         let backend = BackendEntry { key, flags: flags(backend, BackendFlags::default(), nodes) };
         steps.push(Step::Backends, TableOp::WriteBackend { id, backend });

@@ -177,3 +177,14 @@ fn what_a_plan_frees_only_the_next_one_uses() {
     assert_eq!(advance(&next, &mut applied, &limits).refused, []);
     assert_eq!(advance(&next, &mut applied, &limits), Plan::default());
 }
+
+#[test]
+fn cells_and_slots_come_again_without_end() {
+    let limits = Limits { frontends: 4, services: 4, slots: 16, backends: 16, nodes: 4 };
+    let mut applied = Applied::default();
+    for round in 0..100 {
+        let (number, members) = (round % 3, if round % 2 == 0 { 0..3 } else { 0..7 });
+        let plan = advance(&snapshot([(key(2 * number), port(1, members))]), &mut applied, &limits);
+        assert_eq!(plan.refused, [], "round {round}");
+    }
+}
