@@ -22,10 +22,10 @@ pub(crate) fn lint(workspace: &Workspace) -> anyhow::Result<()> {
         eprintln!("{finding}");
     }
     if !findings.is_empty() {
-        bail!("{} findings above", findings.len());
+        bail!("{} to mend, named above", findings.len());
     }
 
-    // the agent includes the object
+    // which the agent includes, so that it does not compile without
     bytecode::build(workspace)?;
     clippy(workspace, &["--workspace", "--exclude", "svclb-ebpf", "--all-targets"], None)?;
     // without std there is nothing to unwind with, and clippy runs on the host's target, which would

@@ -23,6 +23,8 @@ pub(crate) enum Ring {
     Netns,
 }
 
+const NEEDS_ROOT: &str = "the rings prog and netns load programs into the kernel: run them as root";
+
 /// Commands the tests start, and the package that has each.
 const COMMANDS: &[(&str, &str)] =
     &[("curl", "curl"), ("ip", "iproute2"), ("sysctl", "procps"), ("unshare", "util-linux")];
@@ -35,7 +37,7 @@ pub(crate) fn test(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow
     };
     let is_root = nix::unistd::geteuid().is_root();
     if !rings.contains(&Ring::Unit) && !is_root {
-        bail!("the rings prog and netns load programs into the kernel: run them as root");
+        bail!(NEEDS_ROOT);
     }
     if is_root && ring != Ring::Unit {
         let missing = COMMANDS.iter().filter(|(command, _)| !on_path(command));
@@ -45,7 +47,7 @@ pub(crate) fn test(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow
     report::print(&bytecode::build(workspace)?)?;
     for ring in rings {
         if *ring != Ring::Unit && !is_root {
-            bail!("the rings prog and netns load programs into the kernel: run them as root");
+            bail!(NEEDS_ROOT);
         }
         run(workspace, *ring, args)?;
     }
