@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// An IP address in network byte order, as it lies in a packet.
-pub trait Address: Copy + Eq + core::fmt::Debug + bytemuck::Pod {
+pub trait Address: Copy + Eq + Send + Sync + core::fmt::Debug + bytemuck::Pod {
     /// The unspecified address: what std calls `UNSPECIFIED`.
     const ZERO: Self;
     /// Sums the change from `self` to `new`.

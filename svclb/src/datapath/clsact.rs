@@ -176,7 +176,7 @@ fn replace(classifier: &mut SchedClassifier, device: &str, ingress: bool) -> boo
 }
 
 /// Leaves the filter in place when this process ends: aya detaches what it drops.
-fn keep(classifier: &mut SchedClassifier, id: aya::programs::tc::SchedClassifierLinkId) {
+fn keep(classifier: &mut SchedClassifier, id: tc::SchedClassifierLinkId) {
     if let Ok(link) = classifier.take_link(id) {
         std::mem::forget(link);
     }
