@@ -430,11 +430,7 @@ fn put<F: Family, T: Tables<F>>(
 
 /// Whether the connection of an entry, whose other direction is under `peer`, has ended.
 #[inline(always)]
-fn is_over<F: Family>(
-    tables: &impl Tables<F>,
-    entry: &FlowEntry<F::Addr>,
-    peer: &FlowKey<F::Addr>,
-) -> bool {
+fn is_over<F: Family>(tables: &impl Tables<F>, entry: &FlowEntry<F::Addr>, peer: &FlowKey<F::Addr>) -> bool {
     let peer = tables.flow(peer).or_else(|| tables.half_open(peer));
     entry.is_reset()
         || peer.is_some_and(FlowEntry::is_reset)

@@ -114,7 +114,15 @@ impl<A: Address> Recipe<A> {
     /// Makes this the recipe that turns packets of `key` into `new`. It is written field
     /// by field, in place: a copy would not fit on a BPF stack.
     #[inline(always)]
-    pub fn fill(&mut self, key: &FlowKey<A>, new: Tuple<A>, direction: Direction, step: Step, peer_hook: Hook, owner: Owner) {
+    pub fn fill(
+        &mut self,
+        key: &FlowKey<A>,
+        new: Tuple<A>,
+        direction: Direction,
+        step: Step,
+        peer_hook: Hook,
+        owner: Owner,
+    ) {
         self.src = new.src;
         self.dst = new.dst;
         self.sport = new.sport;
