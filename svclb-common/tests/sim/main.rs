@@ -1,0 +1,10 @@
+//! The datapath's logic in a simulated node: real frames in, frames judged by
+//! etherparse out.
+#![expect(clippy::unwrap_used, reason = "a frame that cannot be built or read fails its test")]
+
+mod evict;
+mod life;
+mod pair;
+mod reuse;
+mod translate;
+mod world;
