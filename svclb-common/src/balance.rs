@@ -6,8 +6,8 @@
 
 use crate::{
     config::DatapathConfig,
-    family::{Address as _, Family},
-    flow::{Action, Direction, FlowEntry, Owner, Recipe, Step, Tuple},
+    family::{Address, Family},
+    flow::{Action, Direction, FlowEntry, Owner, Recipe, Step, TICK_NS, Tuple},
     key::{FlowKey, FrontendKey, Hook},
     service::{Backend, BackendId, ServiceId, Slab},
     verdict::DropReason,
@@ -80,7 +80,7 @@ pub trait Tables<F: Family> {
     fn open(&self, key: FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, replace: bool) -> Result<(), PutError>;
     /// Makes the half-open entry under `key` an established one.
     fn establish(&self, key: FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>);
-    /// Forgets the established entry under `key`.
+    /// Forgets the entry under `key`, established or not.
     fn forget(&self, key: FlowKey<F::Addr>);
     /// How the node reaches `dst`.
     fn route(&self, dst: F::Addr) -> Route<F::Addr>;
@@ -130,7 +130,33 @@ fn is_current<F: Family>(entry: &FlowEntry<F::Addr>, tables: &impl Tables<F>) ->
     tables.backend(entry.recipe.backend).is_some_and(|backend| backend.generation == entry.recipe.generation)
 }
 
-/// Whether a packet that opens a flow may go on with the entry that is there.
+/// The entry under `key`, established or not.
+#[inline(always)]
+fn any<F: Family>(tables: &impl Tables<F>, key: FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
+    tables.flow(key).or_else(|| tables.half_open(key))
+}
+
+/// The other direction of the flow whose entry lies under `key`. What lies under the
+/// other key may have become another flow's.
+#[inline(always)]
+fn peer<'t, F: Family>(
+    tables: &'t impl Tables<F>,
+    key: FlowKey<F::Addr>,
+    entry: &FlowEntry<F::Addr>,
+) -> Option<&'t FlowEntry<F::Addr>> {
+    any(tables, entry.recipe.peer()).filter(|peer| peer.recipe.peer() == key)
+}
+
+/// Whether the connection of a flow has ended, or nobody promises to remember it.
+#[inline(always)]
+fn is_over<A: Address>(entry: &FlowEntry<A>, peer: Option<&FlowEntry<A>>, now: u64) -> bool {
+    entry.is_reset()
+        || peer.is_some_and(FlowEntry::is_reset)
+        || entry.is_finished() && peer.is_none_or(FlowEntry::is_finished)
+        || entry.is_idle(peer, now)
+}
+
+/// Whether a packet from the client may go on with the entry that is there.
 #[inline(always)]
 fn continues<F: Family>(
     entry: &FlowEntry<F::Addr>,
@@ -141,15 +167,33 @@ fn continues<F: Family>(
 ) -> bool {
     match transport {
         Transport::Udp => is_current(entry, tables),
-        Transport::Tcp if flags.opens() => {
-            let both_finished = entry.is_finished() && peer.is_none_or(FlowEntry::is_finished);
-            let reset = entry.is_reset() || peer.is_some_and(FlowEntry::is_reset);
-            // An unanswered SYN towards a backend that is gone would only be repeated in vain.
-            let dead = !peer.is_some_and(FlowEntry::is_seen) && !is_current(entry, tables);
-            !(both_finished || reset || dead || entry.is_idle(tables.now()))
-        }
+        Transport::Tcp if flags.opens() => peer.is_some_and(|peer| {
+            // Towards a backend that is gone, a SYN that was not answered would only be
+            // repeated in vain.
+            let answered = peer.is_seen() && peer.seen.load().saturating_add(TICK_NS) >= entry.seen.load();
+            (answered || is_current(entry, tables)) && !is_over(entry, Some(peer), tables.now())
+        }),
         Transport::Tcp => true,
     }
+}
+
+/// Frees `key` for a flow that begins with `owner`: takes it from one that is over,
+/// both entries at once, so that no packet of that one uses the tuple any more.
+#[inline(always)]
+fn claim<F: Family>(tables: &impl Tables<F>, key: FlowKey<F::Addr>, owner: FlowKey<F::Addr>) -> bool {
+    let Some(taken) = any(tables, key) else { return true };
+    let other = taken.recipe.peer();
+    if other != owner {
+        let peer = peer(tables, key, taken);
+        if !is_over(taken, peer, tables.now()) {
+            return false;
+        }
+        if peer.is_some() {
+            tables.forget(other);
+        }
+    }
+    tables.forget(key);
+    true
 }
 
 /// Finds or makes the flow of a packet that no established entry decides.
@@ -161,39 +205,41 @@ pub fn learn<F: Family, T: Tables<F>>(
     transport: Transport,
     flags: TcpFlags,
 ) -> Learned {
-    let service = match find_service(tables, place, key, transport) {
-        Some(service) => service,
-        None => return answer(tables, key),
+    let Some(service) = find_service(tables, place, key, transport) else {
+        return answer(tables, place, key, transport, flags);
     };
-    if let Some(entry) = tables.flow(key) {
-        if !entry.recipe.is_original() {
-            return Learned::Known;
-        }
-        let peer = entry.recipe.peer();
-        if continues(entry, tables.flow(peer), transport, flags, tables) {
-            return Learned::Known;
-        }
-        tables.forget(peer);
-        tables.forget(key);
-    } else if let Some(entry) = tables.half_open(key) {
+    let mut kept = None;
+    if let Some(entry) = any(tables, key) {
         if !entry.recipe.is_original() {
             return Learned::Known;
         }
         let peer_key = entry.recipe.peer();
-        let peer = tables.half_open(peer_key);
-        if continues(entry, peer, transport, flags, tables) {
-            if let Some(peer) = peer
-                && peer.is_seen()
-                && !flags.any(TcpFlags::SYN | TcpFlags::RST)
-            {
-                // The client has seen the backend's answer: no forged source did that.
-                tables.establish(peer_key, peer);
-                tables.establish(key, entry);
+        let peer = peer(tables, key, entry);
+        match peer {
+            Some(peer) if continues(entry, Some(peer), transport, flags, tables) => {
+                if peer.is_seen() && !flags.any(TcpFlags::SYN | TcpFlags::RST) {
+                    // The client has seen the backend's answer: no forged source did that.
+                    tables.establish(peer_key, peer);
+                    tables.establish(key, entry);
+                }
+                return Learned::Known;
             }
-            return Learned::Known;
+            None if continues(entry, None, transport, flags, tables) => {
+                // The table made room with the other entry: write it again.
+                if !is_current(entry, tables) {
+                    return Learned::Known;
+                }
+                kept = Some(Kept { backend: entry.recipe.backend, sport: entry.recipe.sport });
+            }
+            _ => {
+                if peer.is_some() {
+                    tables.forget(peer_key);
+                }
+                tables.forget(key);
+            }
         }
     }
-    open(tables, place, key, service)
+    open(tables, place, key, service, kept)
 }
 
 /// The service that a packet is sent to, where this hook translates towards services.
@@ -215,8 +261,22 @@ fn find_service<F: Family, T: Tables<F>>(
 
 /// A packet that is not to a Service: from a backend, perhaps.
 #[inline(always)]
-fn answer<F: Family, T: Tables<F>>(tables: &T, key: FlowKey<F::Addr>) -> Learned {
-    if tables.half_open(key).is_some() { Learned::Known } else { Learned::NotOurs }
+fn answer<F: Family, T: Tables<F>>(
+    tables: &T,
+    place: Place,
+    key: FlowKey<F::Addr>,
+    transport: Transport,
+    flags: TcpFlags,
+) -> Learned {
+    if flags.opens() {
+        // A client that reached the same backend by a Service, and now calls it by its own
+        // address from the same port: the answers must keep that address.
+        claim(tables, key.reversed(place.hook.other()), key);
+    }
+    match tables.half_open(key) {
+        Some(entry) if decides(entry, transport, flags, tables) => Learned::Known,
+        _ => Learned::NotOurs,
+    }
 }
 
 /// How the two directions of a new flow go.
@@ -305,6 +365,14 @@ pub const LOOPBACK_IFINDEX: u32 = 1;
 /// Backends or ports that are tried before a flow is given up.
 const TRIES: u32 = 8;
 
+/// What a flow keeps when its entries are written again.
+#[derive(Clone, Copy)]
+struct Kept {
+    backend: BackendId,
+    /// Source port towards the backend, network byte order.
+    sport: u16,
+}
+
 /// Chooses a backend and writes both entries, the reply's first.
 #[inline(always)]
 fn open<F: Family, T: Tables<F>>(
@@ -312,14 +380,18 @@ fn open<F: Family, T: Tables<F>>(
     place: Place,
     key: FlowKey<F::Addr>,
     service: ServiceId,
+    kept: Option<Kept>,
 ) -> Learned {
-    let Some(slab) = tables.slab(service).filter(|slab| slab.len != 0) else {
-        return Learned::Refused;
-    };
+    let slab = tables.slab(service).filter(|slab| slab.len != 0);
     let mut attempt = 0;
     while attempt < TRIES {
-        let random = tables.random();
-        let Some(backend) = tables.slot(slab.select(random)).and_then(|id| tables.backend(id)) else {
+        let kept = kept.filter(|_| attempt == 0);
+        let id = match (kept, slab) {
+            (Some(kept), _) => Some(kept.backend),
+            (None, Some(slab)) => tables.slot(slab.select(tables.random())),
+            (None, None) => return Learned::Refused,
+        };
+        let Some(backend) = id.and_then(|id| tables.backend(id)) else {
             return Learned::Dropped(DropReason::BrokenTables);
         };
         let path = match path(tables, place, &key, &backend) {
@@ -328,10 +400,16 @@ fn open<F: Family, T: Tables<F>>(
         };
         // Another backend resolves most clashes of a client's own port; the last tries
         // take another port.
-        let sport = if path.translates_port || attempt >= TRIES / 2 { port(tables) } else { key.sport };
+        let sport = match kept {
+            Some(kept) => kept.sport,
+            None if path.translates_port || attempt >= TRIES / 2 => port(tables),
+            None => key.sport,
+        };
         match put(tables, place.hook, key, Choice { backend, path, sport, service }) {
             Ok(()) => {
-                tables.count_flow(service, backend.id);
+                if kept.is_none() {
+                    tables.count_flow(service, backend.id);
+                }
                 return Learned::Known;
             }
             Err(PutError::Exists) => {}
@@ -372,26 +450,11 @@ fn put<F: Family, T: Tables<F>>(
     let to_backend = Tuple { src: path.src, dst: backend.addr, sport, dport: backend.port };
     let there = Recipe::new(&key, to_backend, Direction::Original, path.there, path.back_hook, owner);
     let back_key = there.peer();
-    let replace = match tables.flow(back_key).or_else(|| tables.half_open(back_key)) {
-        None => false,
-        Some(taken) if taken.recipe.peer() == key || taken.is_idle(now) || is_over(tables, taken) => true,
-        Some(_) => return Err(PutError::Exists),
-    };
-    if replace {
-        tables.forget(back_key);
+    if !claim(tables, back_key, key) {
+        return Err(PutError::Exists);
     }
     let to_client = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
     let back = Recipe::new(&back_key, to_client, Direction::Reply, path.back, hook, owner);
-    tables.open(back_key, &FlowEntry::new(back, now), replace)?;
+    tables.open(back_key, &FlowEntry::new(back, now), false)?;
     tables.open(key, &FlowEntry::new(there, now), true)
-}
-
-/// Whether the connection of an entry has ended.
-#[inline(always)]
-fn is_over<F: Family>(tables: &impl Tables<F>, entry: &FlowEntry<F::Addr>) -> bool {
-    let peer = entry.recipe.peer();
-    let peer = tables.flow(peer).or_else(|| tables.half_open(peer));
-    entry.is_reset()
-        || peer.is_some_and(FlowEntry::is_reset)
-        || entry.is_finished() && peer.is_none_or(FlowEntry::is_finished)
 }

@@ -16,6 +16,17 @@ pub enum Hook {
     Egress = 1,
 }
 
+impl Hook {
+    /// The hook on the other side of the device.
+    #[inline(always)]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Ingress => Self::Egress,
+            Self::Egress => Self::Ingress,
+        }
+    }
+}
+
 /// Key of the frontends: an exact address, port and protocol.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,29 @@ use crate::{
 };
 
 everywhere! {
+    /// A table that forgot only the reply's entry, before the flow was established.
+    fn a_lost_reply_entry_is_written_again<F>(transport) {
+        let pair = Pair::<F>::new(transport);
+        let sent = pair.there(SYN);
+        pair.back(sent, SYN | ACK);
+        pair.world.half_open.retain(|entry| entry.recipe.is_original());
+        assert_eq!(pair.there(ACK), sent, "the flow keeps its backend and its port");
+        let back = pair.back(sent, ACK);
+        assert_eq!(back, translated(Action::Pass, 0, at::<F>(VIP, 80), at::<F>(POD, 40000)));
+    }
+
+    /// The same behind source translation, where the port must stay as well.
+    fn a_lost_reply_entry_is_written_again_with_its_port<F>(transport) {
+        let mut world = World::<F>::new();
+        let (client, vip) = (at::<F>(OUTSIDE, 50000), at::<F>(VIP, 80));
+        world.serve(transport, vip, &[at::<F>(FAR, 8080), at::<F>(FAR2, 8080)]);
+        let sent = world.send(UPLINK_IN, &open(transport, client, vip));
+        world.half_open.retain(|entry| entry.recipe.is_original());
+        assert_eq!(world.send(UPLINK_IN, &next(transport, client, vip)), sent);
+        let back = world.send(UPLINK_IN, &next(transport, sent.dst, sent.src));
+        assert_eq!(back, translated(Action::Forward, 0, vip, client));
+    }
+
     /// A table that forgot only the client's entry: the tuple may be taken anew, and the
     /// backend's packets still reach the client.
     fn a_lost_original_entry_is_safe<F>(transport) {

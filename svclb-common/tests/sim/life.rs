@@ -44,6 +44,17 @@ families! {
         }
     }
 
+    fn udp_leaves_a_backend_whose_service_is_gone_too<F>() {
+        for established in [false, true] {
+            let mut pair = Pair::<F>::new(Transport::Udp);
+            let sent = if established { pair.establish() } else { pair.there(0) };
+            pair.world.remove_frontend(Transport::Udp, at::<F>(VIP, 80));
+            pair.world.retire(if sent.dst == at::<F>(FAR, 8080) { 1 } else { 2 });
+            let packet = open(Transport::Udp, at::<F>(POD, 40000), at::<F>(VIP, 80));
+            assert_eq!(pair.world.send(POD_IN, &packet), untouched(Verdict::NotOurs, &packet));
+        }
+    }
+
     fn tcp_never_leaves_a_backend<F>() {
         let mut pair = Pair::<F>::new(Transport::Tcp);
         let sent = pair.establish();
@@ -60,6 +71,18 @@ families! {
             pair.world.wait(seconds * SECOND);
             assert_eq!(pair.there(SYN), sent);
         }
+    }
+
+    fn a_repeated_syn_leaves_a_backend_that_is_gone<F>() {
+        let mut pair = Pair::<F>::new(Transport::Tcp);
+        let sent = pair.there(SYN);
+        pair.retire(sent);
+        let moved = pair.there(SYN);
+        assert_ne!(moved.dst, sent.dst);
+        // The first backend was slow, not dead. Its answer belongs to a connection that
+        // the client has never heard of.
+        let late = reply(Transport::Tcp, sent.dst, sent.src);
+        assert_eq!(pair.world.send(POD_OUT, &late), untouched(Verdict::NotOurs, &late));
     }
 
     fn a_reset_establishes_nothing<F>() {

@@ -79,6 +79,7 @@ impl<F: Net> Tables<F> for World<F> {
 
     fn forget(&self, key: FlowKey<F::Addr>) {
         self.flows.remove(&flow_bytes(&key));
+        self.half_open.remove(&flow_bytes(&key));
     }
 
     fn route(&self, dst: F::Addr) -> Route<F::Addr> {
