@@ -6,5 +6,6 @@ mod evict;
 mod life;
 mod pair;
 mod reuse;
+mod socket;
 mod translate;
 mod world;
