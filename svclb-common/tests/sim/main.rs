@@ -2,9 +2,11 @@
 //! etherparse out.
 #![expect(clippy::unwrap_used, reason = "a frame that cannot be built or read fails its test")]
 
+mod alone;
 mod evict;
 mod life;
 mod pair;
+mod refuse;
 mod reuse;
 mod socket;
 mod translate;

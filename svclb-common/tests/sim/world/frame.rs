@@ -26,6 +26,8 @@ pub(crate) struct Sketch {
     pub(crate) hops: u8,
     /// Options of the IPv4 header.
     pub(crate) options: Vec<u8>,
+    /// Options of the TCP header.
+    pub(crate) tcp_options: Vec<u8>,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -33,7 +35,18 @@ pub(crate) struct Sketch {
 pub(crate) fn open(transport: Transport, src: SocketAddr, dst: SocketAddr) -> Sketch {
     let payload = if transport == Transport::Udp { b"hello".to_vec() } else { Vec::new() };
     let (flags, seq) = (TcpFlags::SYN, 0x1234_5678);
-    Sketch { src, dst, transport, flags, seq, ack: 0, hops: 61, options: Vec::new(), payload }
+    Sketch {
+        src,
+        dst,
+        transport,
+        flags,
+        seq,
+        ack: 0,
+        hops: 61,
+        options: Vec::new(),
+        tcp_options: Vec::new(),
+        payload,
+    }
 }
 
 /// The first answer.
@@ -88,6 +101,7 @@ impl Sketch {
                 tcp.syn = self.flags & TcpFlags::SYN != 0;
                 tcp.rst = self.flags & TcpFlags::RST != 0;
                 tcp.ack = self.flags & TcpFlags::ACK != 0;
+                tcp.set_options_raw(&self.tcp_options).unwrap();
                 builder.tcp_header(tcp).write(&mut frame, &self.payload).unwrap();
             }
         }
