@@ -6,6 +6,7 @@ mod alone;
 mod evict;
 mod life;
 mod pair;
+mod property;
 mod refuse;
 mod reuse;
 mod socket;

@@ -14,12 +14,13 @@ use crate::world::{
 
 const ETH: usize = size_of::<Eth>();
 
-/// What the holder of a frame does to refuse it.
-fn refuse<F: Net>(frame: &[u8]) -> Option<Vec<u8>> {
+/// What the holder of a frame does to refuse it; nothing for what cannot be read or
+/// must not be answered.
+pub(crate) fn refuse<F: Net>(frame: &[u8]) -> Option<Vec<u8>> {
     let mut frame = frame.to_vec();
     let mut cursor = Cursor::from(frame.as_mut_slice());
-    let eth = cursor.take::<Eth>().unwrap();
-    let packet = Packet::<F>::parse(eth, cursor).unwrap();
+    let eth = cursor.take::<Eth>()?;
+    let packet = Packet::<F>::parse(eth, cursor).ok()?;
     let refusal = Refusal::of(packet.transport, packet.flags)?;
     let (segment, partial) = (Segment::of(&packet), is_partial(&packet));
     let kept = kept(refusal, packet.l4_offset);
@@ -92,7 +93,7 @@ everywhere! {
         let mut world = World::<F>::new();
         let vip = at::<F>(VIP, 80);
         let service = world.serve(transport, vip, &[]);
-        world.node_port(transport, 80, service);
+        world.add_node_port(transport, 80, service);
         let packet = client::<F>(transport);
         assert_eq!(world.send(POD_IN, &packet), untouched(Verdict::Refused, &packet));
         assert_eq!((world.flows.len(), world.half_open.len()), (0, 0));
@@ -150,8 +151,8 @@ families! {
                 assert_eq!((&reset[..6], &reset[6..12]), (&frame[6..12], &frame[..6]));
                 let parsed = headers(&reset);
                 let Some(TransportHeader::Tcp(tcp)) = parsed.transport else { panic!("no TCP") };
-                let bits = u8::from(tcp.rst) * RST | u8::from(tcp.ack) * ACK
-                    | u8::from(tcp.syn) * SYN | u8::from(tcp.fin) * FIN;
+                let bits = [(tcp.rst, RST), (tcp.ack, ACK), (tcp.syn, SYN), (tcp.fin, FIN)];
+                let bits = bits.into_iter().map(|(set, bit)| if set { bit } else { 0 }).sum::<u8>();
                 assert_eq!((tcp.sequence_number, tcp.acknowledgment_number, bits), expected);
                 assert_eq!((tcp.window_size, tcp.urgent_pointer, tcp.header_len()), (0, 0, 20));
                 assert!(parsed.payload.slice().is_empty());

@@ -17,7 +17,7 @@ everywhere! {
         let (client, backend) = (at::<F>(POD, 40000), at::<F>(FAR, 8080));
         let vips = [at::<F>(VIP, 80), at::<F>(VIP2, 80)];
         let service = world.serve(transport, vips[0], &[backend]);
-        world.frontend(transport, vips[1], service);
+        world.add_frontend(transport, vips[1], service);
         let sent = vips.map(|vip| world.send(POD_IN, &open(transport, client, vip)));
         assert_eq!(sent[0], translated(Action::Pass, 0, client, backend));
         assert_eq!(sent[1], translated(Action::Pass, 0, sent[1].src, backend));

@@ -79,9 +79,9 @@ everywhere! {
     fn a_loopback_node_port_is_the_hosts_alone<F>(transport) {
         let mut world = World::<F>::new().with_sockets(SocketMode::All);
         let backend = at::<F>(FAR, 8080);
-        let id = world.backend(transport, backend, false);
-        let service = world.service(&[id]);
-        world.node_port(transport, 30080, service);
+        let id = world.add_backend(transport, backend, false);
+        let service = world.add_service(&[id]);
+        world.add_node_port(transport, 30080, service);
         let (loopback, node) = (SocketAddr::new(F::LOOPBACK, 30080), at::<F>(NODE, 30080));
         assert_eq!(call(&world, socket(transport, HOST), loopback), to::<F>(backend));
         assert_eq!(call(&world, socket(transport, IN_POD), loopback), SocketVerdict::Keep);
@@ -102,9 +102,9 @@ everywhere! {
         let mut world = World::<F>::new().with_sockets(SocketMode::All);
         let front = at::<F>(NODE, 30080);
         world.serve(transport, front, &[at::<F>(FAR, 1)]);
-        let id = world.backend(transport, at::<F>(FAR, 2), false);
-        let service = world.service(&[id]);
-        world.node_port(transport, 30080, service);
+        let id = world.add_backend(transport, at::<F>(FAR, 2), false);
+        let service = world.add_service(&[id]);
+        world.add_node_port(transport, 30080, service);
         assert_eq!(call(&world, socket(transport, HOST), front), to::<F>(at::<F>(FAR, 1)));
     }
 }
@@ -146,7 +146,7 @@ families! {
         let mut world = World::<F>::new().with_sockets(SocketMode::Host);
         let (vips, backend) = ([at::<F>(VIP, 80), at::<F>(VIP2, 80)], at::<F>(FAR, 8080));
         let service = world.serve(Transport::Udp, vips[0], &[backend]);
-        world.frontend(Transport::Udp, vips[1], service);
+        world.add_frontend(Transport::Udp, vips[1], service);
         for vip in [vips[0], vips[1], vips[0], vips[0], vips[1]] {
             assert_eq!(sent(&world, free(1), vip), backend);
             assert_named(&world, free(1), backend, vip);

@@ -27,9 +27,9 @@ everywhere! {
     fn an_outside_client_reaches_a_local_backend_by_node_port<F>(transport) {
         let mut world = World::<F>::new();
         let (client, front, backend) = (at::<F>(OUTSIDE, 50000), at::<F>(NODE, 30080), at::<F>(PEER, 8080));
-        let id = world.backend(transport, backend, true);
-        let service = world.service(&[id]);
-        world.node_port(transport, 30080, service);
+        let id = world.add_backend(transport, backend, true);
+        let service = world.add_service(&[id]);
+        world.add_node_port(transport, 30080, service);
         let there = translated(Action::Pass, 0, client, backend);
         let back = translated(Action::Pass, 0, front, client);
         assert_eq!(world.send(UPLINK_IN, &open(transport, client, front)), there);
@@ -40,9 +40,9 @@ everywhere! {
     fn an_outside_client_reaches_a_remote_backend_by_node_port<F>(transport) {
         let mut world = World::<F>::new();
         let (client, front, backend) = (at::<F>(OUTSIDE, 50000), at::<F>(NODE, 30080), at::<F>(FAR, 8080));
-        let id = world.backend(transport, backend, false);
-        let service = world.service(&[id]);
-        world.node_port(transport, 30080, service);
+        let id = world.add_backend(transport, backend, false);
+        let service = world.add_service(&[id]);
+        world.add_node_port(transport, 30080, service);
         let sent = world.send(UPLINK_IN, &open(transport, client, front));
         assert_eq!(sent, translated(Action::Forward, 0, sent.src, backend));
         assert_eq!(sent.src.ip(), F::host(NODE));
@@ -72,7 +72,7 @@ everywhere! {
         let backend = at::<F>(FAR, 8080);
         let external = at::<F>(OUTSIDE + 1, 80);
         let service = world.serve(transport, external, &[backend]);
-        world.node_port(transport, 30080, service);
+        world.add_node_port(transport, 30080, service);
         for (port, front) in [(40000, external), (40001, at::<F>(NODE, 30080))] {
             let client = at::<F>(POD, port);
             let there = translated(Action::Pass, 0, client, backend);
@@ -86,9 +86,9 @@ everywhere! {
         let mut world = World::<F>::new();
         let (pod, vip) = (at::<F>(POD, 40000), at::<F>(VIP, 80));
         let listening = at::<F>(POD, 8080);
-        let id = world.backend(transport, listening, true);
-        let service = world.service(&[id]);
-        world.frontend(transport, vip, service);
+        let id = world.add_backend(transport, listening, true);
+        let service = world.add_service(&[id]);
+        world.add_frontend(transport, vip, service);
         let seen_from = at::<F>(VIP, 40000);
         let there = translated(Action::Reflect, 0, seen_from, listening);
         let back = translated(Action::Reflect, 0, vip, pod);
@@ -102,9 +102,9 @@ everywhere! {
         let mut world = World::<F>::new();
         let (client, backend) = (std::net::SocketAddr::new(F::LOOPBACK, 40000), at::<F>(PEER, 8080));
         let front = std::net::SocketAddr::new(F::LOOPBACK, 30080);
-        let id = world.backend(transport, backend, true);
-        let service = world.service(&[id]);
-        world.node_port(transport, 30080, service);
+        let id = world.add_backend(transport, backend, true);
+        let service = world.add_service(&[id]);
+        world.add_node_port(transport, 30080, service);
         let sent = world.send(LO_OUT, &open(transport, client, front));
         assert_eq!(sent, translated(Action::Forward, 0, sent.src, backend));
         assert_eq!(sent.src.ip(), F::host(NODE), "a loopback address never leaves the node");
@@ -129,7 +129,7 @@ everywhere! {
         let mut world = World::<F>::new();
         let (vip, backend) = (at::<F>(VIP, 80), at::<F>(NODE, 8080));
         let service = world.serve(transport, vip, &[backend]);
-        world.node_port(transport, 30080, service);
+        world.add_node_port(transport, 30080, service);
         // By the uplink, where the virtual address is routed to.
         let client = at::<F>(NODE, 40000);
         let there = translated(Action::Deliver, 1, client, backend);
@@ -166,9 +166,9 @@ everywhere! {
 
     fn a_node_port_is_served_on_local_addresses_only<F>(transport) {
         let mut world = World::<F>::new();
-        let id = world.backend(transport, at::<F>(PEER, 8080), true);
-        let service = world.service(&[id]);
-        world.node_port(transport, 30080, service);
+        let id = world.add_backend(transport, at::<F>(PEER, 8080), true);
+        let service = world.add_service(&[id]);
+        world.add_node_port(transport, 30080, service);
         for place in [POD_IN, UPLINK_IN] {
             for dst in [at::<F>(FAR, 30080), std::net::SocketAddr::new(F::LOOPBACK, 30080)] {
                 let packet = open(transport, at::<F>(POD, 40000), dst);
@@ -184,9 +184,9 @@ everywhere! {
         let mut world = World::<F>::new();
         let front = at::<F>(NODE, 30080);
         world.serve(transport, front, &[at::<F>(FAR, 1)]);
-        let id = world.backend(transport, at::<F>(FAR, 2), false);
-        let service = world.service(&[id]);
-        world.node_port(transport, 30080, service);
+        let id = world.add_backend(transport, at::<F>(FAR, 2), false);
+        let service = world.add_service(&[id]);
+        world.add_node_port(transport, 30080, service);
         let sent = world.send(POD_IN, &open(transport, at::<F>(POD, 40000), front));
         assert_eq!(sent.dst, at::<F>(FAR, 1));
     }

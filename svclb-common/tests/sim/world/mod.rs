@@ -18,9 +18,10 @@ use svclb_common::{
     config::{DatapathConfig, SocketMode},
     flow::FlowEntry,
     key::FrontendKey,
+    packet::Packet,
     service::{BACKEND_LOCAL, BackendCell, BackendHead, BackendId, Frontend, FrontendKind, ServiceId, Slab},
     socket::SocketPeer,
-    wire::Transport,
+    wire::{Cursor, Eth, Transport},
 };
 
 pub(crate) use frame::{ACK, FIN, RST, SYN, Sketch, ends, headers, next, open, reply, verify};
@@ -92,14 +93,14 @@ impl<F: Net> World<F> {
     }
 
     /// A new backend cell.
-    pub(crate) fn backend(&mut self, transport: Transport, end: SocketAddr, local: bool) -> BackendId {
+    pub(crate) fn add_backend(&mut self, transport: Transport, end: SocketAddr, local: bool) -> BackendId {
         let flags = if local { BACKEND_LOCAL } else { 0 };
         self.backends.push(cell(F::addr(end.ip()), end.port(), transport.number(), flags));
         self.backends.len() as BackendId - 1
     }
 
     /// A new service cell with these backends.
-    pub(crate) fn service(&mut self, backends: &[BackendId]) -> ServiceId {
+    pub(crate) fn add_service(&mut self, backends: &[BackendId]) -> ServiceId {
         self.services.push(Slab::default());
         let service = self.services.len() as ServiceId - 1;
         self.set_backends(service, backends);
@@ -114,9 +115,20 @@ impl<F: Net> World<F> {
     }
 
     /// Names `service` by an exact address.
-    pub(crate) fn frontend(&mut self, transport: Transport, end: SocketAddr, service: ServiceId) {
+    pub(crate) fn add_frontend(&mut self, transport: Transport, end: SocketAddr, service: ServiceId) {
         let frontend = Frontend { service, kind: FrontendKind::ClusterIp as u32 };
         self.frontends.insert(frontend_key::<F>(transport, end), frontend);
+    }
+
+    /// Makes whatever a frame is sent to a frontend of `service`, if the frame can be read.
+    pub(crate) fn catch(&mut self, frame: &[u8], service: ServiceId) {
+        let mut frame = frame.to_vec();
+        let mut cursor = Cursor::from(frame.as_mut_slice());
+        let Some(eth) = cursor.take::<Eth>() else { return };
+        if let Ok(packet) = Packet::<F>::parse(eth, cursor) {
+            let frontend = Frontend { service, kind: FrontendKind::ClusterIp as u32 };
+            self.frontends.insert(table::frontend_bytes(&packet.frontend()), frontend);
+        }
     }
 
     /// Takes the name away.
@@ -125,15 +137,15 @@ impl<F: Net> World<F> {
     }
 
     /// Names `service` by a port of every local address.
-    pub(crate) fn node_port(&mut self, transport: Transport, port: u16, service: ServiceId) {
+    pub(crate) fn add_node_port(&mut self, transport: Transport, port: u16, service: ServiceId) {
         self.node_ports.insert((transport.number(), port), service);
     }
 
     /// A service with one frontend at `vip` and these ends as backends on other nodes.
     pub(crate) fn serve(&mut self, transport: Transport, vip: SocketAddr, ends: &[SocketAddr]) -> ServiceId {
-        let backends: Vec<_> = ends.iter().map(|end| self.backend(transport, *end, false)).collect();
-        let service = self.service(&backends);
-        self.frontend(transport, vip, service);
+        let backends: Vec<_> = ends.iter().map(|end| self.add_backend(transport, *end, false)).collect();
+        let service = self.add_service(&backends);
+        self.add_frontend(transport, vip, service);
         service
     }
 

@@ -63,6 +63,11 @@ impl<V> Table<V> {
         self.rows.borrow_mut().retain(|_, row| keep(row.value));
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        self.rows.borrow_mut().clear();
+    }
+
     /// How many values there are.
     pub(crate) fn len(&self) -> usize {
         self.rows.borrow().len()
