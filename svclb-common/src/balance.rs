@@ -167,24 +167,27 @@ fn continues<F: Family>(
 ) -> bool {
     match transport {
         Transport::Udp => is_current(entry, tables),
-        Transport::Tcp if flags.opens() => peer.is_some_and(|peer| {
+        Transport::Tcp if flags.opens() => {
+            let Some(peer) = peer else { return false };
             // Towards a backend that is gone, a SYN that was not answered would only be
             // repeated in vain.
             let answered = peer.is_seen() && peer.seen.load().saturating_add(TICK_NS) >= entry.seen.load();
             (answered || is_current(entry, tables)) && !is_over(entry, Some(peer), tables.now())
-        }),
+        }
         Transport::Tcp => true,
     }
 }
 
 /// Frees `key` for a flow that begins with `owner`: takes it from one that is over,
 /// both entries at once, so that no packet of that one uses the tuple any more.
-#[inline(always)]
-fn claim<F: Family>(tables: &impl Tables<F>, key: FlowKey<F::Addr>, owner: FlowKey<F::Addr>) -> bool {
-    let Some(taken) = any(tables, key) else { return true };
+///
+/// Not inlined: its keys need not lie on the stack beside those of the new flow.
+#[inline(never)]
+fn claim<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F::Addr>, owner: &FlowKey<F::Addr>) -> bool {
+    let Some(taken) = any(tables, *key) else { return true };
     let other = taken.recipe.peer();
-    if other != owner {
-        let peer = peer(tables, key, taken);
+    if other != *owner {
+        let peer = peer(tables, *key, taken);
         if !is_over(taken, peer, tables.now()) {
             return false;
         }
@@ -192,7 +195,7 @@ fn claim<F: Family>(tables: &impl Tables<F>, key: FlowKey<F::Addr>, owner: FlowK
             tables.forget(other);
         }
     }
-    tables.forget(key);
+    tables.forget(*key);
     true
 }
 
@@ -271,7 +274,7 @@ fn answer<F: Family, T: Tables<F>>(
     if flags.opens() {
         // A client that reached the same backend by a Service, and now calls it by its own
         // address from the same port: the answers must keep that address.
-        claim(tables, key.reversed(place.hook.other()), key);
+        claim(tables, &key.reversed(place.hook.other()), &key);
     }
     match tables.half_open(key) {
         Some(entry) if decides(entry, transport, flags, tables) => Learned::Known,
@@ -405,7 +408,7 @@ fn open<F: Family, T: Tables<F>>(
             None if path.translates_port || attempt >= TRIES / 2 => port(tables),
             None => key.sport,
         };
-        match put(tables, place.hook, key, Choice { backend, path, sport, service }) {
+        match put(tables, place.hook, &key, &Choice { backend, path, sport, service }) {
             Ok(()) => {
                 if kept.is_none() {
                     tables.count_flow(service, backend.id);
@@ -437,24 +440,63 @@ struct Choice<A> {
     service: ServiceId,
 }
 
+/// Writes both entries one after the other: only one of them fits on the kernel's stack.
 #[inline(always)]
 fn put<F: Family, T: Tables<F>>(
     tables: &T,
     hook: Hook,
-    key: FlowKey<F::Addr>,
-    choice: Choice<F::Addr>,
+    key: &FlowKey<F::Addr>,
+    choice: &Choice<F::Addr>,
 ) -> Result<(), PutError> {
     let Choice { backend, path, sport, service } = choice;
-    let now = tables.now();
-    let owner = Owner { service, backend: backend.id, generation: backend.generation };
-    let to_backend = Tuple { src: path.src, dst: backend.addr, sport, dport: backend.port };
-    let there = Recipe::new(&key, to_backend, Direction::Original, path.there, path.back_hook, owner);
-    let back_key = there.peer();
-    if !claim(tables, back_key, key) {
+    let owner = Owner { service: *service, backend: backend.id, generation: backend.generation };
+    let back_key = FlowKey {
+        src: backend.addr,
+        dst: path.src,
+        sport: backend.port,
+        dport: *sport,
+        hook: path.back_hook as u8,
+        ..*key
+    };
+    if !claim(tables, &back_key, key) {
         return Err(PutError::Exists);
     }
-    let to_client = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
-    let back = Recipe::new(&back_key, to_client, Direction::Reply, path.back, hook, owner);
-    tables.open(back_key, &FlowEntry::new(back, now), false)?;
-    tables.open(key, &FlowEntry::new(there, now), true)
+    let now = tables.now();
+    let back =
+        Written { direction: Direction::Reply, step: path.back, peer_hook: hook, owner, replace: false, now };
+    write(tables, &back_key, key, &back)?;
+    let there = Written {
+        direction: Direction::Original,
+        step: path.there,
+        peer_hook: path.back_hook,
+        owner,
+        replace: true,
+        now,
+    };
+    write(tables, key, &back_key, &there)
+}
+
+/// What an entry holds besides its keys.
+struct Written {
+    direction: Direction,
+    step: Step,
+    peer_hook: Hook,
+    owner: Owner,
+    replace: bool,
+    /// Taken beforehand: a call in between would spill every word of both keys.
+    now: u64,
+}
+
+/// Writes the entry that makes packets of `key` into answers to packets of `peer`. Not
+/// inlined, for the stack's sake.
+#[inline(never)]
+fn write<F: Family, T: Tables<F>>(
+    tables: &T,
+    key: &FlowKey<F::Addr>,
+    peer: &FlowKey<F::Addr>,
+    what: &Written,
+) -> Result<(), PutError> {
+    let new = Tuple { src: peer.dst, dst: peer.src, sport: peer.dport, dport: peer.sport };
+    let recipe = Recipe::new(key, new, what.direction, what.step, what.peer_hook, what.owner);
+    tables.open(*key, &FlowEntry::new(recipe, what.now), what.replace)
 }
