@@ -67,3 +67,33 @@ word!(
     /// A shared word of 64 bits.
     Word64, u64, core::sync::atomic::AtomicU64
 );
+
+/// A value that is written only while no reader can find it, and read by copying.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Quiet<T>(UnsafeCell<T>);
+
+// SAFETY: whoever writes has taken the value out of every reader's reach before.
+unsafe impl<T: Copy + Sync> Sync for Quiet<T> {}
+
+impl<T: Copy> Quiet<T> {
+    /// A cell that holds `value`.
+    #[inline(always)]
+    pub const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// A copy of the value.
+    #[inline(always)]
+    pub fn load(&self) -> T {
+        // SAFETY: valid and aligned as long as `self` is; nobody writes while readers can find it.
+        unsafe { self.0.get().read() }
+    }
+
+    /// Replaces the value; no reader can find it until a word leads to it.
+    #[inline(always)]
+    pub fn store(&self, value: T) {
+        // SAFETY: as above.
+        unsafe { self.0.get().write(value) }
+    }
+}

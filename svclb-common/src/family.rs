@@ -6,13 +6,15 @@ use crate::{
 };
 
 /// An IP address in network byte order, as it lies in a packet.
-pub trait Address: Copy + Eq + core::fmt::Debug + bytemuck::Pod {
+pub trait Address: Copy + Eq + Send + Sync + core::fmt::Debug + bytemuck::Pod {
     /// The unspecified address: what std calls `UNSPECIFIED`.
     const ZERO: Self;
     /// Sums the change from `self` to `new`.
     fn change(self, new: Self, sum: Sum) -> Sum;
     /// Adds the address to a sum.
     fn sum(self, sum: Sum) -> Sum;
+    /// The address in 16 bytes; IPv4 in the first four, the rest zero.
+    fn widen(self) -> [u8; 16];
     /// Whether the address is in 127.0.0.0/8, or is `::1`.
     fn is_loopback(self) -> bool;
 }
@@ -38,6 +40,11 @@ impl Address for Addr4 {
     #[inline(always)]
     fn sum(self, sum: Sum) -> Sum {
         sum.add32(self.0)
+    }
+
+    #[inline(always)]
+    fn widen(self) -> [u8; 16] {
+        bytemuck::cast([self.0, 0, 0, 0])
     }
 
     #[inline(always)]
@@ -77,6 +84,11 @@ impl Address for Addr6 {
     }
 
     #[inline(always)]
+    fn widen(self) -> [u8; 16] {
+        bytemuck::cast(self.0)
+    }
+
+    #[inline(always)]
     fn is_loopback(self) -> bool {
         self.0 == [0, 0, 0, 1_u32.to_be()]
     }
@@ -105,6 +117,9 @@ pub trait IpHeader: Wire {
     fn dst(&self) -> Self::Addr;
     /// Bytes from the start of the IP header to the end of the packet.
     fn total_len(&self) -> u16;
+    /// Whether the packet goes on for `bytes` bytes after the fixed IP header. A length of
+    /// zero states none: the device merged packets to more than the field can say.
+    fn holds(&self, bytes: usize) -> bool;
     /// Hops left.
     fn hops(&self) -> u8;
     /// Writes both addresses; `delta` is the folded sum of their change.
@@ -211,6 +226,11 @@ impl IpHeader for Ipv4 {
     }
 
     #[inline(always)]
+    fn holds(&self, bytes: usize) -> bool {
+        self.len == 0 || 20 + bytes <= usize::from(u16::from_be(self.len))
+    }
+
+    #[inline(always)]
     fn hops(&self) -> u8 {
         self.ttl
     }
@@ -306,6 +326,11 @@ impl IpHeader for Ipv6 {
     #[inline(always)]
     fn total_len(&self) -> u16 {
         u16::from_be(self.len).saturating_add(40)
+    }
+
+    #[inline(always)]
+    fn holds(&self, bytes: usize) -> bool {
+        self.len == 0 || bytes <= usize::from(u16::from_be(self.len))
     }
 
     #[inline(always)]

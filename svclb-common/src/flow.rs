@@ -111,33 +111,51 @@ pub struct Owner {
 }
 
 impl<A: Address> Recipe<A> {
-    /// The recipe that turns packets of `key` into `new`.
+    /// Makes this the recipe that turns packets of `key` into `new`. It is written field
+    /// by field, in place: a copy would not fit on a BPF stack.
     #[inline(always)]
-    pub fn new(
+    pub fn fill(
+        &mut self,
         key: &FlowKey<A>,
         new: Tuple<A>,
         direction: Direction,
         step: Step,
         peer_hook: Hook,
         owner: Owner,
-    ) -> Self {
-        let addresses = key.dst.change(new.dst, key.src.change(new.src, Sum::default()));
-        let ports = Sum::default().swap16(key.sport, new.sport).swap16(key.dport, new.dport);
+    ) {
+        self.src = new.src;
+        self.dst = new.dst;
+        self.sport = new.sport;
+        self.dport = new.dport;
+        self.addr_delta = key.dst.change(new.dst, key.src.change(new.src, Sum::default())).fold();
+        self.port_delta = Sum::default().swap16(key.sport, new.sport).swap16(key.dport, new.dport).fold();
+        self.action = step.action as u8;
+        self.peer_hook = peer_hook as u8;
+        self.direction = direction as u8;
+        self.proto = key.proto;
+        self.ifindex = step.ifindex;
+        self.service = owner.service;
+        self.backend = owner.backend;
+        self.generation = owner.generation;
+    }
+
+    /// A recipe that does nothing to packets of `key` and belongs to nobody.
+    pub fn empty(key: &FlowKey<A>) -> Self {
         Self {
-            src: new.src,
-            dst: new.dst,
-            sport: new.sport,
-            dport: new.dport,
-            addr_delta: addresses.fold(),
-            port_delta: ports.fold(),
-            action: step.action as u8,
-            peer_hook: peer_hook as u8,
-            direction: direction as u8,
+            src: key.src,
+            dst: key.dst,
+            sport: key.sport,
+            dport: key.dport,
+            addr_delta: 0,
+            port_delta: 0,
+            action: Action::Pass as u8,
+            peer_hook: key.hook,
+            direction: Direction::Original as u8,
             proto: key.proto,
-            ifindex: step.ifindex,
-            service: owner.service,
-            backend: owner.backend,
-            generation: owner.generation,
+            ifindex: 0,
+            service: 0,
+            backend: 0,
+            generation: 0,
         }
     }
 
@@ -153,6 +171,12 @@ impl<A: Address> Recipe<A> {
             hook: self.peer_hook,
             pad: 0,
         }
+    }
+
+    /// Whether `key` is that of the other direction's entry.
+    #[inline(always)]
+    pub fn names(&self, key: &FlowKey<A>) -> bool {
+        self.peer() == *key
     }
 
     /// Whether the entry translates packets from client to backend.
@@ -232,6 +256,13 @@ impl<A: Address> FlowEntry<A> {
     #[inline(always)]
     pub fn new(recipe: Recipe<A>, now: u64) -> Self {
         Self { recipe, state: Word32::new(0), seen: Word64::new(now) }
+    }
+
+    /// Forgets the life of an entry that is being written anew.
+    #[inline(always)]
+    pub fn begin(&mut self, now: u64) {
+        self.state.store(0);
+        self.seen.store(now);
     }
 
     /// Notes a packet of this direction.
@@ -316,10 +347,12 @@ mod tests {
             let (hook, peer) = (hooks[usize::from(hook)], hooks[usize::from(peer)]);
             let key = FlowKey { src: Addr6(src), dst: Addr6(dst), sport, dport, proto: 6, hook: hook as u8, pad: 0 };
             let new = Tuple { src: Addr6(new_src), dst: Addr6(new_dst), sport: new_sport, dport: new_dport };
-            let there = Recipe::new(&key, new, Direction::Original, Step::plain(Action::Pass), peer, owner());
+            let mut there = Recipe::empty(&key);
+            there.fill(&key, new, Direction::Original, Step::plain(Action::Pass), peer, owner());
             let back_key = there.peer();
             let back_to = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
-            let back = Recipe::new(&back_key, back_to, Direction::Reply, Step::plain(Action::Pass), hook, owner());
+            let mut back = Recipe::empty(&back_key);
+            back.fill(&back_key, back_to, Direction::Reply, Step::plain(Action::Pass), hook, owner());
             prop_assert_eq!(back_key.hook, peer as u8);
             prop_assert_eq!(back.peer(), key);
         }
@@ -328,10 +361,7 @@ mod tests {
     #[test]
     fn a_reset_is_not_a_sign_of_life() {
         let key = FlowKey { src: Addr4(1), dst: Addr4(2), sport: 3, dport: 4, proto: 6, hook: 0, pad: 0 };
-        let new = Tuple { src: Addr4(1), dst: Addr4(5), sport: 3, dport: 6 };
-        let recipe =
-            Recipe::new(&key, new, Direction::Reply, Step::plain(Action::Pass), Hook::Egress, owner());
-        let entry = FlowEntry::new(recipe, 0);
+        let entry = FlowEntry::new(Recipe::empty(&key), 0);
         entry.touch(TcpFlags(TcpFlags::RST | TcpFlags::ACK), 1);
         assert!(!entry.is_seen() && entry.is_finished());
         entry.touch(TcpFlags(TcpFlags::SYN | TcpFlags::ACK), 2);

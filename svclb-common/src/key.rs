@@ -50,7 +50,10 @@ impl<A: Address> FrontendKey<A> {
 }
 
 /// Key of the flows: a packet's tuple as the hook sees it, before translation.
-#[repr(C)]
+///
+/// Aligned to 8, because the compiler copies both addresses by one 8-byte store and
+/// the verifier refuses misaligned accesses to the stack.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowKey<A> {
     /// Source address.

@@ -10,7 +10,7 @@
 //! backends.
 
 use crate::{
-    cell::{Word32, Word64},
+    cell::{Quiet, Word32, Word64},
     family::Address,
     wire::Transport,
 };
@@ -101,12 +101,16 @@ pub const BACKEND_LOCAL: u8 = 1;
 /// Backend flag: the pod is terminating. For reports; selection follows the slots.
 pub const BACKEND_TERMINATING: u8 = 2;
 
+/// Backend flag: the cell was given up. Its content stays until the cell is used
+/// again, for a reader that found it a moment before.
+pub const BACKEND_FREE: u8 = 4;
+
 /// The word of a [`BackendCell`] that holds port, protocol and flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackendHead {
     /// Port, network byte order.
     pub port: u16,
-    /// IANA protocol number; 0 in a cell that is free.
+    /// IANA protocol number; 0 in a cell that was never used.
     pub proto: u8,
     /// `BACKEND_*`.
     pub flags: u8,
@@ -131,7 +135,7 @@ impl BackendHead {
 #[derive(Debug)]
 pub struct BackendCell<A> {
     /// Address.
-    pub addr: A,
+    pub addr: Quiet<A>,
     /// [`BackendHead`].
     pub head: Word32,
     /// Grows each time the cell is given up. A flow that holds an older number
@@ -164,7 +168,7 @@ impl<A: Address> BackendCell<A> {
         let local = head.flags & BACKEND_LOCAL != 0;
         (head.proto != 0).then(|| Backend {
             id,
-            addr: self.addr,
+            addr: self.addr.load(),
             port: head.port,
             local,
             generation: self.generation.load(),

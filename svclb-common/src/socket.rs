@@ -114,7 +114,9 @@ fn find_service<F: Family, T: SocketTables<F>>(
     addr: F::Addr,
     port: u16,
 ) -> Option<ServiceId> {
-    // A pod's loopback addresses are its own; the host's are addresses of the node.
+    // A pod's loopback addresses are its own; the host's are addresses of the node. The
+    // unspecified address is left alone: the kernel takes it for the caller's own machine,
+    // and whoever names it wants what listens there.
     let own = || if addr.is_loopback() { socket.in_host } else { tables.is_local(addr) };
     tables
         .frontend(FrontendKey::new(addr, port, socket.transport))

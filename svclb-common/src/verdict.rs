@@ -41,10 +41,8 @@ reasons! {
     TooBig = 6, "too_big";
     /// The packet could not be changed (out of memory, or a layout the helpers refuse).
     Unwritable = 7, "unwritable";
-    /// A fragment to or from a Service: passed on untranslated.
-    Fragment = 8, "fragment";
-    /// An event did not fit into the ring: counted, not dropped.
-    EventLost = 9, "event_lost";
+    /// An event did not fit into the ring: the record was lost, not a packet.
+    EventLost = 8, "event_lost";
 }
 
 impl DropReason {

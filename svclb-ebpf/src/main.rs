@@ -1,2 +1,133 @@
-//! Kernel programs.
-fn main() {}
+//! The kernel programs of svclb: entry points only, named by where they attach.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`tc`] | a packet's way through a hook: known flow, new flow, refusal |
+//! | [`act`] | carrying out a recipe on a packet |
+//! | [`refuse`] | answering a packet that nobody serves |
+//! | [`sock`] | socket calls; the map of translations at sockets |
+//! | [`frontend`] | the maps of frontends, node ports and the node's addresses |
+//! | [`backend`] | the maps of service cells, slots, backends and traffic counters |
+//! | [`flow`] | the maps of flows |
+//! | [`route`] | the node's routes; the map of source addresses |
+//! | [`observe`] | drop counters and the events ring |
+//! | [`kernel`] | the datapath's `Tables`, made of all these maps |
+//! | [`agent`] | maps that the programs never read |
+#![no_std]
+#![no_main]
+#![expect(unsafe_code, reason = "kernel helpers and contexts are raw pointers")]
+#![expect(missing_docs, reason = "the attribute macros repeat the entry points without their comments")]
+#![expect(unreachable_pub, reason = "a program's entry points are its symbols")]
+#![expect(clippy::inline_always, reason = "the hot path must be one function; the verifier limits calls")]
+
+mod act;
+mod agent;
+mod backend;
+mod flow;
+mod frontend;
+mod kernel;
+mod observe;
+mod refuse;
+mod route;
+mod sock;
+mod tc;
+
+use aya_ebpf::{
+    Global,
+    macros::{cgroup_sock_addr, classifier},
+    programs::{SockAddrContext, TcContext},
+};
+use svclb_common::{
+    balance::Edge,
+    config::DatapathConfig,
+    family::{V4, V6},
+    key::Hook,
+};
+
+/// Settings; the agent replaces them at load time.
+#[unsafe(no_mangle)]
+static CONFIG: Global<DatapathConfig> = Global::new(DatapathConfig::PER_PACKET);
+
+/// From a pod of this node.
+#[classifier]
+pub fn pod_ingress(ctx: TcContext) -> i32 {
+    tc::handle(&ctx, Edge::Pod, Hook::Ingress)
+}
+
+/// To a pod of this node.
+#[classifier]
+pub fn pod_egress(ctx: TcContext) -> i32 {
+    tc::handle(&ctx, Edge::Pod, Hook::Egress)
+}
+
+/// From other nodes and the outside.
+#[classifier]
+pub fn uplink_ingress(ctx: TcContext) -> i32 {
+    tc::handle(&ctx, Edge::Uplink, Hook::Ingress)
+}
+
+/// To other nodes and the outside; on the loopback device as well where host
+/// processes are translated per packet.
+#[classifier]
+pub fn uplink_egress(ctx: TcContext) -> i32 {
+    tc::handle(&ctx, Edge::Uplink, Hook::Egress)
+}
+
+/// `connect(2)` on an IPv4 socket.
+#[cgroup_sock_addr(connect4)]
+pub fn connect4(ctx: SockAddrContext) -> i32 {
+    sock::towards::<V4>(ctx.sock_addr, false)
+}
+
+/// `connect(2)` on an IPv6 socket.
+#[cgroup_sock_addr(connect6)]
+pub fn connect6(ctx: SockAddrContext) -> i32 {
+    sock::towards::<V6>(ctx.sock_addr, false)
+}
+
+/// `sendmsg(2)` with an IPv4 destination.
+#[cgroup_sock_addr(sendmsg4)]
+pub fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    sock::towards::<V4>(ctx.sock_addr, true)
+}
+
+/// `sendmsg(2)` with an IPv6 destination.
+#[cgroup_sock_addr(sendmsg6)]
+pub fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    sock::towards::<V6>(ctx.sock_addr, true)
+}
+
+/// `recvmsg(2)`: the IPv4 source that the process is told.
+#[cgroup_sock_addr(recvmsg4)]
+pub fn recvmsg4(ctx: SockAddrContext) -> i32 {
+    sock::named::<V4>(ctx.sock_addr)
+}
+
+/// `recvmsg(2)`: the IPv6 source that the process is told.
+#[cgroup_sock_addr(recvmsg6)]
+pub fn recvmsg6(ctx: SockAddrContext) -> i32 {
+    sock::named::<V6>(ctx.sock_addr)
+}
+
+/// `getpeername(2)` on an IPv4 socket.
+#[cgroup_sock_addr(getpeername4)]
+pub fn getpeername4(ctx: SockAddrContext) -> i32 {
+    sock::named::<V4>(ctx.sock_addr)
+}
+
+/// `getpeername(2)` on an IPv6 socket.
+#[cgroup_sock_addr(getpeername6)]
+pub fn getpeername6(ctx: SockAddrContext) -> i32 {
+    sock::named::<V6>(ctx.sock_addr)
+}
+
+/// The bytecode calls GPL-only helpers.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -1,2 +1,84 @@
-//! Tasks.
-fn main() {}
+//! Every repeatable action of the repository: `cargo xtask --help`.
+
+mod apt;
+mod bytecode;
+mod compiler;
+mod fingerprint;
+mod licences;
+mod linker;
+mod lint;
+mod loaded;
+mod report;
+mod run;
+mod stack;
+mod test;
+mod tidy;
+mod toolchain;
+mod workspace;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Builds, runs, tests and checks svclb.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build everything that is missing, then run svclb: without a cluster, in the embedded world.
+    Run {
+        /// The cluster to follow; the environment's `KUBECONFIG` counts as well.
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: Option<PathBuf>,
+        /// Handed to svclb.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Run the tests.
+    Test {
+        #[arg(value_enum, default_value_t)]
+        ring: test::Ring,
+        /// Handed to the test binary.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Build the bytecode; print instructions, verified instructions and stack of each program.
+    BuildEbpf,
+    /// Check format, clippy, licences and the rules of the repository.
+    Lint,
+    /// What CI does: lint, then every test, a skip being a failure.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match perform(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Run { kubeconfig, args } => return run::run(&workspace, kubeconfig.as_deref(), &args),
+        Task::Test { ring, args } => test::test(&workspace, ring, &args)?,
+        Task::BuildEbpf => report::print(&bytecode::build(&workspace)?)?,
+        Task::Lint => lint::lint(&workspace)?,
+        Task::Ci => {
+            lint::lint(&workspace)?;
+            workspace.shell.set_var("SVCLB_TEST_NO_SKIP", "1");
+            test::test(&workspace, test::Ring::All, &[])?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

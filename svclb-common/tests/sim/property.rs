@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use proptest::{collection::vec, prelude::*};
 use svclb_common::{
-    balance::{Edge, Learned, Place, Tables, learn},
+    balance::{Edge, Learned, Place, Scratch, Tables, learn},
     config::SNAT_PORTS,
     family::{Family, V4, V6},
     flow::Action,
@@ -201,9 +201,9 @@ families! {
                 let sport = (flow % 50_000) as u16;
                 let dport = 80_u16.to_be();
                 let key = FlowKey { src, dst: vip, sport, dport, proto: 6, hook: 0, pad: 0 };
-                let learned = learn(&world, POD_IN, key, Transport::Tcp, TcpFlags(SYN));
+                let learned = learn(&world, POD_IN, &mut Scratch::new(key), Transport::Tcp, TcpFlags(SYN));
                 assert_eq!(learned, Learned::Known);
-                assert!(world.half_open(key).is_some());
+                assert!(world.half_open(&key).is_some());
             }
             let picks = world.picks.borrow();
             assert_eq!(picks.len(), usize::from(n));

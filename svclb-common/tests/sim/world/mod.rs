@@ -15,11 +15,16 @@ use std::{
 
 use svclb_common::{
     balance::Route,
+    cell::{Quiet, Word32},
     config::{DatapathConfig, SocketMode},
+    family::Address,
     flow::FlowEntry,
     key::FrontendKey,
     packet::Packet,
-    service::{BACKEND_LOCAL, BackendCell, BackendHead, BackendId, Frontend, FrontendKind, ServiceId, Slab},
+    service::{
+        BACKEND_FREE, BACKEND_LOCAL, BackendCell, BackendHead, BackendId, Frontend, FrontendKind, ServiceId,
+        Slab,
+    },
     socket::SocketPeer,
     wire::{Cursor, Eth, Transport},
 };
@@ -149,11 +154,13 @@ impl<F: Net> World<F> {
         service
     }
 
-    /// Gives a backend up: its generation grows and its cell is free.
+    /// Gives a backend up as the agent does: its generation grows, and its cell keeps what
+    /// it held.
     pub(crate) fn retire(&mut self, backend: BackendId) {
         let cell = &self.backends[backend as usize];
         cell.generation.store(cell.generation.load() + 1);
-        cell.head.store(0);
+        let head = BackendHead::unpack(cell.head.load());
+        cell.head.store(BackendHead { flags: head.flags | BACKEND_FREE, ..head }.pack());
     }
 
     /// Takes the route to an address away.
@@ -186,13 +193,13 @@ impl<F: Net> World<F> {
     }
 }
 
-fn cell<A>(addr: A, port: u16, proto: u8, flags: u8) -> BackendCell<A> {
+fn cell<A: Address>(addr: A, port: u16, proto: u8, flags: u8) -> BackendCell<A> {
     let head = BackendHead { port: port.to_be(), proto, flags };
-    BackendCell { addr, head: word(head.pack()), generation: word(1), node: word(0) }
+    BackendCell { addr: Quiet::new(addr), head: word(head.pack()), generation: word(1), node: word(0) }
 }
 
-fn word(value: u32) -> svclb_common::cell::Word32 {
-    svclb_common::cell::Word32::new(value)
+fn word(value: u32) -> Word32 {
+    Word32::new(value)
 }
 
 fn frontend_key<F: Net>(transport: Transport, end: SocketAddr) -> Vec<u8> {

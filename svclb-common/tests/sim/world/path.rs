@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use svclb_common::{
-    balance::{Learned, Place, Tables, decides, learn},
+    balance::{Learned, Place, Scratch, Tables, decides, learn},
     flow::Action,
     packet::{Packet, Unparsed},
     verdict::DropReason,
@@ -76,10 +76,10 @@ impl<F: Net> World<F> {
             Err(why) => return Verdict::Unparsed(why),
         };
         let key = packet.flow(place.hook);
-        let entry = match self.flow(key) {
+        let entry = match self.flow(&key) {
             Some(entry) if decides::<F>(entry, packet.transport, packet.flags, self) => entry,
-            _ => match learn(self, place, key, packet.transport, packet.flags) {
-                Learned::Known => match self.flow(key).or_else(|| self.half_open(key)) {
+            _ => match learn(self, place, &mut Scratch::new(key), packet.transport, packet.flags) {
+                Learned::Known => match self.flow(&key).or_else(|| self.half_open(&key)) {
                     Some(entry) => entry,
                     None => return Verdict::Lost,
                 },

@@ -54,16 +54,21 @@ impl<F: Net> Tables<F> for World<F> {
         self.backends.get(id as usize)?.read(id)
     }
 
-    fn flow(&self, key: FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
-        self.flows.get(&flow_bytes(&key))
+    fn flow(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
+        self.flows.get(&flow_bytes(key))
     }
 
-    fn half_open(&self, key: FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
-        self.half_open.get(&flow_bytes(&key))
+    fn half_open(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
+        self.half_open.get(&flow_bytes(key))
     }
 
-    fn open(&self, key: FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, replace: bool) -> Result<(), PutError> {
-        let key = flow_bytes(&key);
+    fn open(
+        &self,
+        key: &FlowKey<F::Addr>,
+        entry: &FlowEntry<F::Addr>,
+        replace: bool,
+    ) -> Result<(), PutError> {
+        let key = flow_bytes(key);
         if !replace && self.half_open.get(&key).is_some() {
             return Err(PutError::Exists);
         }
@@ -71,15 +76,15 @@ impl<F: Net> Tables<F> for World<F> {
         Ok(())
     }
 
-    fn establish(&self, key: FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
-        let key = flow_bytes(&key);
+    fn establish(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+        let key = flow_bytes(key);
         self.flows.put(key.clone(), copy::<F>(entry));
         self.half_open.remove(&key);
     }
 
-    fn forget(&self, key: FlowKey<F::Addr>) {
-        self.flows.remove(&flow_bytes(&key));
-        self.half_open.remove(&flow_bytes(&key));
+    fn forget(&self, key: &FlowKey<F::Addr>) {
+        self.flows.remove(&flow_bytes(key));
+        self.half_open.remove(&flow_bytes(key));
     }
 
     fn route(&self, dst: F::Addr) -> Route<F::Addr> {

@@ -1,0 +1,136 @@
+//! The maps behind a frontend: service cells, slots, backends, and what is counted of them.
+
+use aya_ebpf::{
+    btf_maps::{Array, PerCpuArray},
+    macros::btf_map,
+};
+use svclb_common::{
+    family::{Addr4, Addr6, Family, V4, V6},
+    layout::capacity,
+    service::{Backend, BackendCell, BackendId, ServiceCell, ServiceId, Slab, Traffic},
+};
+
+use crate::agent::MMAPABLE;
+
+type Services = Array<ServiceCell, { capacity::SERVICES }, MMAPABLE>;
+type Slots = Array<u32, { capacity::SLOTS }, MMAPABLE>;
+type Backends<A> = Array<BackendCell<A>, { capacity::BACKENDS }, MMAPABLE>;
+type TrafficCounters = PerCpuArray<Traffic, { capacity::SERVICES }>;
+type Picks = PerCpuArray<u64, { capacity::BACKENDS }>;
+
+/// Service cells of IPv4.
+#[btf_map(name = "SERVICES_V4")]
+static SERVICES_V4: Services = Array::new();
+/// Service cells of IPv6.
+#[btf_map(name = "SERVICES_V6")]
+static SERVICES_V6: Services = Array::new();
+/// Slots of IPv4.
+#[btf_map(name = "SLOTS_V4")]
+static SLOTS_V4: Slots = Array::new();
+/// Slots of IPv6.
+#[btf_map(name = "SLOTS_V6")]
+static SLOTS_V6: Slots = Array::new();
+/// Backends of IPv4.
+#[btf_map(name = "BACKENDS_V4")]
+static BACKENDS_V4: Backends<Addr4> = Array::new();
+/// Backends of IPv6.
+#[btf_map(name = "BACKENDS_V6")]
+static BACKENDS_V6: Backends<Addr6> = Array::new();
+/// Traffic by IPv4 service cell.
+#[btf_map(name = "TRAFFIC_V4")]
+static TRAFFIC_V4: TrafficCounters = PerCpuArray::new();
+/// Traffic by IPv6 service cell.
+#[btf_map(name = "TRAFFIC_V6")]
+static TRAFFIC_V6: TrafficCounters = PerCpuArray::new();
+/// New flows by IPv4 backend cell.
+#[btf_map(name = "PICKS_V4")]
+static PICKS_V4: Picks = PerCpuArray::new();
+/// New flows by IPv6 backend cell.
+#[btf_map(name = "PICKS_V6")]
+static PICKS_V6: Picks = PerCpuArray::new();
+
+/// The maps of a family.
+pub(crate) trait BackendMaps: Family {
+    #[doc(hidden)]
+    fn services() -> &'static Services;
+    #[doc(hidden)]
+    fn slots() -> &'static Slots;
+    #[doc(hidden)]
+    fn backends() -> &'static Backends<Self::Addr>;
+    #[doc(hidden)]
+    fn traffic() -> &'static TrafficCounters;
+    #[doc(hidden)]
+    fn picks() -> &'static Picks;
+}
+
+macro_rules! maps {
+    ($family:ident, $services:ident, $slots:ident, $backends:ident, $traffic:ident, $picks:ident) => {
+        impl BackendMaps for $family {
+            #[inline(always)]
+            fn services() -> &'static Services {
+                &$services
+            }
+            #[inline(always)]
+            fn slots() -> &'static Slots {
+                &$slots
+            }
+            #[inline(always)]
+            fn backends() -> &'static Backends<Self::Addr> {
+                &$backends
+            }
+            #[inline(always)]
+            fn traffic() -> &'static TrafficCounters {
+                &$traffic
+            }
+            #[inline(always)]
+            fn picks() -> &'static Picks {
+                &$picks
+            }
+        }
+    };
+}
+maps!(V4, SERVICES_V4, SLOTS_V4, BACKENDS_V4, TRAFFIC_V4, PICKS_V4);
+maps!(V6, SERVICES_V6, SLOTS_V6, BACKENDS_V6, TRAFFIC_V6, PICKS_V6);
+
+/// The slots of a service.
+#[inline(always)]
+pub(crate) fn slab<F: BackendMaps>(service: ServiceId) -> Option<Slab> {
+    F::services().get(service).map(|cell| Slab::unpack(cell.slab.load()))
+}
+
+/// The backend in a slot.
+#[inline(always)]
+pub(crate) fn slot<F: BackendMaps>(index: u32) -> Option<BackendId> {
+    F::slots().get(index).copied()
+}
+
+/// The backend in a cell.
+#[inline(always)]
+pub(crate) fn backend<F: BackendMaps>(id: BackendId) -> Option<Backend<F::Addr>> {
+    F::backends().get(id)?.read(id)
+}
+
+/// Counts a new flow.
+#[inline(always)]
+pub(crate) fn count_flow<F: BackendMaps>(service: ServiceId, backend: BackendId) {
+    if let Some(traffic) = F::traffic().get_ptr_mut(service) {
+        // SAFETY: this CPU's own value; programs are not interrupted by themselves.
+        unsafe { (*traffic).flows += 1 };
+    }
+    if let Some(picks) = F::picks().get_ptr_mut(backend) {
+        // SAFETY: as above.
+        unsafe { *picks += 1 };
+    }
+}
+
+/// Counts a translated packet.
+#[inline(always)]
+pub(crate) fn count_packet<F: BackendMaps>(service: ServiceId, bytes: u16) {
+    if let Some(traffic) = F::traffic().get_ptr_mut(service) {
+        // SAFETY: as above.
+        unsafe {
+            (*traffic).packets += 1;
+            (*traffic).bytes += u64::from(bytes);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The maps of flows: established ones, and those that are not.
+//!
+//! A flood of first packets fills only the second, so that it pushes out nobody who
+//! is established.
+
+use aya_ebpf::{bindings::BPF_ANY, bindings::BPF_NOEXIST, btf_maps::{LruHashMap, PerCpuArray}, macros::btf_map};
+use svclb_common::{
+    balance::{PutError, Scratch},
+    family::{Addr4, Addr6, Family, V4, V6},
+    flow::FlowEntry,
+    key::{FlowKey, Wide},
+    layout::capacity,
+};
+
+type Flows<A> = LruHashMap<FlowKey<A>, FlowEntry<A>, { capacity::FLOWS }>;
+type HalfOpen<A> = LruHashMap<FlowKey<A>, FlowEntry<A>, { capacity::HALF_OPEN }>;
+
+/// Established flows of IPv4.
+#[btf_map(name = "FLOWS_V4")]
+static FLOWS_V4: Flows<Addr4> = LruHashMap::new();
+/// Established flows of IPv6.
+#[btf_map(name = "FLOWS_V6")]
+static FLOWS_V6: Flows<Addr6> = LruHashMap::new();
+/// Flows of IPv4 that are not established.
+#[btf_map(name = "HALF_OPEN_V4")]
+static HALF_OPEN_V4: HalfOpen<Addr4> = LruHashMap::new();
+/// Flows of IPv6 that are not established.
+#[btf_map(name = "HALF_OPEN_V6")]
+static HALF_OPEN_V6: HalfOpen<Addr6> = LruHashMap::new();
+
+/// Working memory for first packets of IPv4.
+#[btf_map(name = "SCRATCH_V4")]
+static SCRATCH_V4: PerCpuArray<Scratch<Addr4>, 1> = PerCpuArray::new();
+/// Working memory for first packets of IPv6.
+#[btf_map(name = "SCRATCH_V6")]
+static SCRATCH_V6: PerCpuArray<Scratch<Addr6>, 1> = PerCpuArray::new();
+
+/// The maps of a family.
+pub(crate) trait FlowMaps: Family {
+    #[doc(hidden)]
+    fn flows() -> &'static Flows<Self::Addr>;
+    #[doc(hidden)]
+    fn half_open() -> &'static HalfOpen<Self::Addr>;
+    #[doc(hidden)]
+    fn scratch() -> &'static PerCpuArray<Scratch<Self::Addr>, 1>;
+}
+
+macro_rules! maps {
+    ($family:ident, $flows:ident, $half_open:ident, $scratch:ident) => {
+        impl FlowMaps for $family {
+            #[inline(always)]
+            fn flows() -> &'static Flows<Self::Addr> {
+                &$flows
+            }
+            #[inline(always)]
+            fn half_open() -> &'static HalfOpen<Self::Addr> {
+                &$half_open
+            }
+            #[inline(always)]
+            fn scratch() -> &'static PerCpuArray<Scratch<Self::Addr>, 1> {
+                &$scratch
+            }
+        }
+    };
+}
+maps!(V4, FLOWS_V4, HALF_OPEN_V4, SCRATCH_V4);
+maps!(V6, FLOWS_V6, HALF_OPEN_V6, SCRATCH_V6);
+
+/// An established flow.
+#[inline(always)]
+pub(crate) fn established<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
+    // SAFETY: the recipe never changes while the entry is in the table; should the
+    // table evict it under us, its memory stays a flow entry.
+    unsafe { F::flows().get(Wide::new(*key).get()) }
+}
+
+// What follows serves first packets only: keys are looked up where they lie, without
+// the copy that makes them fast.
+
+/// [`established`], off the hot path.
+#[inline(always)]
+pub(crate) fn find<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
+    // SAFETY: as above.
+    unsafe { F::flows().get(key) }
+}
+
+/// A flow that is not established.
+#[inline(always)]
+pub(crate) fn half_open<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
+    // SAFETY: as above.
+    unsafe { F::half_open().get(key) }
+}
+
+/// `EEXIST`, as helpers return it.
+const EEXIST: i32 = -17;
+
+/// Writes an entry of a flow that is not established.
+#[inline(always)]
+pub(crate) fn open<F: FlowMaps>(
+    key: &FlowKey<F::Addr>,
+    entry: &FlowEntry<F::Addr>,
+    replace: bool,
+) -> Result<(), PutError> {
+    let flags = if replace { BPF_ANY } else { BPF_NOEXIST };
+    F::half_open().insert(key, entry, flags.into()).map_err(|errno| match errno {
+        EEXIST => PutError::Exists,
+        _ => PutError::Full,
+    })
+}
+
+/// Makes a half-open entry an established one. A failure is repaired by the next packet.
+#[inline(always)]
+pub(crate) fn establish<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+    if F::flows().insert(key, entry, BPF_ANY.into()).is_ok() {
+        let _gone = F::half_open().remove(key);
+    }
+}
+
+/// Forgets the entry, established or not.
+#[inline(always)]
+pub(crate) fn forget<F: FlowMaps>(key: &FlowKey<F::Addr>) {
+    let _gone = F::flows().remove(key);
+    let _gone = F::half_open().remove(key);
+}
+
+/// This CPU's working memory for first packets. TC hooks run with bottom halves
+/// disabled, so no other packet takes it over before the program ends.
+#[inline(always)]
+pub(crate) fn scratch<F: FlowMaps>() -> Option<&'static mut Scratch<F::Addr>> {
+    // SAFETY: one user per CPU at a time; all zeros are a valid value.
+    F::scratch().get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}

@@ -1,0 +1,108 @@
+//! The datapath's [`Tables`], made of the maps.
+
+use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_get_prandom_u32};
+use svclb_common::{
+    balance::{PutError, Route, Tables},
+    config::DatapathConfig,
+    flow::FlowEntry,
+    key::{FlowKey, FrontendKey},
+    service::{Backend, BackendId, ServiceId, Slab},
+    wire::Transport,
+};
+
+use crate::{
+    CONFIG, backend, backend::BackendMaps, flow, flow::FlowMaps, frontend, frontend::FrontendMaps, observe,
+    route, route::RouteMaps,
+};
+
+/// All maps of a family.
+pub(crate) trait Maps: FrontendMaps + BackendMaps + FlowMaps + RouteMaps {}
+impl<F: FrontendMaps + BackendMaps + FlowMaps + RouteMaps> Maps for F {}
+
+/// The tables as a packet at a TC hook sees them.
+pub(crate) struct Kernel {
+    /// The packet, whose device the routes are asked for.
+    pub(crate) skb: *mut __sk_buff,
+}
+
+/// The part of [`Tables`] that does not depend on what the program handles.
+macro_rules! maps_as_tables {
+    () => {
+        #[inline(always)]
+        fn config(&self) -> DatapathConfig {
+            CONFIG.load()
+        }
+        #[inline(always)]
+        fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<ServiceId> {
+            frontend::lookup::<F>(key)
+        }
+        #[inline(always)]
+        fn node_port(&self, transport: Transport, port: u16) -> Option<ServiceId> {
+            frontend::node_port::<F>(transport, port)
+        }
+        #[inline(always)]
+        fn is_local(&self, addr: F::Addr) -> bool {
+            frontend::is_local::<F>(addr)
+        }
+        #[inline(always)]
+        fn slab(&self, service: ServiceId) -> Option<Slab> {
+            backend::slab::<F>(service)
+        }
+        #[inline(always)]
+        fn slot(&self, slot: u32) -> Option<BackendId> {
+            backend::slot::<F>(slot)
+        }
+        #[inline(always)]
+        fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>> {
+            backend::backend::<F>(id)
+        }
+        #[inline(always)]
+        fn flow(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
+            flow::find::<F>(key)
+        }
+        #[inline(always)]
+        fn half_open(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
+            flow::half_open::<F>(key)
+        }
+        #[inline(always)]
+        fn open(
+            &self,
+            key: &FlowKey<F::Addr>,
+            entry: &FlowEntry<F::Addr>,
+            replace: bool,
+        ) -> Result<(), PutError> {
+            flow::open::<F>(key, entry, replace)
+        }
+        #[inline(always)]
+        fn establish(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+            flow::establish::<F>(key, entry);
+        }
+        #[inline(always)]
+        fn forget(&self, key: &FlowKey<F::Addr>) {
+            flow::forget::<F>(key);
+        }
+        #[inline(always)]
+        fn random(&self) -> u32 {
+            // SAFETY: a helper without arguments.
+            unsafe { bpf_get_prandom_u32() }
+        }
+        #[inline(always)]
+        fn now(&self) -> u64 {
+            observe::now()
+        }
+        #[inline(always)]
+        fn count_flow(&self, service: ServiceId, backend: BackendId) {
+            backend::count_flow::<F>(service, backend);
+        }
+    };
+}
+pub(crate) use maps_as_tables;
+
+impl<F: Maps> Tables<F> for Kernel {
+    maps_as_tables!();
+
+    #[inline(always)]
+    fn route(&self, dst: F::Addr) -> Route<F::Addr> {
+        if frontend::is_local::<F>(dst) { Route::Local } else { route::route::<F>(self.skb, dst) }
+    }
+}

@@ -1,0 +1,105 @@
+//! The node's routes, asked by `bpf_fib_lookup`; the map of source addresses.
+
+use aya_ebpf::{
+    bindings::{__sk_buff, bpf_fib_lookup as FibParams},
+    btf_maps::HashMap,
+    helpers::generated::{bpf_fib_lookup, bpf_redirect_neigh},
+    macros::btf_map,
+};
+use svclb_common::{
+    balance::Route,
+    family::{Addr4, Addr6, Address as _, Family, V4, V6},
+    layout::capacity,
+    verdict::DropReason,
+};
+
+use crate::act::ifindex;
+
+/// `BPF_F_NO_PREALLOC`.
+const NO_PREALLOC: usize = 1;
+
+type Sources<A> = HashMap<u32, A, { capacity::SOURCES }, NO_PREALLOC>;
+
+/// The node's IPv4 address by device.
+#[btf_map(name = "SOURCES_V4")]
+static SOURCES_V4: Sources<Addr4> = HashMap::new();
+/// The node's IPv6 address by device.
+#[btf_map(name = "SOURCES_V6")]
+static SOURCES_V6: Sources<Addr6> = HashMap::new();
+
+/// The map of a family, and how its addresses lie in the helper's arguments.
+pub(crate) trait RouteMaps: Family {
+    #[doc(hidden)]
+    fn sources() -> &'static Sources<Self::Addr>;
+    #[doc(hidden)]
+    fn put(params: &mut FibParams, src: Self::Addr, dst: Self::Addr);
+}
+
+impl RouteMaps for V4 {
+    #[inline(always)]
+    fn sources() -> &'static Sources<Addr4> {
+        &SOURCES_V4
+    }
+
+    #[inline(always)]
+    fn put(params: &mut FibParams, src: Addr4, dst: Addr4) {
+        params.__bindgen_anon_3.ipv4_src = src.0;
+        params.__bindgen_anon_4.ipv4_dst = dst.0;
+    }
+}
+
+impl RouteMaps for V6 {
+    #[inline(always)]
+    fn sources() -> &'static Sources<Addr6> {
+        &SOURCES_V6
+    }
+
+    #[inline(always)]
+    fn put(params: &mut FibParams, src: Addr6, dst: Addr6) {
+        params.__bindgen_anon_3.ipv6_src = src.0;
+        params.__bindgen_anon_4.ipv6_dst = dst.0;
+    }
+}
+
+/// `BPF_FIB_LKUP_RET_*` of `enum bpf_fib_lookup` results (linux/bpf.h).
+const SUCCESS: i64 = 0;
+const NO_NEIGH: i64 = 7;
+const FRAG_NEEDED: i64 = 8;
+
+/// Asks for the way from `src` to `dst`: the device, or the negative result. A
+/// function of its own, because the helper's arguments are an eighth of the stack.
+#[inline(never)]
+fn lookup<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> i64 {
+    // SAFETY: all zeros are valid arguments.
+    let mut params: FibParams = unsafe { core::mem::zeroed() };
+    params.family = F::AF;
+    params.ifindex = ifindex(skb);
+    F::put(&mut params, *src, *dst);
+    // SAFETY: context and arguments are valid, the size is the arguments'.
+    match unsafe { bpf_fib_lookup(skb.cast(), &raw mut params, size_of::<FibParams>() as i32, 0) } {
+        SUCCESS | NO_NEIGH => i64::from(params.ifindex),
+        FRAG_NEEDED => -FRAG_NEEDED,
+        _ => -1,
+    }
+}
+
+/// How the node reaches an address that is not its own.
+#[inline(always)]
+pub(crate) fn route<F: RouteMaps>(skb: *mut __sk_buff, dst: F::Addr) -> Route<F::Addr> {
+    let Ok(ifindex) = u32::try_from(lookup::<F>(skb, &F::Addr::ZERO, &dst)) else { return Route::None };
+    // SAFETY: the value is copied at once.
+    unsafe { F::sources().get(&ifindex) }.map_or(Route::None, |source| Route::Via(*source))
+}
+
+/// Sends the packet from `src` to `dst` out by the device that leads there. The
+/// neighbour is resolved by the kernel, as for a packet of its own.
+#[inline(always)]
+pub(crate) fn forward<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> Result<i32, DropReason> {
+    let result = lookup::<F>(skb, src, dst);
+    if result == -FRAG_NEEDED {
+        return Err(DropReason::TooBig);
+    }
+    let ifindex = u32::try_from(result).map_err(|_negative| DropReason::NoRoute)?;
+    // SAFETY: no next hop is given, the kernel looks it up.
+    Ok(unsafe { bpf_redirect_neigh(ifindex, core::ptr::null_mut(), 0, 0) } as i32)
+}

@@ -1,0 +1,258 @@
+//! Socket calls, and the map of translations at sockets.
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, bpf_sock_addr},
+    btf_maps::LruHashMap,
+    helpers::generated::{bpf_get_netns_cookie, bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_set_retval},
+    macros::btf_map,
+};
+use svclb_common::{
+    balance::{PutError, Route, Tables},
+    config::DatapathConfig,
+    family::{Addr4, Addr6, Address as _, Family, V4, V6},
+    flow::FlowEntry,
+    key::{FlowKey, FrontendKey, SocketKey, Wide},
+    layout::capacity,
+    service::{Backend, BackendId, ServiceId, Slab},
+    socket::{self, Socket, SocketPeer, SocketTables, SocketVerdict},
+    verdict::DropReason,
+    wire::Transport,
+};
+
+use crate::{
+    CONFIG, backend, flow, frontend,
+    kernel::{Maps, maps_as_tables},
+    observe::{self, What},
+};
+
+type Translations<A> = LruHashMap<SocketKey<A>, SocketPeer<A>, { capacity::SOCKETS }>;
+
+/// Translations at IPv4 sockets.
+#[btf_map(name = "SOCKETS_V4")]
+static SOCKETS_V4: Translations<Addr4> = LruHashMap::new();
+/// Translations at IPv6 sockets.
+#[btf_map(name = "SOCKETS_V6")]
+static SOCKETS_V6: Translations<Addr6> = LruHashMap::new();
+
+/// The map of a family, and where its addresses lie in the context.
+pub(crate) trait SocketMaps: Maps {
+    #[doc(hidden)]
+    fn translations() -> &'static Translations<Self::Addr>;
+    #[doc(hidden)]
+    unsafe fn read(ctx: *mut bpf_sock_addr) -> Self::Addr;
+    #[doc(hidden)]
+    unsafe fn write(ctx: *mut bpf_sock_addr, addr: Self::Addr);
+}
+
+impl SocketMaps for V4 {
+    #[inline(always)]
+    fn translations() -> &'static Translations<Addr4> {
+        &SOCKETS_V4
+    }
+
+    #[inline(always)]
+    unsafe fn read(ctx: *mut bpf_sock_addr) -> Addr4 {
+        // SAFETY: the caller passes the program's context.
+        Addr4(unsafe { (&raw const (*ctx).user_ip4).read_volatile() })
+    }
+
+    #[inline(always)]
+    unsafe fn write(ctx: *mut bpf_sock_addr, addr: Addr4) {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*ctx).user_ip4).write_volatile(addr.0) };
+    }
+}
+
+impl SocketMaps for V6 {
+    #[inline(always)]
+    fn translations() -> &'static Translations<Addr6> {
+        &SOCKETS_V6
+    }
+
+    #[inline(always)]
+    unsafe fn read(ctx: *mut bpf_sock_addr) -> Addr6 {
+        // SAFETY: as above. Word by word: the verifier knows no wider access on all kernels.
+        unsafe {
+            let words = (&raw const (*ctx).user_ip6).cast::<u32>();
+            Addr6([
+                words.read_volatile(),
+                words.add(1).read_volatile(),
+                words.add(2).read_volatile(),
+                words.add(3).read_volatile(),
+            ])
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn write(ctx: *mut bpf_sock_addr, addr: Addr6) {
+        // SAFETY: as above.
+        unsafe {
+            let words = (&raw mut (*ctx).user_ip6).cast::<u32>();
+            words.write_volatile(addr.0[0]);
+            words.add(1).write_volatile(addr.0[1]);
+            words.add(2).write_volatile(addr.0[2]);
+            words.add(3).write_volatile(addr.0[3]);
+        }
+    }
+}
+
+/// The tables as a socket call sees them: there is no packet and no route to ask for.
+struct AtSocket;
+
+impl<F: Maps> Tables<F> for AtSocket {
+    maps_as_tables!();
+
+    #[inline(always)]
+    fn route(&self, _dst: F::Addr) -> Route<F::Addr> {
+        Route::None
+    }
+}
+
+impl<F: SocketMaps> SocketTables<F> for AtSocket {
+    #[inline(always)]
+    fn translation(&self, key: SocketKey<F::Addr>) -> Option<SocketPeer<F::Addr>> {
+        // SAFETY: the value is copied at once.
+        unsafe { F::translations().get(Wide::new(key).get()) }.copied()
+    }
+
+    #[inline(always)]
+    fn remember(&self, key: SocketKey<F::Addr>, peer: &SocketPeer<F::Addr>) {
+        // An LRU table makes room; should it fail, only the name that is reported back is lost.
+        let _written = F::translations().insert(Wide::new(key).get(), peer, BPF_ANY.into());
+    }
+}
+
+/// The call goes on.
+const ALLOW: i32 = 1;
+/// The call fails with the error that was set.
+const REFUSE: i32 = 0;
+/// `ECONNREFUSED`, as helpers take it.
+const ECONNREFUSED: i32 = -111;
+
+/// The socket of a call.
+#[inline(always)]
+fn socket(ctx: *mut bpf_sock_addr, unconnected: bool) -> Option<Socket> {
+    // SAFETY: the context lives as long as the program runs.
+    let transport = Transport::of(unsafe { (&raw const (*ctx).protocol).read_volatile() } as u8)?;
+    // SAFETY: as above.
+    let (cookie, netns) = unsafe { (bpf_get_socket_cookie(ctx.cast()), bpf_get_netns_cookie(ctx.cast())) };
+    Some(Socket { cookie, in_host: netns == CONFIG.load().host_netns, transport, unconnected })
+}
+
+/// `connect` and `sendmsg`: where the connection or the datagram goes.
+#[inline(always)]
+pub(crate) fn towards<F: SocketMaps + Towards>(ctx: *mut bpf_sock_addr, unconnected: bool) -> i32 {
+    let Some(socket) = socket(ctx, unconnected) else { return ALLOW };
+    F::decide(ctx, socket)
+}
+
+/// `recvmsg` and `getpeername`: the other end's name.
+#[inline(always)]
+pub(crate) fn named<F: SocketMaps + Towards>(ctx: *mut bpf_sock_addr) -> i32 {
+    if let Some(socket) = socket(ctx, false) {
+        F::name(ctx, socket);
+    }
+    ALLOW
+}
+
+/// Both families of a socket: an IPv6 socket may name IPv4 addresses.
+pub(crate) trait Towards: Family {
+    #[doc(hidden)]
+    fn decide(ctx: *mut bpf_sock_addr, socket: Socket) -> i32;
+    #[doc(hidden)]
+    fn name(ctx: *mut bpf_sock_addr, socket: Socket);
+}
+
+impl Towards for V4 {
+    #[inline(always)]
+    fn decide(ctx: *mut bpf_sock_addr, socket: Socket) -> i32 {
+        // SAFETY: the context lives as long as the program runs.
+        let addr = unsafe { V4::read(ctx) };
+        apply::<V4>(ctx, socket, addr, |to| {
+            // SAFETY: as above.
+            unsafe { V4::write(ctx, to) };
+        })
+    }
+
+    #[inline(always)]
+    fn name(ctx: *mut bpf_sock_addr, socket: Socket) {
+        // SAFETY: as above.
+        let addr = unsafe { V4::read(ctx) };
+        if let Some((addr, port)) = socket::named_by::<V4, _>(&AtSocket, socket, addr, port(ctx)) {
+            // SAFETY: as above.
+            unsafe { V4::write(ctx, addr) };
+            set_port(ctx, port);
+        }
+    }
+}
+
+impl Towards for V6 {
+    #[inline(always)]
+    fn decide(ctx: *mut bpf_sock_addr, socket: Socket) -> i32 {
+        // SAFETY: as above.
+        let addr = unsafe { V6::read(ctx) };
+        match addr.mapped() {
+            Some(v4) => apply::<V4>(ctx, socket, v4, |to| {
+                // SAFETY: as above.
+                unsafe { V6::write(ctx, Addr6::from_mapped(to)) };
+            }),
+            None => apply::<V6>(ctx, socket, addr, |to| {
+                // SAFETY: as above.
+                unsafe { V6::write(ctx, to) };
+            }),
+        }
+    }
+
+    #[inline(always)]
+    fn name(ctx: *mut bpf_sock_addr, socket: Socket) {
+        // SAFETY: as above.
+        let addr = unsafe { V6::read(ctx) };
+        let named = match addr.mapped() {
+            Some(v4) => socket::named_by::<V4, _>(&AtSocket, socket, v4, port(ctx))
+                .map(|(addr, port)| (Addr6::from_mapped(addr), port)),
+            None => socket::named_by::<V6, _>(&AtSocket, socket, addr, port(ctx)),
+        };
+        if let Some((addr, port)) = named {
+            // SAFETY: as above.
+            unsafe { V6::write(ctx, addr) };
+            set_port(ctx, port);
+        }
+    }
+}
+
+#[inline(always)]
+fn apply<F: SocketMaps>(
+    ctx: *mut bpf_sock_addr,
+    socket: Socket,
+    addr: F::Addr,
+    write: impl FnOnce(F::Addr),
+) -> i32 {
+    match socket::towards::<F, _>(&AtSocket, socket, addr, port(ctx)) {
+        SocketVerdict::Keep => ALLOW,
+        SocketVerdict::To(to, port) => {
+            write(to);
+            set_port(ctx, port);
+            ALLOW
+        }
+        SocketVerdict::Refuse => {
+            let what = What { sport: 0, dport: port(ctx), ifindex: 0, proto: socket.transport.number() };
+            observe::report::<F>(DropReason::NoBackend, &F::Addr::ZERO, &addr, what);
+            // SAFETY: a helper with a plain argument.
+            unsafe { bpf_set_retval(ECONNREFUSED) };
+            REFUSE
+        }
+    }
+}
+
+/// The port that the call names, network byte order.
+#[inline(always)]
+fn port(ctx: *mut bpf_sock_addr) -> u16 {
+    // SAFETY: the context lives as long as the program runs.
+    (unsafe { (&raw const (*ctx).user_port).read_volatile() }) as u16
+}
+
+#[inline(always)]
+fn set_port(ctx: *mut bpf_sock_addr, port: u16) {
+    // SAFETY: as above.
+    unsafe { (&raw mut (*ctx).user_port).write_volatile(u32::from(port)) };
+}

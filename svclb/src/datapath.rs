@@ -1,0 +1,36 @@
+//! The kernel side of the agent: it knows maps, programs and hooks, and nothing of Kubernetes.
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`object`] | the bytecode, and the shape of its maps |
+//! | [`pins`] | where maps and links are pinned |
+//! | [`loader`] | loading programs over new or adopted maps |
+//! | [`family`] | one address family's types in userspace |
+//! | [`tables`] | the maps that hold services; the one writer |
+//! | [`readback`] | what the maps hold, for a restarted agent and for reports |
+//! | [`addresses`] | the maps of the node's addresses |
+//! | [`attach`] | which programs are attached where |
+//! | [`clsact`] | attachment for kernels without TCX |
+//! | [`loopback`] | sysctls of the loopback device for `--socket-lb=off` |
+//! | [`lock`] | one agent per set of pins |
+//! | [`events`] | the events ring |
+//! | [`cleanup`] | removing everything |
+//! | [`probe`] | what the kernel offers |
+
+pub mod addresses;
+pub mod attach;
+pub mod cleanup;
+pub mod clsact;
+mod error;
+pub mod events;
+pub mod family;
+pub mod loader;
+pub mod lock;
+pub mod loopback;
+pub mod object;
+pub mod pins;
+pub mod probe;
+pub mod readback;
+pub mod tables;
+
+pub use self::error::Error;

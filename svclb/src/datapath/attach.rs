@@ -1,0 +1,333 @@
+//! Which programs are attached where.
+//!
+//! Every link is pinned under a name that says what it is, so that a new agent finds
+//! what an earlier one attached, replaces the programs in place, and removes what is
+//! not wanted any more.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+    path::PathBuf,
+};
+
+use aya_obj::generated::bpf_attach_type;
+
+use super::{Error, clsact, loader::Programs, pins::Pins};
+use crate::{
+    netdev::Role,
+    sys::link::{self, Side, Target},
+};
+
+/// What a link connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hook {
+    /// A socket call below the cgroup: the program's name.
+    Socket(&'static str),
+    /// A side of a device.
+    Device(u32, Side),
+}
+
+/// The socket programs with their hooks.
+const SOCKET: [(&str, bpf_attach_type); 8] = [
+    ("connect4", bpf_attach_type::BPF_CGROUP_INET4_CONNECT),
+    ("connect6", bpf_attach_type::BPF_CGROUP_INET6_CONNECT),
+    ("sendmsg4", bpf_attach_type::BPF_CGROUP_UDP4_SENDMSG),
+    ("sendmsg6", bpf_attach_type::BPF_CGROUP_UDP6_SENDMSG),
+    ("recvmsg4", bpf_attach_type::BPF_CGROUP_UDP4_RECVMSG),
+    ("recvmsg6", bpf_attach_type::BPF_CGROUP_UDP6_RECVMSG),
+    ("getpeername4", bpf_attach_type::BPF_CGROUP_INET4_GETPEERNAME),
+    ("getpeername6", bpf_attach_type::BPF_CGROUP_INET6_GETPEERNAME),
+];
+
+impl Side {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+impl Hook {
+    /// The name of the link's pin.
+    fn pin(self) -> String {
+        match self {
+            Self::Socket(program) => format!("cgroup_{program}"),
+            Self::Device(ifindex, side) => format!("tcx_{}_{ifindex}", side.as_str()),
+        }
+    }
+
+    /// The hook that a pin's name stands for.
+    fn from_pin(name: &str) -> Option<Self> {
+        if let Some(program) = name.strip_prefix("cgroup_") {
+            return SOCKET.iter().find(|(name, _)| *name == program).map(|(name, _)| Self::Socket(name));
+        }
+        let (side, ifindex) = name.strip_prefix("tcx_")?.split_once('_')?;
+        let side = [Side::Ingress, Side::Egress].into_iter().find(|known| known.as_str() == side)?;
+        Some(Self::Device(ifindex.parse().ok()?, side))
+    }
+}
+
+/// What is to be attached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The cgroup of the socket programs; none where they are off.
+    pub cgroup: Option<PathBuf>,
+    /// Devices by index, with their name and what is behind them.
+    pub devices: BTreeMap<u32, (String, Role)>,
+    /// The loopback device, where host processes are translated per packet.
+    pub loopback: bool,
+}
+
+/// How programs are attached to devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TcMode {
+    /// TCX where the kernel has it, else clsact.
+    #[default]
+    Auto,
+    /// TCX links (Linux 6.6).
+    Tcx,
+    /// Filters of the clsact queueing discipline.
+    Clsact,
+}
+
+/// The index of the loopback device in every network namespace.
+const LOOPBACK: u32 = 1;
+
+/// What is attached by this agent.
+pub struct Attachments {
+    pins: Pins,
+    mode: TcMode,
+    links: BTreeMap<Hook, OwnedFd>,
+    filters: clsact::Filters,
+    failed: BTreeMap<u32, String>,
+}
+
+impl Attachments {
+    /// Takes over what is pinned. Programs are not replaced before [`apply`](Self::apply).
+    pub fn adopt(pins: &Pins, mode: TcMode) -> Result<Self, Error> {
+        let mut links = BTreeMap::new();
+        for name in pins.link_names()? {
+            if let Some(hook) = Hook::from_pin(&name) {
+                let path = pins.link(&name);
+                links.insert(hook, link::open(&path).map_err(Error::file(path))?);
+            }
+        }
+        let filters = clsact::Filters::adopt(pins)?;
+        Ok(Self { pins: pins.clone(), mode, links, filters, failed: BTreeMap::new() })
+    }
+
+    /// Replaces the programs of everything that was adopted and is still wanted.
+    pub fn update_programs(&mut self, programs: &mut Programs, wanted: &Wanted) -> Result<(), Error> {
+        for (hook, link) in &self.links {
+            let program = match hook {
+                Hook::Socket(program) => *program,
+                Hook::Device(ifindex, side) => match wanted.role(*ifindex) {
+                    Some(role) => program_for(role, *side),
+                    None => continue,
+                },
+            };
+            let result = link::update(link.as_fd(), programs.fd(program)?.as_fd());
+            // A device that vanished leaves a dead link, which `apply` removes.
+            if let Err(error) = result
+                && link::info(link.as_fd()).is_ok_and(|info| info.target != Target::Device(None))
+            {
+                return Err(attach_error(program, &hook.pin(), &error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches what is wanted and not attached, detaches what is attached and not
+    /// wanted. A device that refuses is reported once and does not keep the others.
+    pub async fn apply(&mut self, programs: &mut Programs, wanted: &Wanted) -> Result<(), Error> {
+        self.drop_dead(wanted)?;
+        self.detach_unwanted(wanted).await?;
+        if let Some(cgroup) = &wanted.cgroup {
+            let folder = File::open(cgroup).map_err(Error::file(cgroup))?;
+            for (program, kind) in SOCKET {
+                if !self.links.contains_key(&Hook::Socket(program)) {
+                    let link = link::attach_cgroup(programs.fd(program)?.as_fd(), folder.as_fd(), kind)
+                        .map_err(|error| attach_error(program, &cgroup.display().to_string(), &error))?;
+                    self.keep(Hook::Socket(program), link)?;
+                }
+            }
+        }
+        self.failed.retain(|ifindex, _| wanted.role(*ifindex).is_some());
+        for (ifindex, name, role) in wanted.roles() {
+            match self.attach_device(programs, ifindex, name, role) {
+                Ok(()) => {
+                    self.failed.remove(&ifindex);
+                }
+                Err(error) => {
+                    let line = error.to_string();
+                    if self.failed.get(&ifindex) != Some(&line) {
+                        tracing::warn!(device = name, "{line}");
+                        self.failed.insert(ifindex, line);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a wanted device has refused, and another attempt is worth while.
+    pub fn is_incomplete(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    fn attach_device(&mut self, programs: &mut Programs, ifindex: u32, name: &str, role: Role) -> Result<(), Error> {
+        // Replies must find their program before the first request is translated.
+        for side in [Side::Egress, Side::Ingress] {
+            let program = program_for(role, side);
+            if self.links.contains_key(&Hook::Device(ifindex, side)) || self.filters.contains(ifindex, side) {
+                continue;
+            }
+            if self.mode != TcMode::Clsact {
+                match link::attach_tcx(programs.fd(program)?.as_fd(), ifindex, side) {
+                    Ok(link) => {
+                        self.keep(Hook::Device(ifindex, side), link)?;
+                        continue;
+                    }
+                    Err(error) if self.mode == TcMode::Auto && lacks_tcx(&error) => {
+                        tracing::info!("this kernel has no TCX: programs are attached as clsact filters");
+                        self.mode = TcMode::Clsact;
+                    }
+                    Err(error) => return Err(attach_error(program, name, &error)),
+                }
+            }
+            self.filters.attach(&self.pins, programs, program, (ifindex, name), side)?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, hook: Hook, link: OwnedFd) -> Result<(), Error> {
+        let path = self.pins.link(&hook.pin());
+        link::pin(link.as_fd(), &path).map_err(Error::file(path))?;
+        self.links.insert(hook, link);
+        Ok(())
+    }
+
+    /// Forgets links whose device is gone, or whose cgroup is another one than wanted.
+    fn drop_dead(&mut self, wanted: &Wanted) -> Result<(), Error> {
+        let cgroup = match &wanted.cgroup {
+            Some(path) => Some(fs::metadata(path).map_err(Error::file(path))?.ino()),
+            None => None,
+        };
+        let dead: Vec<_> = self
+            .links
+            .iter()
+            .filter(|(hook, link)| match (hook, link::info(link.as_fd()).map(|info| info.target)) {
+                (Hook::Device(ifindex, _), Ok(Target::Device(found))) => found != Some(*ifindex),
+                (Hook::Socket(_), Ok(Target::Cgroup(found))) => Some(found) != cgroup,
+                _ => true,
+            })
+            .map(|(hook, _)| *hook)
+            .collect();
+        dead.into_iter().try_for_each(|hook| self.detach(hook))
+    }
+
+    pub(super) async fn detach_unwanted(&mut self, wanted: &Wanted) -> Result<(), Error> {
+        let unwanted: Vec<_> = self
+            .links
+            .keys()
+            .filter(|hook| match hook {
+                Hook::Socket(_) => wanted.cgroup.is_none(),
+                Hook::Device(ifindex, _) => wanted.role(*ifindex).is_none(),
+            })
+            .copied()
+            .collect();
+        unwanted.into_iter().try_for_each(|hook| self.detach(hook))?;
+        self.filters.retain(&self.pins, |ifindex| wanted.role(ifindex).is_some()).await
+    }
+
+    fn detach(&mut self, hook: Hook) -> Result<(), Error> {
+        self.links.remove(&hook);
+        let path = self.pins.link(&hook.pin());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(path)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Wanted {
+    fn role(&self, ifindex: u32) -> Option<Role> {
+        if ifindex == LOOPBACK {
+            return self.loopback.then_some(Role::Uplink);
+        }
+        self.devices.get(&ifindex).map(|(_, role)| *role)
+    }
+
+    fn roles(&self) -> impl Iterator<Item = (u32, &str, Role)> {
+        let loopback = self.loopback.then_some((LOOPBACK, "lo", Role::Uplink));
+        loopback.into_iter().chain(self.devices.iter().map(|(ifindex, (name, role))| (*ifindex, name.as_str(), *role)))
+    }
+}
+
+/// The program for a side of a device.
+pub(super) fn program_for(role: Role, side: Side) -> &'static str {
+    match (role, side) {
+        (Role::Pod, Side::Ingress) => "pod_ingress",
+        (Role::Pod, Side::Egress) => "pod_egress",
+        (Role::Uplink, Side::Ingress) => "uplink_ingress",
+        (Role::Uplink, Side::Egress) => "uplink_egress",
+    }
+}
+
+/// What `BPF_LINK_CREATE` says to an attach type that it does not know.
+fn lacks_tcx(error: &io::Error) -> bool {
+    use nix::libc::{EINVAL, EOPNOTSUPP};
+    matches!(error.raw_os_error(), Some(EINVAL | EOPNOTSUPP))
+}
+
+pub(super) fn attach_error(program: &str, target: &str, error: &io::Error) -> Error {
+    Error::Attach { program: program.into(), target: target.into(), reason: error.to_string() }
+}
+
+/// One attachment, for reports.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Attached {
+    /// The device's name, or the cgroup's folder.
+    pub device: String,
+    /// The hook's name: `tcx_ingress`, `clsact_egress`, `cgroup_connect4` and so on.
+    pub hook: String,
+    /// The program's name.
+    pub program: String,
+}
+
+/// What is attached according to the pins; `names` are the devices' names by index.
+pub fn attached(pins: &Pins, names: &BTreeMap<u32, String>) -> Result<Vec<Attached>, Error> {
+    let mut found = Vec::new();
+    for pin in pins.link_names()? {
+        let Some(hook) = Hook::from_pin(&pin) else { continue };
+        let path = pins.link(&pin);
+        let info = link::open(&path).and_then(|link| link::info(link.as_fd())).map_err(Error::file(path))?;
+        let device = match (hook, info.target) {
+            (Hook::Device(..), Target::Device(None)) => continue,
+            (Hook::Device(ifindex, _), _) => names.get(&ifindex).cloned().unwrap_or_else(|| ifindex.to_string()),
+            (Hook::Socket(_), _) => "cgroup".into(),
+        };
+        let program = program_name(info.program).unwrap_or_default();
+        let hook = match hook {
+            Hook::Socket(_) => pin,
+            Hook::Device(_, side) => format!("tcx_{}", side.as_str()),
+        };
+        found.push(Attached { device, hook, program });
+    }
+    found.extend(clsact::attached(pins, names)?);
+    found.sort();
+    Ok(found)
+}
+
+fn program_name(id: u32) -> Option<String> {
+    aya::programs::loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == id)
+        .and_then(|program| program.name_as_str().map(str::to_owned))
+}

@@ -1,0 +1,240 @@
+//! Attachment for kernels without TCX: filters of the clsact queueing discipline.
+//!
+//! Filters are not files, so nothing of them can be pinned. A folder beside the
+//! pinned links stands for each; it says what to replace and what to remove.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+};
+
+use aya::programs::{
+    Program, SchedClassifier, TcAttachType,
+    tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
+};
+use netlink_packet_route::tc::TcHandle as QdiscHandle;
+
+use super::{
+    Error,
+    attach::{Attached, attach_error},
+    error::chain,
+    loader::Programs,
+    pins::Pins,
+};
+use crate::sys::link::Side;
+
+/// Before the filters of others, which usually start at 1 with `tc`'s own default far above.
+const PRIORITY: u16 = 1;
+
+/// Our filter at that priority.
+const HANDLE: TcHandle = TcHandle::new(0, 0x5c1b);
+
+/// The filters of this agent.
+#[derive(Default)]
+pub struct Filters {
+    /// Device, side and program.
+    attached: BTreeMap<(u32, bool), String>,
+    /// Filters of an earlier agent, whose program is to be replaced.
+    adopted: BTreeSet<(u32, bool)>,
+    /// Devices that had no clsact before.
+    qdiscs: BTreeSet<u32>,
+}
+
+fn is_ingress(side: Side) -> bool {
+    side == Side::Ingress
+}
+
+fn attach_type(ingress: bool) -> TcAttachType {
+    if ingress { TcAttachType::Ingress } else { TcAttachType::Egress }
+}
+
+fn marker(ifindex: u32, ingress: bool, program: &str) -> String {
+    format!("clsact.{ifindex}.{}.{program}", if ingress { "ingress" } else { "egress" })
+}
+
+fn parse_marker(name: &str) -> Option<(u32, bool, &str)> {
+    let mut parts = name.strip_prefix("clsact.")?.splitn(3, '.');
+    let ifindex = parts.next()?.parse().ok()?;
+    let ingress = match parts.next()? {
+        "ingress" => true,
+        "egress" => false,
+        _ => return None,
+    };
+    Some((ifindex, ingress, parts.next()?))
+}
+
+fn qdisc_marker(ifindex: u32) -> String {
+    format!("qdisc.{ifindex}")
+}
+
+fn parse_qdisc_marker(name: &str) -> Option<u32> {
+    name.strip_prefix("qdisc.")?.parse().ok()
+}
+
+impl Filters {
+    /// What an earlier agent attached.
+    pub(super) fn adopt(pins: &Pins) -> Result<Self, Error> {
+        let mut filters = Self::default();
+        for name in pins.link_names()? {
+            if let Some((ifindex, ingress, program)) = parse_marker(&name) {
+                filters.attached.insert((ifindex, ingress), program.to_owned());
+                filters.adopted.insert((ifindex, ingress));
+            } else if let Some(ifindex) = parse_qdisc_marker(&name) {
+                filters.qdiscs.insert(ifindex);
+            }
+        }
+        Ok(filters)
+    }
+
+    /// Whether a filter with the current program is attached.
+    pub(super) fn contains(&self, ifindex: u32, side: Side) -> bool {
+        let key = (ifindex, is_ingress(side));
+        self.attached.contains_key(&key) && !self.adopted.contains(&key)
+    }
+
+    /// Attaches a filter, in place of an earlier agent's if there is one.
+    pub(super) fn attach(
+        &mut self,
+        pins: &Pins,
+        programs: &mut Programs,
+        program: &'static str,
+        (ifindex, device): (u32, &str),
+        side: Side,
+    ) -> Result<(), Error> {
+        let ingress = is_ingress(side);
+        if !self.qdiscs.contains(&ifindex) && tc::qdisc_add_clsact(device).is_ok() {
+            mark(pins, &qdisc_marker(ifindex))?;
+            self.qdiscs.insert(ifindex);
+        }
+        let Program::SchedClassifier(classifier) = programs.program_mut(program)? else {
+            return Err(attach_error(program, device, &io::Error::other("it is no classifier")));
+        };
+        let replaced = self.adopted.remove(&(ifindex, ingress)) && replace(classifier, device, ingress);
+        if !replaced {
+            let options = TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle: HANDLE, ..NlOptions::default() });
+            let id = classifier
+                .attach_with_options(device, attach_type(ingress), options)
+                .map_err(|error| attach_error(program, device, &io::Error::other(chain(&error))))?;
+            keep(classifier, id);
+        }
+        if let Some(old) = self.attached.insert((ifindex, ingress), program.to_owned())
+            && old != program
+        {
+            unmark(pins, &marker(ifindex, ingress, &old))?;
+        }
+        mark(pins, &marker(ifindex, ingress, program))
+    }
+
+    /// Removes the filters of devices that are not wanted.
+    pub(super) async fn retain(&mut self, pins: &Pins, wanted: impl Fn(u32) -> bool) -> Result<(), Error> {
+        let names = device_names();
+        let unwanted: Vec<_> = self.attached.keys().filter(|(ifindex, _)| !wanted(*ifindex)).copied().collect();
+        for (ifindex, ingress) in unwanted {
+            let Some(program) = self.attached.remove(&(ifindex, ingress)) else { continue };
+            self.adopted.remove(&(ifindex, ingress));
+            if let Some(device) = names.get(&ifindex) {
+                // Gone with its device, or taken away by somebody else: both are what we want.
+                let _gone = tc::qdisc_detach_program(device, attach_type(ingress), &program);
+            }
+            unmark(pins, &marker(ifindex, ingress, &program))?;
+        }
+        let unwanted: Vec<_> = self.qdiscs.iter().filter(|ifindex| !wanted(**ifindex)).copied().collect();
+        for ifindex in unwanted {
+            self.qdiscs.remove(&ifindex);
+            if names.contains_key(&ifindex) {
+                remove_qdisc(ifindex).await;
+            }
+            unmark(pins, &qdisc_marker(ifindex))?;
+        }
+        Ok(())
+    }
+}
+
+/// Names of the devices of this network namespace.
+fn device_names() -> BTreeMap<u32, String> {
+    nix::net::if_::if_nameindex().map_or_else(
+        |_| BTreeMap::new(),
+        |devices| {
+            let name = |device: &nix::net::if_::Interface| device.name().to_string_lossy().into_owned();
+            devices.iter().map(|device| (device.index(), name(device))).collect()
+        },
+    )
+}
+
+/// Replaces the program of the filter of an earlier agent; false if there is none.
+fn replace(classifier: &mut SchedClassifier, device: &str, ingress: bool) -> bool {
+    let Ok(link) = SchedClassifierLink::attached(device, attach_type(ingress), PRIORITY, HANDLE, None) else {
+        return false;
+    };
+    match classifier.attach_to_link(link) {
+        Ok(id) => {
+            keep(classifier, id);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// Leaves the filter in place when this process ends: aya detaches what it drops.
+fn keep(classifier: &mut SchedClassifier, id: tc::SchedClassifierLinkId) {
+    if let Ok(link) = classifier.take_link(id) {
+        std::mem::forget(link);
+    }
+}
+
+fn mark(pins: &Pins, name: &str) -> Result<(), Error> {
+    let path = pins.link(name);
+    match fs::create_dir(&path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::file(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn unmark(pins: &Pins, name: &str) -> Result<(), Error> {
+    let path = pins.link(name);
+    match fs::remove_dir(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the clsact of a device, unless somebody else's filters are in it: then the
+/// kernel would remove those as well, so it stays.
+async fn remove_qdisc(ifindex: u32) {
+    let Ok((connection, handle, _)) = rtnetlink::new_connection() else { return };
+    let serving = tokio::spawn(connection);
+    let Ok(index) = i32::try_from(ifindex) else { return };
+    if !has_filters(&handle, index).await {
+        let mut request = handle.qdisc().del(index);
+        request.message_mut().header.parent = QdiscHandle::CLSACT;
+        request.message_mut().header.handle = QdiscHandle { major: 0xffff, minor: 0 };
+        if let Err(error) = request.execute().await {
+            tracing::debug!(ifindex, "clsact stays: {error}");
+        }
+    }
+    serving.abort();
+}
+
+async fn has_filters(handle: &rtnetlink::Handle, index: i32) -> bool {
+    use futures::TryStreamExt as _;
+    let mut filters = handle.traffic_filter(index);
+    for request in [filters.get().ingress(), filters.get().egress()] {
+        if matches!(request.execute().try_next().await, Ok(Some(_))) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The filters according to their markers.
+pub(super) fn attached(pins: &Pins, names: &BTreeMap<u32, String>) -> Result<Vec<Attached>, Error> {
+    let markers = pins.link_names()?;
+    let filters = markers.iter().filter_map(|marker| parse_marker(marker));
+    Ok(filters
+        .filter_map(|(ifindex, ingress, program)| {
+            let device = names.get(&ifindex)?.clone();
+            let hook = if ingress { "clsact_ingress" } else { "clsact_egress" };
+            Some(Attached { device, hook: hook.into(), program: program.into() })
+        })
+        .collect())
+}

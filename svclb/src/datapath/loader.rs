@@ -1,0 +1,79 @@
+//! Loading programs over new or adopted maps.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{Program, ProgramFd},
+};
+use svclb_common::config::DatapathConfig;
+
+use super::{
+    Error,
+    error::chain,
+    object::{self, BYTECODE, Capacities},
+    pins::Pins,
+};
+
+/// The loaded programs. Their maps are pinned and outlive them.
+pub struct Programs {
+    ebpf: Ebpf,
+}
+
+/// Loads all programs. Maps that are pinned are adopted, the others are made and pinned.
+pub fn load(pins: &Pins, capacities: &Capacities, config: &DatapathConfig) -> Result<Programs, Error> {
+    object::check_pinned(pins, capacities)?;
+    let names: Vec<_> = object::names().collect();
+    let mut loader = EbpfLoader::new();
+    loader.override_global("CONFIG", config, true);
+    for name in &names {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    for (name, entries) in capacities {
+        loader.map_max_entries(name, *entries);
+    }
+    let mut ebpf = loader
+        .load(BYTECODE)
+        .map_err(|error| Error::Load { what: "cannot load the maps".into(), reason: chain(&error) })?;
+    for (name, program) in ebpf.programs_mut() {
+        let result = match program {
+            Program::SchedClassifier(program) => program.load(),
+            Program::CgroupSockAddr(program) => program.load(),
+            _ => continue,
+        };
+        result.map_err(|error| Error::Load {
+            what: format!("the kernel refused program {name}"),
+            reason: last_line(&chain(&error)),
+        })?;
+    }
+    Ok(Programs { ebpf })
+}
+
+/// The verifier's log says in its last lines what it did not like; the whole is for `RUST_LOG=debug`.
+fn last_line(text: &str) -> String {
+    tracing::debug!(log = text, "verifier");
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.filter(|line| !line.starts_with("processed") && !line.starts_with("verification time")).last().map_or(
+        first.clone(),
+        |last| format!("{first}: {last}"),
+    )
+}
+
+impl Programs {
+    /// A loaded program by its name.
+    pub fn program_mut(&mut self, name: &str) -> Result<&mut Program, Error> {
+        self.ebpf.program_mut(name).ok_or_else(|| Error::Load {
+            what: format!("program {name}"),
+            reason: "the bytecode does not define it".into(),
+        })
+    }
+
+    /// The descriptor of a loaded program.
+    pub fn fd(&self, name: &str) -> Result<&ProgramFd, Error> {
+        let missing = || Error::Load { what: format!("program {name}"), reason: "it is not loaded".into() };
+        match self.ebpf.program(name) {
+            Some(Program::SchedClassifier(program)) => program.fd().map_err(|_unloaded| missing()),
+            Some(Program::CgroupSockAddr(program)) => program.fd().map_err(|_unloaded| missing()),
+            _ => Err(missing()),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The maps that hold services, and the one writer of them.
+//!
+//! Arrays are written as memory, hashes by system call. The order of writes is the
+//! plan's; each write here is one word, one cell that no reader can find yet, or one
+//! replacement of a hash's element, so a reader sees every state between two writes
+//! and none within one.
+
+use std::os::fd::AsFd as _;
+
+use aya::maps::{HashMap, Map, MapData};
+use svclb_common::{
+    cell::Word32,
+    family::{V4, V6},
+    key::FrontendKey,
+    layout::map,
+    service::{
+        BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendCell, BackendHead, Frontend, LABEL_LEN, NODE_NAME_LEN,
+        NodeName, ServiceCell, ServiceName, Slab, node_port_index,
+    },
+    state::AgentState,
+    wire::Transport,
+};
+
+use super::{Error, error::chain, family::MapFamily, pins::Pins};
+use crate::{
+    model::{Family, ServicePortKey},
+    plan::{BackendEntry, BackendFlags, FrontendEntry, MapOp, TableOp},
+    sys::mapped::{Access, MappedArray, Shared},
+};
+
+/// A hash of the kernel.
+pub type Hash<K, V> = HashMap<MapData, K, V>;
+
+/// The maps of one family.
+pub struct FamilyTables<F: MapFamily> {
+    pub(super) frontends: Hash<FrontendKey<F::Addr>, Frontend>,
+    pub(super) node_ports: MappedArray<Word32>,
+    pub(super) services: MappedArray<ServiceCell>,
+    pub(super) names: Hash<u32, ServiceName>,
+    pub(super) slots: MappedArray<Word32>,
+    pub(super) backends: MappedArray<BackendCell<F::Addr>>,
+}
+
+/// The maps of both families.
+pub struct Tables {
+    pub(super) v4: FamilyTables<V4>,
+    pub(super) v6: FamilyTables<V6>,
+    pub(super) nodes: Hash<u32, NodeName>,
+    pub(super) state: MappedArray<AgentState>,
+}
+
+/// Opens a pinned hash.
+pub fn open_hash<K: aya::Pod, V: aya::Pod>(pins: &Pins, name: &str) -> Result<Hash<K, V>, Error> {
+    let data = MapData::from_pin(pins.map(name)).map_err(|error| Error::map(name, &error))?;
+    Map::from_map_data(data).and_then(Hash::try_from).map_err(|error| Error::map(name, &error))
+}
+
+/// Maps a pinned array. Its elements were compared with `T`'s by
+/// [`check_pinned`](super::object::check_pinned) or are compared here.
+pub fn open_array<T: Shared>(pins: &Pins, name: &str, access: Access) -> Result<MappedArray<T>, Error> {
+    let path = pins.map(name);
+    let info = aya::maps::MapInfo::from_pin(&path).map_err(|error| Error::map(name, &error))?;
+    if info.value_size() as usize != size_of::<T>() {
+        let found = format!("values of {} bytes", info.value_size());
+        return Err(Error::ForeignMap { path, found, wanted: format!("{} bytes", size_of::<T>()) });
+    }
+    let data = MapData::from_pin(&path).map_err(|error| Error::map(name, &error))?;
+    MappedArray::new(data.fd().as_fd(), info.max_entries(), access)
+        .map_err(|error| Error::Map { map: name.into(), reason: error.to_string() })
+}
+
+impl<F: MapFamily> FamilyTables<F> {
+    fn open(pins: &Pins, access: Access) -> Result<Self, Error> {
+        Ok(Self {
+            frontends: open_hash(pins, &F::map(map::FRONTENDS))?,
+            node_ports: open_array(pins, &F::map(map::NODE_PORTS), access)?,
+            services: open_array(pins, &F::map(map::SERVICES), access)?,
+            names: open_hash(pins, &F::map(map::NAMES))?,
+            slots: open_array(pins, &F::map(map::SLOTS), access)?,
+            backends: open_array(pins, &F::map(map::BACKENDS), access)?,
+        })
+    }
+
+    fn apply(&mut self, op: &TableOp) -> Result<(), Error> {
+        match op {
+            TableOp::WriteBackend { id, backend } => self.write_backend(*id, backend),
+            TableOp::SetBackendFlags { id, flags } => {
+                let cell = self.backend(*id)?;
+                let head = BackendHead::unpack(cell.head.load());
+                cell.node.store(flags.node);
+                cell.head.store(BackendHead { flags: bits(*flags), ..head }.pack());
+                Ok(())
+            }
+            TableOp::FreeBackend { id } => {
+                let cell = self.backend(*id)?;
+                let head = BackendHead::unpack(cell.head.load());
+                cell.generation.store(cell.generation.load().wrapping_add(1));
+                cell.head.store(BackendHead { flags: head.flags | BACKEND_FREE, ..head }.pack());
+                Ok(())
+            }
+            TableOp::WriteSlot { index, backend } => {
+                element(&self.slots, F::map(map::SLOTS), *index)?.store(*backend);
+                Ok(())
+            }
+            TableOp::SetSlab { service, slab, capacity } => self.set_slab(*service, *slab, *capacity),
+            TableOp::WriteName { service, key } => self
+                .names
+                .insert(service, service_name(key), 0)
+                .map_err(|error| Error::map(F::map(map::NAMES), &error)),
+            TableOp::RemoveName { service } => {
+                self.names.remove(service).map_err(|error| Error::map(F::map(map::NAMES), &error))
+            }
+            TableOp::AddFrontend { key, frontend } => self.set_frontend(key, Some(*frontend)),
+            TableOp::RemoveFrontend { key } => self.set_frontend(key, None),
+        }
+    }
+
+    fn backend(&self, id: u32) -> Result<&BackendCell<F::Addr>, Error> {
+        element(&self.backends, F::map(map::BACKENDS), id)
+    }
+
+    fn write_backend(&self, id: u32, entry: &BackendEntry) -> Result<(), Error> {
+        let BackendEntry { key, flags } = entry;
+        let addr = F::address(key.address).ok_or_else(|| Error::Map {
+            map: F::map(map::BACKENDS),
+            reason: format!("{} is of the other family", key.address),
+        })?;
+        let cell = self.backend(id)?;
+        cell.addr.store(addr);
+        cell.node.store(flags.node);
+        let head = BackendHead { port: key.port.to_be(), proto: key.protocol.number(), flags: bits(*flags) };
+        cell.head.store(head.pack());
+        Ok(())
+    }
+
+    fn set_slab(&self, service: u32, slab: Slab, capacity: u32) -> Result<(), Error> {
+        let cell = element(&self.services, F::map(map::SERVICES), service)?;
+        // Readers in the kernel look at the slab alone.
+        cell.capacity.store(capacity);
+        cell.slab.store(slab.pack());
+        Ok(())
+    }
+
+    fn set_frontend(&mut self, key: &crate::plan::FrontendKey, entry: Option<FrontendEntry>) -> Result<(), Error> {
+        let name = F::map(map::FRONTENDS);
+        let transport = Transport::of(key.protocol.number())
+            .ok_or_else(|| Error::Map { map: name.clone(), reason: format!("{:?} has no datapath", key.protocol) })?;
+        let Some(address) = key.address else {
+            let port = element(
+                &self.node_ports,
+                F::map(map::NODE_PORTS),
+                node_port_index(transport, key.port.to_be()),
+            )?;
+            port.store(entry.map_or(0, |entry| entry.service));
+            return Ok(());
+        };
+        let addr = F::address(address).ok_or_else(|| Error::Map {
+            map: name.clone(),
+            reason: format!("{address} is of the other family"),
+        })?;
+        let key = FrontendKey::new(addr, key.port.to_be(), transport);
+        match entry {
+            Some(entry) => {
+                let frontend = Frontend { service: entry.service, kind: entry.kind as u32 };
+                self.frontends.insert(key, frontend, 0).map_err(|error| Error::map(name, &error))
+            }
+            None => self.frontends.remove(&key).map_err(|error| Error::map(name, &error)),
+        }
+    }
+}
+
+impl Tables {
+    /// Opens the pinned maps.
+    pub fn open(pins: &Pins, access: Access) -> Result<Self, Error> {
+        Ok(Self {
+            v4: FamilyTables::open(pins, access)?,
+            v6: FamilyTables::open(pins, access)?,
+            nodes: open_hash(pins, map::NODES)?,
+            state: open_array(pins, map::STATE, access)?,
+        })
+    }
+
+    /// What the agent tells other processes.
+    pub fn state(&self) -> Result<&AgentState, Error> {
+        element(&self.state, map::STATE.into(), 0)
+    }
+
+    /// Carries out one write and counts it.
+    pub fn apply(&mut self, op: &MapOp) -> Result<(), Error> {
+        match op {
+            MapOp::Table { family: Family::V4, op } => self.v4.apply(op),
+            MapOp::Table { family: Family::V6, op } => self.v6.apply(op),
+            MapOp::WriteNode { id, name } => {
+                let mut text = [0; NODE_NAME_LEN];
+                put_text(&mut text, name);
+                self.nodes.insert(id, NodeName(text), 0).map_err(|error| Error::map(map::NODES, &error))
+            }
+            MapOp::RemoveNode { id } => self.nodes.remove(id).map_err(|error| Error::map(map::NODES, &error)),
+        }?;
+        self.count_write()
+    }
+
+    /// Counts a write to a table.
+    pub fn count_write(&self) -> Result<(), Error> {
+        let state = self.state()?;
+        state.writes.store(state.writes.load() + 1);
+        Ok(())
+    }
+}
+
+/// An element that a plan names; plans keep within the capacities.
+fn element<T: Shared>(array: &MappedArray<T>, name: String, index: u32) -> Result<&T, Error> {
+    array.get(index).ok_or_else(|| Error::Map { map: name, reason: format!("has no element {index}") })
+}
+
+fn bits(flags: BackendFlags) -> u8 {
+    let local = if flags.local { BACKEND_LOCAL } else { 0 };
+    let terminating = if flags.terminating { BACKEND_TERMINATING } else { 0 };
+    local | terminating
+}
+
+fn service_name(key: &ServicePortKey) -> ServiceName {
+    let mut name = ServiceName {
+        namespace: [0; LABEL_LEN],
+        name: [0; LABEL_LEN],
+        port_name: [0; LABEL_LEN],
+        proto: key.protocol.number().into(),
+    };
+    put_text(&mut name.namespace, &key.namespace);
+    put_text(&mut name.name, &key.name);
+    put_text(&mut name.port_name, &key.port_name);
+    name
+}
+
+/// Writes text that fits; the API server admits no longer names.
+fn put_text(field: &mut [u8], text: &str) {
+    let len = text.len().min(field.len());
+    field[..len].copy_from_slice(&text.as_bytes()[..len]);
+}
+
+/// Text padded with zeros.
+pub(super) fn text(field: &[u8]) -> String {
+    let len = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..len]).into_owned()
+}
+
+/// An error of reading a hash.
+pub(super) fn read_error(name: String, error: &aya::maps::MapError) -> Error {
+    Error::Map { map: name, reason: chain(error) }
+}

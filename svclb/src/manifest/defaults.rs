@@ -1,0 +1,84 @@
+//! What the API server fills in, for manifests that have never seen one.
+
+use k8s_openapi::{
+    api::{core::v1::Service, discovery::v1::EndpointSlice},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+use crate::model::{Family, parse_address};
+
+/// Fills in the namespace; `clusterIP`, `clusterIPs` and `ipFamilies` from each other.
+pub(super) fn service(service: &mut Service) {
+    namespace(&mut service.metadata);
+    let Some(spec) = &mut service.spec else { return };
+    let cluster_ips = spec.cluster_ips.get_or_insert_default();
+    let cluster_ip = spec.cluster_ip.get_or_insert_default();
+    match (cluster_ip.is_empty(), cluster_ips.first()) {
+        (true, Some(first)) => cluster_ip.clone_from(first),
+        (false, None) => cluster_ips.push(cluster_ip.clone()),
+        _ => {}
+    }
+    let families = spec.ip_families.get_or_insert_default();
+    if families.is_empty() {
+        let of = |text: &String| Some(Family::of(parse_address(text)?).as_str().to_owned());
+        // One entry that is no address ("None") leaves no pairs to be made.
+        *families = cluster_ips.iter().map(of).collect::<Option<_>>().unwrap_or_default();
+    }
+}
+
+/// Fills in the namespace, and names for unnamed ports: the model takes a port whose name is not set for one
+/// that the API server has not seen.
+pub(super) fn slice(slice: &mut EndpointSlice) {
+    namespace(&mut slice.metadata);
+    for port in slice.ports.iter_mut().flatten() {
+        port.name.get_or_insert_default();
+    }
+}
+
+fn namespace(metadata: &mut ObjectMeta) {
+    let namespace = metadata.namespace.get_or_insert_default();
+    if namespace.is_empty() {
+        "default".clone_into(namespace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn addresses_and_families_complete_each_other() {
+        let both = ["10.0.0.1", "fd00::1"];
+        let table = [
+            (json!({ "clusterIP": "10.0.0.1" }), ("10.0.0.1", json!(["10.0.0.1"]), json!(["IPv4"]))),
+            (json!({ "clusterIPs": both }), ("10.0.0.1", json!(both), json!(["IPv4", "IPv6"]))),
+            (
+                json!({ "clusterIP": "10.0.0.1", "clusterIPs": both, "ipFamilies": ["IPv4"] }),
+                ("10.0.0.1", json!(both), json!(["IPv4"])),
+            ),
+            (json!({ "clusterIP": "None" }), ("None", json!(["None"]), json!([]))),
+            (json!({}), ("", json!([]), json!([]))),
+        ];
+        for (spec, (cluster_ip, cluster_ips, families)) in table {
+            let mut object: Service = serde_json::from_value(json!({ "spec": spec })).unwrap();
+            service(&mut object);
+            let expected: Value =
+                json!({ "clusterIP": cluster_ip, "clusterIPs": cluster_ips, "ipFamilies": families });
+            assert_eq!(serde_json::to_value(object.spec).unwrap(), expected);
+            assert_eq!(object.metadata.namespace.as_deref(), Some("default"));
+        }
+    }
+
+    #[test]
+    fn a_port_without_a_name_has_the_empty_name() {
+        let ports = json!([{ "port": 1 }, { "port": 2, "name": "a" }]);
+        let mut object: EndpointSlice =
+            serde_json::from_value(json!({ "metadata": { "namespace": "x" }, "ports": ports })).unwrap();
+        slice(&mut object);
+        let names: Vec<_> = object.ports.unwrap().into_iter().map(|port| port.name.unwrap()).collect();
+        assert_eq!(names, ["", "a"]);
+        assert_eq!(object.metadata.namespace.as_deref(), Some("x"));
+    }
+}

@@ -1,0 +1,37 @@
+//! Where a Service port sends its traffic.
+
+use std::net::IpAddr;
+
+/// What a backend may still be used for (EndpointSlice `endpoints[].conditions`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BackendState {
+    /// Ready, also when it terminates at the same time (`publishNotReadyAddresses`).
+    Active,
+    /// Still serving while it terminates. In use only because no endpoint of the port is ready.
+    Terminating,
+}
+
+impl BackendState {
+    /// The name in outputs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Terminating => "terminating",
+        }
+    }
+}
+
+/// An address and port that traffic is sent to: one endpoint of one Service port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Backend {
+    /// The endpoint's first address, of the family of the Service port.
+    pub address: IpAddr,
+    /// The endpoint's own port number, never 0. Endpoints of one Service port may differ in it.
+    pub port: u16,
+    /// The node it runs on, if its EndpointSlice says so (`endpoints[].nodeName`).
+    pub node: Option<String>,
+    /// Whether that node is this one.
+    pub local: bool,
+    /// What it may still be used for.
+    pub state: BackendState,
+}

@@ -1,0 +1,159 @@
+//! Who answers when two Service ports claim the same address and port.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    net::IpAddr,
+};
+
+use super::{Family, Frontend, Notice, Protocol, ServicePort, ServicePortKey};
+
+/// A Service port before it is known which of its frontends it may keep.
+pub(super) struct Claimant<'a> {
+    /// The Service, for notices.
+    pub(super) service: &'a k8s_openapi::api::core::v1::Service,
+    /// Which port of it.
+    pub(super) key: ServicePortKey,
+    /// Every frontend it asks for, and its backends.
+    pub(super) port: ServicePort,
+}
+
+/// What can be claimed once. A NodePort claims its number on all local addresses; a VIP that is one of them
+/// comes first in the datapath and is a claim of its own.
+type Claim = (Family, Option<IpAddr>, u16, Protocol);
+
+/// Gives every claim to its first claimant. The older Service comes first (`metadata.creationTimestamp`; one
+/// that does not state it comes last), then namespace and name decide. kube-proxy leaves this undefined.
+pub(super) fn arbitrate(
+    mut claimants: Vec<Claimant<'_>>,
+) -> (BTreeMap<ServicePortKey, ServicePort>, Vec<Notice>) {
+    claimants.sort_by(|a, b| a.precedence().cmp(&b.precedence()));
+    let mut owners: BTreeMap<Claim, ServicePortKey> = BTreeMap::new();
+    let mut services = BTreeMap::new();
+    let mut notices = Vec::new();
+    for Claimant { service, key, port } in claimants {
+        let mut frontends = BTreeSet::new();
+        for frontend in port.frontends {
+            match owners.entry((key.family, frontend.address, frontend.port, key.protocol)) {
+                Entry::Vacant(free) => {
+                    free.insert(key.clone());
+                    frontends.insert(frontend);
+                }
+                Entry::Occupied(taken) => {
+                    let message = lost(&frontend, &key, taken.get());
+                    notices.push(Notice::service(service, frontend.kind.field(), message));
+                }
+            }
+        }
+        services.insert(key, ServicePort { frontends, ..port });
+    }
+    (services, notices)
+}
+
+impl Claimant<'_> {
+    fn precedence(&self) -> impl Ord + '_ {
+        let created = self.service.metadata.creation_timestamp.as_ref();
+        (created.is_none(), created, &self.key)
+    }
+}
+
+fn lost(frontend: &Frontend, loser: &ServicePortKey, owner: &ServicePortKey) -> String {
+    let protocol = loser.protocol;
+    if loser == owner {
+        return format!("{frontend}/{protocol} is an address of this port already");
+    }
+    format!("{frontend}/{protocol} belongs to {owner}: {loser} does not answer there")
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Service;
+    use serde_json::{Value, json};
+
+    use crate::model::fixture;
+
+    fn service(name: &str, created: Option<&str>, spec: &Value) -> Service {
+        fixture::from_json(json!({
+            "metadata": { "namespace": "default", "name": name, "creationTimestamp": created }, "spec": spec,
+        }))
+    }
+
+    fn spec(cluster_ip: &str, protocol: &str, node_port: i32) -> Value {
+        json!({
+            "clusterIP": cluster_ip, "externalIPs": ["192.0.2.1"],
+            "ports": [{ "port": 80, "protocol": protocol, "nodePort": node_port }],
+        })
+    }
+
+    #[test]
+    fn the_older_service_keeps_a_contested_address_and_node_port() {
+        let (old, new) = (Some("2026-01-01T00:00:00Z"), Some("2026-01-02T00:00:00Z"));
+        let table = [
+            ("by age", old, new, "a"),
+            ("by age, against the names", new, old, "b"),
+            ("same age: by name", old, old, "a"),
+            ("no age at all: by name", None, None, "a"),
+            ("a stated age goes first", None, new, "b"),
+        ];
+        for (case, a, b, winner) in table {
+            let services = vec![
+                service("a", a, &spec("10.0.0.1", "TCP", 30000)),
+                service("b", b, &spec("10.0.0.2", "TCP", 30000)),
+            ];
+            let snapshot = fixture::snapshot(services, vec![]);
+            let kept: Vec<_> = fixture::frontends(&snapshot)
+                .into_iter()
+                .filter(|line| line.contains("ExternalIP") || line.contains("NodePort"))
+                .collect();
+            let key = format!("default/{winner}/TCP (IPv4)");
+            let expected = [format!("{key} NodePort *:30000"), format!("{key} ExternalIP 192.0.2.1:80")];
+            assert_eq!(kept, expected, "{case}");
+
+            let loser = if winner == "a" { "b" } else { "a" };
+            let expected = [
+                format!("Service default/{loser} spec.externalIPs"),
+                format!("Service default/{loser} spec.ports[].nodePort"),
+            ];
+            assert_eq!(fixture::notices(&snapshot), expected, "{case}");
+            assert!(snapshot.notices.iter().all(|notice| notice.message.contains(&key)), "{case}");
+        }
+    }
+
+    #[test]
+    fn protocols_and_node_ports_are_claims_of_their_own() {
+        let services = vec![
+            service("a", None, &spec("10.0.0.1", "TCP", 80)),
+            service("b", None, &spec("10.0.0.2", "UDP", 80)),
+        ];
+        let snapshot = fixture::snapshot(services, vec![]);
+        assert_eq!(snapshot.frontends(), 6);
+        assert!(snapshot.notices.is_empty());
+    }
+
+    #[test]
+    fn one_address_of_one_port_is_one_frontend() {
+        let service: Service = fixture::from_json(json!({
+            "metadata": { "namespace": "default", "name": "web" },
+            "spec": {
+                "clusterIP": "10.0.0.1", "externalIPs": ["192.0.2.1", "192.0.2.1"], "ports": [{ "port": 80 }],
+            },
+            "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }] } },
+        }));
+        let snapshot = fixture::snapshot(vec![service], vec![]);
+        let expected = [
+            "default/web/TCP (IPv4) ClusterIP 10.0.0.1:80",
+            "default/web/TCP (IPv4) ExternalIP 192.0.2.1:80",
+        ];
+        assert_eq!(fixture::frontends(&snapshot), expected);
+        assert_eq!(fixture::notices(&snapshot), ["Service default/web status.loadBalancer.ingress"]);
+    }
+
+    #[test]
+    fn two_ports_of_one_service_can_contest_a_number() {
+        let ports = json!([{ "name": "b", "port": 80 }, { "name": "a", "port": 80 }]);
+        let service = service("web", None, &json!({ "clusterIP": "10.0.0.1", "ports": ports }));
+        let snapshot = fixture::snapshot(vec![service], vec![]);
+        assert_eq!(fixture::frontends(&snapshot), ["default/web:a/TCP (IPv4) ClusterIP 10.0.0.1:80"]);
+        assert_eq!(snapshot.services.len(), 2);
+        assert_eq!(snapshot.notices.len(), 1);
+    }
+}

@@ -1,0 +1,9 @@
+//! Plans over sequences of snapshots, read by a program that knows nothing of plans.
+
+mod converge;
+mod cost;
+mod kernel;
+mod publish;
+mod repair;
+mod room;
+mod world;

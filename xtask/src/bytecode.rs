@@ -1,0 +1,95 @@
+//! Builds the kernel programs into one object.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    compiler::{Compiler, Core},
+    fingerprint::Fingerprint,
+    linker,
+    toolchain::{self, TARGET},
+    workspace::{Workspace, apart},
+};
+
+/// Flags of the compiler. The last two let packed headers be read by their own width instead of byte by byte, which
+/// halves the cost of the hot path; `v3` is the level the instructions for 32-bit comparisons need.
+const FLAGS: &[&str] = &[
+    "-Cdebuginfo=2",
+    "-Clink-arg=--btf",
+    "-Ctarget-cpu=v3",
+    "-Clink-arg=--cpu-features=+allows-misaligned-mem-access",
+    "-Clink-arg=--disable-expand-memcpy-in-order",
+];
+
+/// Everything of the repository the object is made from.
+const INPUTS: &[&str] =
+    &["svclb-ebpf", "svclb-common/src", "svclb-common/Cargo.toml", "Cargo.toml", "Cargo.lock"];
+
+/// The object, built if anything it is made from has changed. An equal object keeps its time, so that nothing that
+/// includes it is built again.
+pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let compiler = toolchain::provide(workspace)?;
+    let linker = linker::provide(workspace, compiler.llvm)?;
+    let directory = workspace.bytecode();
+    let (object, stamp) = (directory.join("svclb.o"), directory.join("svclb.fingerprint"));
+    let wanted = fingerprint(workspace, &compiler)?;
+    let is_wanted = fs::read_to_string(&stamp).is_ok_and(|found| found == wanted);
+    if is_wanted && object.is_file() {
+        eprintln!("xtask: {} is up to date", object.display());
+        return Ok(object);
+    }
+
+    let version = compiler.identity.lines().next().unwrap_or_default();
+    eprintln!("xtask: building {} with {version}", object.display());
+    compile(workspace, &compiler, &linker)?;
+    let built = directory.join(TARGET).join("release/svclb-ebpf");
+    replace(&object, &fs::read(&built).with_context(|| format!("cargo left no {}", built.display()))?)?;
+    workspace.shell.write_file(&stamp, wanted)?;
+    Ok(object)
+}
+
+fn fingerprint(workspace: &Workspace, compiler: &Compiler) -> anyhow::Result<String> {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.word(TARGET);
+    fingerprint.word(&compiler.identity);
+    fingerprint.word(linker::VERSION);
+    fingerprint.word(&format!("{:?}", compiler.core));
+    for flag in FLAGS {
+        fingerprint.word(flag);
+    }
+    for path in INPUTS {
+        fingerprint.path(&workspace.root, path)?;
+    }
+    Ok(fingerprint.finish())
+}
+
+fn compile(workspace: &Workspace, compiler: &Compiler, linker: &Path) -> anyhow::Result<()> {
+    let linker_variable = format!("CARGO_TARGET_{}_LINKER", TARGET.to_uppercase().replace('-', "_"));
+    let mut cargo = apart(workspace.shell.cmd(&compiler.cargo))
+        .args(["build", "--release", "--locked", "--package", "svclb-ebpf", "--target", TARGET])
+        .arg("--target-dir")
+        .arg(workspace.bytecode())
+        .env("RUSTC", &compiler.rustc)
+        // aya-ebpf uses inline assembly of this target, which only nightly has
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env(linker_variable, linker)
+        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"));
+    if compiler.core == Core::FromSource {
+        cargo = cargo.args(["-Z", "build-std=core"]);
+    }
+    cargo.quiet().run().context("the bytecode did not build: its compiler says why above")
+}
+
+/// Writes `content` unless it is there. A reader sees the old file or the new one, never a part.
+fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    if fs::read(path).is_ok_and(|found| found == content) {
+        return Ok(());
+    }
+    let new = path.with_extension("o.new");
+    fs::write(&new, content).with_context(|| format!("cannot write {}", new.display()))?;
+    fs::rename(&new, path).with_context(|| format!("cannot write {}", path.display()))
+}
