@@ -3,7 +3,12 @@
 //! A flood of first packets fills only the second, so that it pushes out nobody who
 //! is established.
 
-use aya_ebpf::{bindings::BPF_ANY, bindings::BPF_NOEXIST, btf_maps::{LruHashMap, PerCpuArray}, macros::btf_map};
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    bindings::BPF_NOEXIST,
+    btf_maps::{LruHashMap, PerCpuArray},
+    macros::btf_map,
+};
 use svclb_common::{
     balance::{PutError, Scratch},
     family::{Addr4, Addr6, Family, V4, V6},

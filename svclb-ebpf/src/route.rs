@@ -94,7 +94,11 @@ pub(crate) fn route<F: RouteMaps>(skb: *mut __sk_buff, dst: F::Addr) -> Route<F:
 /// Sends the packet from `src` to `dst` out by the device that leads there. The
 /// neighbour is resolved by the kernel, as for a packet of its own.
 #[inline(always)]
-pub(crate) fn forward<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> Result<i32, DropReason> {
+pub(crate) fn forward<F: RouteMaps>(
+    skb: *mut __sk_buff,
+    src: &F::Addr,
+    dst: &F::Addr,
+) -> Result<i32, DropReason> {
     let result = lookup::<F>(skb, src, dst);
     if result == -FRAG_NEEDED {
         return Err(DropReason::TooBig);

@@ -111,7 +111,11 @@ impl Filters {
         };
         let replaced = self.adopted.remove(&(ifindex, ingress)) && replace(classifier, device, ingress);
         if !replaced {
-            let options = TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle: HANDLE, ..NlOptions::default() });
+            let options = TcAttachOptions::Netlink(NlOptions {
+                priority: PRIORITY,
+                handle: HANDLE,
+                ..NlOptions::default()
+            });
             let id = classifier
                 .attach_with_options(device, attach_type(ingress), options)
                 .map_err(|error| attach_error(program, device, &io::Error::other(chain(&error))))?;
@@ -128,7 +132,8 @@ impl Filters {
     /// Removes the filters of devices that are not wanted.
     pub(super) async fn retain(&mut self, pins: &Pins, wanted: impl Fn(u32) -> bool) -> Result<(), Error> {
         let names = device_names();
-        let unwanted: Vec<_> = self.attached.keys().filter(|(ifindex, _)| !wanted(*ifindex)).copied().collect();
+        let unwanted: Vec<_> =
+            self.attached.keys().filter(|(ifindex, _)| !wanted(*ifindex)).copied().collect();
         for (ifindex, ingress) in unwanted {
             let Some(program) = self.attached.remove(&(ifindex, ingress)) else { continue };
             self.adopted.remove(&(ifindex, ingress));

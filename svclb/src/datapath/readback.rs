@@ -38,8 +38,10 @@ fn read_family<F: MapFamily>(tables: &FamilyTables<F>) -> Result<RawTables, Erro
         .map(|(id, cell)| (id, (Slab::unpack(cell.slab.load()), cell.capacity.load())))
         .filter(|(_, entry)| *entry != (Slab::default(), 0))
         .collect::<BTreeMap<_, _>>();
-    let used = services.values().map(|(slab, capacity)| slab.base.saturating_add(*capacity)).max().unwrap_or(0);
-    let slots = (0..used.min(tables.slots.len())).filter_map(|index| Some(tables.slots.get(index)?.load())).collect();
+    let used =
+        services.values().map(|(slab, capacity)| slab.base.saturating_add(*capacity)).max().unwrap_or(0);
+    let slots =
+        (0..used.min(tables.slots.len())).filter_map(|index| Some(tables.slots.get(index)?.load())).collect();
     Ok(RawTables {
         frontends: frontends(tables)?,
         services,
@@ -64,7 +66,8 @@ fn frontends<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeMap<Frontend
     }
     for transport in Transport::ALL {
         for port in 1..=u16::MAX {
-            let service = tables.node_ports.get(node_port_index(transport, port.to_be())).map_or(0, |word| word.load());
+            let service =
+                tables.node_ports.get(node_port_index(transport, port.to_be())).map_or(0, |word| word.load());
             if let (1.., Some(protocol)) = (service, protocol(transport.number())) {
                 let key = FrontendKey { address: None, port, protocol };
                 found.insert(key, FrontendEntry { service, kind: FrontendKind::NodePort });

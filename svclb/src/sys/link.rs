@@ -42,7 +42,8 @@ pub struct LinkInfo {
 /// `attr` must be what `cmd` takes, and what it points to must be valid.
 unsafe fn bpf(cmd: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
     // SAFETY: the caller vouches for `attr`; its size is given.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, cmd as libc::c_long, &raw mut *attr, size_of::<bpf_attr>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, cmd as libc::c_long, &raw mut *attr, size_of::<bpf_attr>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
@@ -95,7 +96,11 @@ pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: u32, side: Side) -> io::Resu
 
 /// Attaches a program to a cgroup (`BPF_LINK_CREATE`, Linux 5.7). Other programs of the
 /// cgroup stay: links of cgroups are always "multi".
-pub fn attach_cgroup(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, kind: bpf_attach_type) -> io::Result<OwnedFd> {
+pub fn attach_cgroup(
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+    kind: bpf_attach_type,
+) -> io::Result<OwnedFd> {
     let mut attr = attributes();
     // SAFETY: unions of integers; the descriptors outlive the call.
     unsafe {
