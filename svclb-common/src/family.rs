@@ -73,8 +73,8 @@ impl Address for Addr6 {
 
     #[inline(always)]
     fn change(self, new: Self, sum: Sum) -> Sum {
-        let ([a, b, c, d], [e, f, g, h]) = (self.0, new.0);
-        sum.swap32(a, e).swap32(b, f).swap32(c, g).swap32(d, h)
+        let (old, new) = (self.0, new.0);
+        sum.swap32(old[0], new[0]).swap32(old[1], new[1]).swap32(old[2], new[2]).swap32(old[3], new[3])
     }
 
     #[inline(always)]

@@ -18,6 +18,7 @@ pub enum Hook {
 
 impl Hook {
     /// The hook on the other side of the device.
+    #[must_use]
     #[inline(always)]
     pub fn other(self) -> Self {
         match self {
@@ -74,6 +75,7 @@ pub struct FlowKey<A> {
 
 impl<A: Address> FlowKey<A> {
     /// The key that the other direction has at `hook` when nothing is translated.
+    #[must_use]
     #[inline(always)]
     pub fn reversed(self, hook: Hook) -> Self {
         Self { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport, hook: hook as u8, ..self }

@@ -4,7 +4,7 @@ use etherparse::{
     IpFragOffset, IpHeaders, IpNumber, Ipv4Header, Ipv6Extensions, Ipv6FragmentHeader, PacketBuilder,
 };
 use svclb_common::{
-    family::{V4, V6},
+    family::{Family as _, V4, V6},
     packet::Unparsed,
     wire::Transport,
 };
@@ -35,6 +35,23 @@ everywhere! {
         }
         let whole = world::<F>().pass(POD_IN, &frame[..headers]);
         assert!(matches!(whole.verdict, Verdict::Translated(..)));
+    }
+
+    /// What lies behind the packet's end is no header, whatever it looks like.
+    fn ports_in_the_padding<F>(transport) {
+        let mut frame = open(transport, at::<F>(POD, 40000), at::<F>(VIP, 80)).build();
+        let (field, ip) = if F::AF == V4::AF { (14 + 2, 20) } else { (14 + 4, 0) };
+        let header = if transport == Transport::Tcp { 20 } else { 8 };
+        for len in 1..ip + header {
+            frame[field..][..2].copy_from_slice(&u16::to_be_bytes(len));
+            assert_alone::<F>(&frame, Unparsed::Foreign);
+        }
+        // Zero stands for more than the field can say.
+        for len in [ip + header, 0] {
+            frame[field..][..2].copy_from_slice(&u16::to_be_bytes(len));
+            let whole = world::<F>().pass(POD_IN, &frame);
+            assert!(matches!(whole.verdict, Verdict::Translated(..)));
+        }
     }
 
     fn a_frame_of_the_other_family<F>(transport) {

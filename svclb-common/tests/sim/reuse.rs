@@ -1,12 +1,13 @@
 //! When a tuple is free again, and that it never belongs to two flows.
 
-use svclb_common::{flow::Action, wire::Transport};
+use svclb_common::{balance::LOOPBACK_IFINDEX, flow::Action, wire::Transport};
 
 use crate::{
     pair::Pair,
     world::{
-        ACK, FAR, FIN, NODE, OUTSIDE, POD, POD_IN, POD_OUT, RST, SECOND, SYN, Sketch, UPLINK_IN, VIP, VIP2,
-        Verdict, World, at, everywhere, families, next, open, reply, translated, untouched,
+        ACK, FAR, FIN, LO_OUT, NODE, OUTSIDE, POD, POD_IN, POD_OUT, RST, SECOND, SYN, Sketch, UPLINK,
+        UPLINK_IN, UPLINK_OUT, VIP, VIP2, Verdict, World, at, everywhere, families, next, open, reply,
+        translated, untouched,
     },
 };
 
@@ -129,6 +130,22 @@ families! {
             for (place, packet) in direct {
                 assert_eq!(world.send(place, &packet), untouched(Verdict::NotOurs, &packet));
             }
+        }
+    }
+
+    /// The same between processes of the node, where all packets leave by the loopback device.
+    fn a_finished_flow_lets_go_of_the_nodes_own_packets<F>() {
+        let mut world = World::<F>::new();
+        let (client, vip, backend) = (at::<F>(NODE, 40000), at::<F>(VIP, 80), at::<F>(NODE, 8080));
+        world.serve(Transport::Tcp, vip, &[backend]);
+        for (there, back) in [(SYN, SYN | ACK), (ACK, ACK), (ACK, RST)] {
+            let sent = world.send(UPLINK_OUT, &open(Transport::Tcp, client, vip).with(there));
+            assert_eq!(sent, translated(Action::Deliver, LOOPBACK_IFINDEX, client, backend));
+            let back = world.send(LO_OUT, &open(Transport::Tcp, backend, client).with(back));
+            assert_eq!(back, translated(Action::Deliver, UPLINK, vip, client));
+        }
+        for packet in [open(Transport::Tcp, client, backend), reply(Transport::Tcp, backend, client)] {
+            assert_eq!(world.send(LO_OUT, &packet), untouched(Verdict::NotOurs, &packet));
         }
     }
 }
