@@ -285,7 +285,8 @@ fn not_proxied(folder: &Path) -> Vec<(String, String)> {
 /// `10s`, `500ms`, `1m`; a bare number is seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| format!("{text:?} is no duration such as 10s"))?;
+    let number: u64 =
+        text[..digits].parse().map_err(|_no_number| format!("{text:?} is no duration such as 10s"))?;
     match &text[digits..] {
         "ms" => Ok(Duration::from_millis(number)),
         "s" | "" => Ok(Duration::from_secs(number)),
@@ -309,7 +310,7 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_mins(2)));
         assert_eq!(parse_duration("3"), Ok(Duration::from_secs(3)));
         for wrong in ["", "s", "1h", "-1s", "1.5s"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");

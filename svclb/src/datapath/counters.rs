@@ -41,7 +41,7 @@ fn count_flows<F: MapFamily>(pins: &Pins) -> Result<usize, Error> {
     let mut count = 0;
     for name in [F::map(map::FLOWS), F::map(map::HALF_OPEN)] {
         let entries = open_hash::<FlowKey<F::Addr>, FlowRecord<F::Addr>>(pins, &name)?;
-        for item in entries.iter() {
+        for item in &entries {
             match item {
                 Ok((_, record)) => count += usize::from(record.recipe.direction == Direction::Original as u8),
                 // Evicted between its key and its value.

@@ -75,10 +75,9 @@ fn last_line(text: &str) -> String {
     tracing::debug!(log = text, "verifier");
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.next().unwrap_or_default().to_owned();
-    lines
-        .filter(|line| !line.starts_with("processed") && !line.starts_with("verification time"))
-        .last()
-        .map_or(first.clone(), |last| format!("{first}: {last}"))
+    let complaint =
+        lines.rfind(|line| !line.starts_with("processed") && !line.starts_with("verification time"));
+    complaint.map_or(first.clone(), |last| format!("{first}: {last}"))
 }
 
 impl Programs {

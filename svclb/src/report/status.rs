@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{Output, device_names, table};
+use super::{Output, table};
 use crate::{
     datapath::{
         Error,
@@ -15,6 +15,7 @@ use crate::{
         probe, readback,
         tables::Tables,
     },
+    netdev::device_names,
     plan::{Limits, Readback},
     sys::mapped::Access,
 };
