@@ -3,7 +3,12 @@
 //! A flood of first packets fills only the second, so that it pushes out nobody who
 //! is established.
 
-use aya_ebpf::{bindings::BPF_ANY, bindings::BPF_NOEXIST, btf_maps::{LruHashMap, PerCpuArray}, macros::btf_map};
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    bindings::BPF_NOEXIST,
+    btf_maps::{LruHashMap, PerCpuArray},
+    macros::btf_map,
+};
 use svclb_common::{
     balance::{PutError, Scratch},
     family::{Addr4, Addr6, Family, V4, V6},
@@ -116,10 +121,11 @@ pub(crate) fn establish<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F
     }
 }
 
-/// Forgets the established entry.
+/// Forgets the entry, established or not.
 #[inline(always)]
 pub(crate) fn forget<F: FlowMaps>(key: &FlowKey<F::Addr>) {
     let _gone = F::flows().remove(key);
+    let _gone = F::half_open().remove(key);
 }
 
 /// This CPU's working memory for first packets. TC hooks run with bottom halves

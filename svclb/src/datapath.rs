@@ -11,6 +11,7 @@
 //! | [`addresses`] | the maps of the node's addresses |
 //! | [`attach`] | which programs are attached where |
 //! | [`clsact`] | attachment for kernels without TCX |
+//! | [`counters`] | what the programs count |
 //! | [`loopback`] | sysctls of the loopback device for `--socket-lb=off` |
 //! | [`lock`] | one agent per set of pins |
 //! | [`events`] | the events ring |
@@ -21,6 +22,7 @@ pub mod addresses;
 pub mod attach;
 pub mod cleanup;
 pub mod clsact;
+pub mod counters;
 mod error;
 pub mod events;
 pub mod family;

@@ -1,2 +1,7 @@
-//! The agent of svclb.
-fn main() {}
+//! The `svclb` binary: parse, run, exit.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    svclb::cli::main()
+}

@@ -4,3 +4,4 @@
 pub mod link;
 pub mod mapped;
 pub mod netns;
+pub mod ready;

@@ -71,7 +71,8 @@ impl<F: MapFamily> FamilyMaps<F> {
     }
 
     fn apply(&mut self, wanted: &Addresses, tables: &Tables) -> Result<(), Error> {
-        let local: BTreeSet<_> = wanted.local.iter().copied().filter(|ip| F::address(*ip).is_some()).collect();
+        let local: BTreeSet<_> =
+            wanted.local.iter().copied().filter(|ip| F::address(*ip).is_some()).collect();
         let source: BTreeMap<_, _> = wanted
             .sources
             .iter()
@@ -85,7 +86,9 @@ impl<F: MapFamily> FamilyMaps<F> {
             if self.source.get(ifindex) != Some(ip)
                 && let Some(addr) = F::address(*ip)
             {
-                self.sources.insert(ifindex, addr, 0).map_err(|error| Error::map(F::map(map::SOURCES), &error))?;
+                self.sources
+                    .insert(ifindex, addr, 0)
+                    .map_err(|error| Error::map(F::map(map::SOURCES), &error))?;
                 tables.count_write()?;
             }
         }

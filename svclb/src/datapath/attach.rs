@@ -181,7 +181,13 @@ impl Attachments {
         !self.failed.is_empty()
     }
 
-    fn attach_device(&mut self, programs: &mut Programs, ifindex: u32, name: &str, role: Role) -> Result<(), Error> {
+    fn attach_device(
+        &mut self,
+        programs: &mut Programs,
+        ifindex: u32,
+        name: &str,
+        role: Role,
+    ) -> Result<(), Error> {
         // Replies must find their program before the first request is translated.
         for side in [Side::Egress, Side::Ingress] {
             let program = program_for(role, side);
@@ -266,7 +272,9 @@ impl Wanted {
 
     fn roles(&self) -> impl Iterator<Item = (u32, &str, Role)> {
         let loopback = self.loopback.then_some((LOOPBACK, "lo", Role::Uplink));
-        loopback.into_iter().chain(self.devices.iter().map(|(ifindex, (name, role))| (*ifindex, name.as_str(), *role)))
+        loopback
+            .into_iter()
+            .chain(self.devices.iter().map(|(ifindex, (name, role))| (*ifindex, name.as_str(), *role)))
     }
 }
 
@@ -310,7 +318,9 @@ pub fn attached(pins: &Pins, names: &BTreeMap<u32, String>) -> Result<Vec<Attach
         let info = link::open(&path).and_then(|link| link::info(link.as_fd())).map_err(Error::file(path))?;
         let device = match (hook, info.target) {
             (Hook::Device(..), Target::Device(None)) => continue,
-            (Hook::Device(ifindex, _), _) => names.get(&ifindex).cloned().unwrap_or_else(|| ifindex.to_string()),
+            (Hook::Device(ifindex, _), _) => {
+                names.get(&ifindex).cloned().unwrap_or_else(|| ifindex.to_string())
+            }
             (Hook::Socket(_), _) => "cgroup".into(),
         };
         let program = program_name(info.program).unwrap_or_default();

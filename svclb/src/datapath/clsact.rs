@@ -21,7 +21,7 @@ use super::{
     loader::Programs,
     pins::Pins,
 };
-use crate::sys::link::Side;
+use crate::{netdev::device_names, sys::link::Side};
 
 /// Before the filters of others, which usually start at 1 with `tc`'s own default far above.
 const PRIORITY: u16 = 1;
@@ -111,7 +111,11 @@ impl Filters {
         };
         let replaced = self.adopted.remove(&(ifindex, ingress)) && replace(classifier, device, ingress);
         if !replaced {
-            let options = TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle: HANDLE, ..NlOptions::default() });
+            let options = TcAttachOptions::Netlink(NlOptions {
+                priority: PRIORITY,
+                handle: HANDLE,
+                ..NlOptions::default()
+            });
             let id = classifier
                 .attach_with_options(device, attach_type(ingress), options)
                 .map_err(|error| attach_error(program, device, &io::Error::other(chain(&error))))?;
@@ -128,7 +132,8 @@ impl Filters {
     /// Removes the filters of devices that are not wanted.
     pub(super) async fn retain(&mut self, pins: &Pins, wanted: impl Fn(u32) -> bool) -> Result<(), Error> {
         let names = device_names();
-        let unwanted: Vec<_> = self.attached.keys().filter(|(ifindex, _)| !wanted(*ifindex)).copied().collect();
+        let unwanted: Vec<_> =
+            self.attached.keys().filter(|(ifindex, _)| !wanted(*ifindex)).copied().collect();
         for (ifindex, ingress) in unwanted {
             let Some(program) = self.attached.remove(&(ifindex, ingress)) else { continue };
             self.adopted.remove(&(ifindex, ingress));
@@ -148,17 +153,6 @@ impl Filters {
         }
         Ok(())
     }
-}
-
-/// Names of the devices of this network namespace.
-fn device_names() -> BTreeMap<u32, String> {
-    nix::net::if_::if_nameindex().map_or_else(
-        |_| BTreeMap::new(),
-        |devices| {
-            let name = |device: &nix::net::if_::Interface| device.name().to_string_lossy().into_owned();
-            devices.iter().map(|device| (device.index(), name(device))).collect()
-        },
-    )
 }
 
 /// Replaces the program of the filter of an earlier agent; false if there is none.

@@ -4,16 +4,16 @@ use std::net::IpAddr;
 
 use aya::maps::{Map, MapData, RingBuf};
 use svclb_common::{event::Event, layout::map, verdict::DropReason};
-use tokio::io::unix::AsyncFd;
 
 use super::{Error, pins::Pins};
+use crate::sys::ready;
 
 /// Reads events until the returned future is dropped, and logs each at level debug.
 pub async fn log(pins: &Pins) -> Result<(), Error> {
     let failed = |reason: &dyn std::error::Error| Error::map(map::EVENTS, reason);
     let data = MapData::from_pin(pins.map(map::EVENTS)).map_err(|error| failed(&error))?;
     let ring = Map::from_map_data(data).and_then(RingBuf::try_from).map_err(|error| failed(&error))?;
-    let mut ring = AsyncFd::register(ring).map_err(|error| failed(&error))?;
+    let mut ring = ready::ring(ring).map_err(|error| failed(&error))?;
     loop {
         let mut ready = ring.readable_mut().await.map_err(|error| failed(&error))?;
         while let Some(record) = ready.get_inner_mut().next() {

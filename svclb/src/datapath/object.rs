@@ -38,7 +38,8 @@ impl fmt::Display for Shape {
 
 /// Names of all pinned maps.
 pub fn names() -> impl Iterator<Item = String> {
-    let families = map::PER_FAMILY.into_iter().flat_map(|name| ["V4", "V6"].map(|family| format!("{name}_{family}")));
+    let families =
+        map::PER_FAMILY.into_iter().flat_map(|name| ["V4", "V6"].map(|family| format!("{name}_{family}")));
     families.chain(map::SHARED.into_iter().map(str::to_owned))
 }
 

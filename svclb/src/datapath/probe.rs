@@ -2,7 +2,7 @@
 
 use aya::{
     maps::MapType,
-    programs::ProgramType,
+    programs::{ProgramType, SchedClassifier, TcAttachType},
     sys::{is_map_supported, is_program_supported},
     util::KernelVersion,
 };
@@ -36,8 +36,9 @@ pub fn required() -> Vec<Finding> {
     let programs = programs
         .into_iter()
         .map(|(kind, what, since)| finding(what, is_program_supported(kind).unwrap_or(true), since));
-    let maps =
-        maps.into_iter().map(|(kind, what, since)| finding(what, is_map_supported(kind).unwrap_or(true), since));
+    let maps = maps
+        .into_iter()
+        .map(|(kind, what, since)| finding(what, is_map_supported(kind).unwrap_or(true), since));
     programs.chain(maps).collect()
 }
 
@@ -46,10 +47,18 @@ pub fn missing() -> Option<Finding> {
     required().into_iter().find(|finding| finding.required && !finding.present)
 }
 
+/// Whether programs can be attached as TCX links: asked of the loopback device, which every namespace has.
+pub fn has_tcx() -> bool {
+    SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok()
+}
+
 /// The kernel's version, for reports only: nothing is decided by it.
 pub fn version() -> String {
     KernelVersion::current().map_or_else(
-        |_| nix::sys::utsname::uname().map_or_else(|_| "unknown".into(), |name| name.release().to_string_lossy().into_owned()),
+        |_| {
+            nix::sys::utsname::uname()
+                .map_or_else(|_| "unknown".into(), |name| name.release().to_string_lossy().into_owned())
+        },
         |version| version.to_string(),
     )
 }

@@ -14,8 +14,8 @@ use svclb_common::{
     key::FrontendKey,
     layout::map,
     service::{
-        BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendCell, BackendHead, Frontend, LABEL_LEN, NODE_NAME_LEN,
-        NodeName, ServiceCell, ServiceName, Slab, node_port_index,
+        BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendCell, BackendHead, Frontend, LABEL_LEN,
+        NODE_NAME_LEN, NodeName, ServiceCell, ServiceName, Slab, node_port_index,
     },
     state::AgentState,
     wire::Transport,
@@ -141,10 +141,16 @@ impl<F: MapFamily> FamilyTables<F> {
         Ok(())
     }
 
-    fn set_frontend(&mut self, key: &crate::plan::FrontendKey, entry: Option<FrontendEntry>) -> Result<(), Error> {
+    fn set_frontend(
+        &mut self,
+        key: &crate::plan::FrontendKey,
+        entry: Option<FrontendEntry>,
+    ) -> Result<(), Error> {
         let name = F::map(map::FRONTENDS);
-        let transport = Transport::of(key.protocol.number())
-            .ok_or_else(|| Error::Map { map: name.clone(), reason: format!("{:?} has no datapath", key.protocol) })?;
+        let transport = Transport::of(key.protocol.number()).ok_or_else(|| Error::Map {
+            map: name.clone(),
+            reason: format!("{:?} has no datapath", key.protocol),
+        })?;
         let Some(address) = key.address else {
             let port = element(
                 &self.node_ports,

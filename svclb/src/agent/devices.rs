@@ -1,0 +1,127 @@
+//! From the node's network to what is attached, and to the addresses that programs know.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+};
+
+use svclb_common::config::SocketMode;
+
+use crate::{
+    datapath::{addresses::Addresses, attach::Wanted},
+    netdev::{self, Network, roles},
+};
+
+/// What the operator said about devices and sockets.
+#[derive(Clone, Debug)]
+pub struct Devices {
+    /// `--cgroup`; none with `--socket-lb=off`.
+    pub cgroup: Option<PathBuf>,
+    /// `--socket-lb`.
+    pub socket_mode: SocketMode,
+    /// `--uplink`.
+    pub uplinks: Vec<String>,
+    /// `--pod-interface`.
+    pub pod_globs: Vec<String>,
+}
+
+impl Devices {
+    /// The roles of all devices.
+    pub fn roles(&self, network: &Network) -> netdev::Roles {
+        let wanted = netdev::Wanted { uplinks: self.uplinks.clone(), pod_globs: self.pod_globs.clone() };
+        roles(network, &wanted)
+    }
+
+    /// What is to be attached.
+    pub fn wanted(&self, network: &Network) -> Wanted {
+        let named = |(index, role)| Some((index, (network.links.get(&index)?.name.clone(), role)));
+        Wanted {
+            cgroup: self.cgroup.clone(),
+            devices: self.roles(network).devices.into_iter().filter_map(named).collect(),
+            loopback: self.socket_mode == SocketMode::Off,
+        }
+    }
+}
+
+/// The addresses that programs know.
+///
+/// Loopback addresses are left out: they are everybody's own, and programs tell them
+/// apart by themselves. Link-local ones are not unique on the node, so no frontend and
+/// no source translation uses them.
+pub(super) fn addresses(network: &Network) -> Addresses {
+    let usable = |ip: &IpAddr| !ip.is_loopback() && !is_link_local(ip);
+    let local: BTreeSet<_> = network.addresses.iter().map(|(_, ip)| *ip).filter(usable).collect();
+    let on = |index: u32, v4: bool| {
+        network
+            .addresses
+            .iter()
+            .find(|(link, ip)| *link == index && ip.is_ipv4() == v4 && usable(ip))
+            .map(|(_, ip)| *ip)
+    };
+    // A device without an address of its own is used under the address of the way out.
+    let primary = |v4: bool| network.default_routes.iter().find_map(|index| on(*index, v4));
+    let any = |v4: bool| local.iter().find(|ip| ip.is_ipv4() == v4).copied();
+    let source = |index: u32, v4: bool| on(index, v4).or_else(|| primary(v4)).or_else(|| any(v4));
+    let sources: BTreeMap<_, Vec<_>> = network
+        .links
+        .keys()
+        .map(|index| (*index, [true, false].into_iter().filter_map(|v4| source(*index, v4)).collect()))
+        .collect();
+    Addresses { local, sources }
+}
+
+fn is_link_local(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netdev::{Link, LinkKind};
+
+    fn network(links: &[u32], addresses: &[(u32, &str)], default_routes: &[u32]) -> Network {
+        let link = |index: &u32| Link {
+            index: *index,
+            name: format!("dev{index}"),
+            kind: LinkKind::Veth,
+            up: true,
+            ethernet: true,
+            mtu: 1500,
+            mac: None,
+        };
+        Network {
+            links: links.iter().map(|index| (*index, link(index))).collect(),
+            addresses: addresses.iter().map(|(index, ip)| (*index, ip.parse().unwrap())).collect(),
+            default_routes: default_routes.iter().copied().collect(),
+        }
+    }
+
+    #[test]
+    fn a_device_is_used_under_its_own_address_or_that_of_the_way_out() {
+        let network = network(
+            &[1, 2, 3, 4],
+            &[
+                (1, "127.0.0.1"),
+                (1, "::1"),
+                (2, "192.0.2.11"),
+                (2, "fe80::2"),
+                (2, "2001:db8::11"),
+                (3, "10.244.1.1"),
+            ],
+            &[2],
+        );
+        let got = addresses(&network);
+        let ips = |list: &[&str]| list.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
+        assert_eq!(
+            got.local.into_iter().collect::<Vec<_>>(),
+            ips(&["10.244.1.1", "192.0.2.11", "2001:db8::11"])
+        );
+        assert_eq!(got.sources[&2], ips(&["192.0.2.11", "2001:db8::11"]));
+        assert_eq!(got.sources[&3], ips(&["10.244.1.1", "2001:db8::11"]));
+        assert_eq!(got.sources[&4], ips(&["192.0.2.11", "2001:db8::11"]));
+    }
+}

@@ -1,0 +1,165 @@
+//! One pass from what is wanted to what is in the kernel.
+
+use std::{fs, process, sync::Arc};
+
+use super::{RunError, Settings, devices::addresses};
+use crate::{
+    datapath::{
+        Error,
+        addresses::AddressMaps,
+        attach::{Attachments, Wanted},
+        cleanup::LOOPBACK_MARKER,
+        loader::{self, Programs},
+        loopback, readback,
+        tables::Tables,
+    },
+    model::{self, Notice, Objects, build},
+    netdev::Network,
+    plan::{Applied, Limits, Readback, plan},
+    sys::mapped::Access,
+};
+
+/// The one writer of tables and hooks.
+pub(super) struct Syncer {
+    settings: Settings,
+    model: model::Settings,
+    limits: Limits,
+    programs: Programs,
+    tables: Tables,
+    applied: Applied,
+    addresses: AddressMaps,
+    attachments: Attachments,
+    /// What was last attached to; hooks are left alone while it stays.
+    attached: Option<Wanted>,
+    notices: Vec<Notice>,
+    refused: Vec<String>,
+}
+
+impl Syncer {
+    /// Loads the programs and takes over what is in the kernel.
+    pub(super) fn new(settings: &Settings) -> Result<Self, RunError> {
+        let pins = &settings.pins;
+        let programs = loader::load(pins, &settings.capacities(), &settings.datapath()?)?;
+        let mut tables = Tables::open(pins, Access::Write)?;
+        let state = tables.state()?;
+        state.synced.store(0);
+        state.pid.store(process::id());
+        state.writes.store(0);
+        state.applied.store(0);
+
+        let limits = Limits::default();
+        let Readback { applied, repairs } = Readback::new(readback::read(&tables)?, &limits);
+        for repair in repairs {
+            tracing::warn!("tables repaired: {}", repair.fault);
+            tables.apply(&repair.op)?;
+        }
+        Ok(Self {
+            settings: settings.clone(),
+            model: model::Settings { node_name: settings.node_name.clone() },
+            limits,
+            programs,
+            tables,
+            applied,
+            addresses: AddressMaps::open(pins)?,
+            attachments: Attachments::adopt(pins, settings.tc)?,
+            attached: None,
+            notices: Vec::new(),
+            refused: Vec::new(),
+        })
+    }
+
+    /// Brings the kernel to what is wanted. False if something failed and is to be
+    /// tried again; what was written stays written, and is known.
+    pub(super) async fn sync(&mut self, objects: &Arc<Objects>, network: &Arc<Network>) -> bool {
+        let result = match self.sync_tables(objects, network) {
+            Ok(complete) => self.sync_hooks(network).await.map(|()| complete),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(complete) => {
+                self.mark(complete);
+                !self.attachments.is_incomplete()
+            }
+            Err(error) => {
+                tracing::error!("{error}");
+                self.mark(false);
+                false
+            }
+        }
+    }
+
+    /// True when everything that is wanted is in the tables.
+    fn sync_tables(&mut self, objects: &Objects, network: &Network) -> Result<bool, Error> {
+        self.addresses.apply(&addresses(network), &self.tables)?;
+        let snapshot = build(objects, &self.model);
+        if snapshot.notices != self.notices {
+            for notice in snapshot.notices.iter().filter(|notice| !self.notices.contains(notice)) {
+                tracing::warn!("{}: {}: {}", notice.object, notice.field, notice.message);
+            }
+            self.notices.clone_from(&snapshot.notices);
+        }
+        // A plan that frees what another needs is followed by one that finds the room.
+        for _ in 0..2 {
+            let plan = plan(&snapshot, &self.applied, &self.limits);
+            if !plan.ops.is_empty() {
+                tracing::info!(writes = plan.ops.len(), services = snapshot.services.len(), "tables change");
+            }
+            for op in &plan.ops {
+                self.tables.apply(op)?;
+                self.applied.apply(op);
+            }
+            let refused: Vec<_> =
+                plan.refused.iter().map(|refused| format!("{}: {}", refused.key, refused.reason)).collect();
+            if refused.is_empty() || plan.ops.is_empty() {
+                for line in refused.iter().filter(|line| !self.refused.contains(line)) {
+                    tracing::error!("{line}");
+                }
+                self.refused = refused;
+                break;
+            }
+        }
+        let state = self.tables.state()?;
+        state.applied.store(state.applied.load() + 1);
+        Ok(self.refused.is_empty())
+    }
+
+    /// Hooks come after the tables: a program that finds a frontend finds its backends.
+    async fn sync_hooks(&mut self, network: &Network) -> Result<(), Error> {
+        let wanted = self.settings.devices.wanted(network);
+        if self.attached.as_ref() == Some(&wanted) && !self.attachments.is_incomplete() {
+            return Ok(());
+        }
+        if self.attached.is_none() {
+            self.prepare_loopback(&wanted)?;
+            self.attachments.update_programs(&mut self.programs, &wanted)?;
+        }
+        self.attachments.apply(&mut self.programs, &wanted).await?;
+        self.attached = Some(wanted);
+        Ok(())
+    }
+
+    fn prepare_loopback(&self, wanted: &Wanted) -> Result<(), Error> {
+        let marker = self.settings.pins.layout().join(LOOPBACK_MARKER);
+        if wanted.loopback {
+            fs::create_dir_all(&marker).map_err(Error::file(&marker))?;
+            return loopback::open();
+        }
+        if marker.is_dir() {
+            loopback::close()?;
+            fs::remove_dir(&marker).map_err(Error::file(marker))?;
+        }
+        Ok(())
+    }
+
+    /// Tells other processes.
+    fn mark(&self, synced: bool) {
+        if let Ok(state) = self.tables.state() {
+            state.synced.store(synced.into());
+        }
+    }
+
+    /// Says that nobody follows changes any more.
+    pub(super) fn leave(&self) {
+        self.mark(false);
+    }
+}

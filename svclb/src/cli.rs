@@ -1,0 +1,319 @@
+//! The command line: flags, subcommands, exit codes.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use svclb_common::config::SocketMode;
+
+use crate::{
+    agent::{self, RunError},
+    datapath::{attach::TcMode, cleanup, pins::Pins},
+    manifest::Folder,
+    model::{self, build},
+    report::{self, Output},
+    sandbox,
+};
+
+/// Where pins are unless told otherwise.
+const BPFFS: &str = "/sys/fs/bpf/svclb";
+
+/// eBPF Service load balancer for Kubernetes
+#[derive(Debug, Parser)]
+#[command(name = "svclb", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent
+    Run(RunArgs),
+    /// Show a small world of network namespaces in which Services are balanced
+    Sandbox(Box<sandbox::Options>),
+    /// Tell whether the tables hold what was asked for, and what is attached
+    Status(StatusArgs),
+    /// List the Services that the tables hold
+    Services(ReportArgs),
+    /// Tell whether this host can run svclb, and what each device would use
+    Check(CheckArgs),
+    /// Remove every program, pin and map of svclb from this host
+    Cleanup(PinArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+struct PinArgs {
+    /// Folder for pins, on a BPF file system
+    #[arg(long, value_name = "DIR", default_value = BPFFS)]
+    bpffs: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+struct DeviceArgs {
+    /// Root of the cgroup for socket hooks [default: the cgroup v2 mount]
+    #[arg(long, value_name = "DIR")]
+    cgroup: Option<PathBuf>,
+    /// Device that leads to other nodes and the outside; repeatable [default: devices of the default routes]
+    #[arg(long = "uplink", value_name = "IFACE")]
+    uplinks: Vec<String>,
+    /// Devices that lead to pods, by pattern; repeatable [default: veth and netkit devices]
+    #[arg(long = "pod-interface", value_name = "GLOB")]
+    pod_interfaces: Vec<String>,
+    /// Translate at sockets: for all processes, for those of the host, or not at all
+    #[arg(long, value_enum, default_value_t = SocketLb::All)]
+    socket_lb: SocketLb,
+}
+
+#[derive(Args, Debug)]
+struct RunArgs {
+    /// Name of this node [default: the lower-cased host name]
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    node_name: Option<String>,
+    /// Folder of Service, EndpointSlice and Node manifests to follow
+    #[arg(long, value_name = "DIR")]
+    manifests: PathBuf,
+    #[command(flatten)]
+    pins: PinArgs,
+    #[command(flatten)]
+    devices: DeviceArgs,
+    /// How to attach to devices
+    #[arg(long, value_enum, default_value_t = Tc::Auto, hide = true)]
+    tc: Tc,
+    /// Flow entries to have room for, per family; each flow takes two
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    max_flows: Option<u32>,
+    /// Stop when the parent process does
+    #[arg(long, hide = true)]
+    die_with_parent: bool,
+}
+
+#[derive(Args, Debug)]
+struct ReportArgs {
+    #[command(flatten)]
+    pins: PinArgs,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[derive(Args, Debug)]
+struct StatusArgs {
+    #[command(flatten)]
+    report: ReportArgs,
+    /// Wait until the tables hold what was asked for; exit 1 if they do not in that time, such as 10s
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    wait_synced: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+struct CheckArgs {
+    #[command(flatten)]
+    report: ReportArgs,
+    #[command(flatten)]
+    devices: DeviceArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SocketLb {
+    All,
+    Host,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Tc {
+    Auto,
+    Tcx,
+    Clsact,
+}
+
+impl From<SocketLb> for SocketMode {
+    fn from(flag: SocketLb) -> Self {
+        match flag {
+            SocketLb::All => Self::All,
+            SocketLb::Host => Self::Host,
+            SocketLb::Off => Self::Off,
+        }
+    }
+}
+
+impl From<Tc> for TcMode {
+    fn from(flag: Tc) -> Self {
+        match flag {
+            Tc::Auto => Self::Auto,
+            Tc::Tcx => Self::Tcx,
+            Tc::Clsact => Self::Clsact,
+        }
+    }
+}
+
+/// Exit code for a wrong flag or configuration.
+const WRONG_CONFIG: u8 = 2;
+/// Exit code for a kernel that lacks something.
+const WRONG_KERNEL: u8 = 3;
+
+/// Parses the command line, runs the command, and turns errors into one line and an exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    init_log(&cli.command);
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            let (line, code) = match error.downcast_ref::<RunError>() {
+                Some(RunError::Config(line)) => (line.clone(), WRONG_CONFIG),
+                Some(RunError::Kernel(line)) => (line.clone(), WRONG_KERNEL),
+                _ => (format!("{error:#}"), 1),
+            };
+            eprintln!("svclb: {line}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Help goes out as it is; an error becomes one line that names the flag.
+fn usage(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        print!("{error}");
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        eprintln!(
+            "svclb: a subcommand is missing: run, sandbox, status, services, check or cleanup; see svclb --help"
+        );
+        return ExitCode::from(WRONG_CONFIG);
+    }
+    let text = error.to_string();
+    let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
+    let line = lines.iter().filter(|line| !line.is_empty()).copied().collect::<Vec<_>>().join(" ");
+    eprintln!("svclb: {}", line.strip_prefix("error: ").unwrap_or(&line));
+    ExitCode::from(WRONG_CONFIG)
+}
+
+fn init_log(command: &Command) {
+    use tracing_subscriber::EnvFilter;
+    let default = match command {
+        Command::Run(_) => "info",
+        _ => "warn",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Run(args) => {
+                agent::run(settings(args)?).await.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+            }
+            Command::Sandbox(options) => sandbox::run(*options, not_proxied).await,
+            Command::Status(args) => {
+                let pins = Pins::new(args.report.pins.bpffs);
+                report::status(&pins, args.report.output, args.wait_synced).await
+            }
+            Command::Services(args) => report::services(&Pins::new(args.pins.bpffs), args.output),
+            Command::Check(args) => {
+                let devices = devices(args.devices)?;
+                report::check(&Pins::new(args.report.pins.bpffs), &devices, args.report.output).await
+            }
+            Command::Cleanup(args) => {
+                let pins = Pins::new(args.bpffs);
+                cleanup::run(&pins).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    })
+}
+
+fn devices(args: DeviceArgs) -> Result<agent::Devices, RunError> {
+    let mode = SocketMode::from(args.socket_lb);
+    let cgroup = match (args.cgroup, mode) {
+        (_, SocketMode::Off) => None,
+        (Some(path), _) if path.join("cgroup.controllers").is_file() => Some(path),
+        (Some(path), _) => {
+            return Err(RunError::Config(format!("--cgroup {}: no cgroup v2 folder", path.display())));
+        }
+        (None, _) => Some(
+            crate::cgroup::mount_point().map_err(|error| RunError::Config(format!("--cgroup: {error}")))?,
+        ),
+    };
+    Ok(agent::Devices { cgroup, socket_mode: mode, uplinks: args.uplinks, pod_globs: args.pod_interfaces })
+}
+
+fn settings(args: RunArgs) -> Result<agent::Settings, RunError> {
+    if args.die_with_parent {
+        agent::die_with_parent()?;
+    }
+    let node_name = match args.node_name {
+        Some(name) if name.is_empty() => {
+            return Err(RunError::Config("--node-name: must not be empty".into()));
+        }
+        Some(name) => name,
+        None => nix::unistd::gethostname()
+            .map_err(|errno| RunError::Config(format!("--node-name: cannot read the host name: {errno}")))?
+            .to_string_lossy()
+            .to_lowercase(),
+    };
+    Ok(agent::Settings {
+        node_name,
+        manifests: args.manifests,
+        pins: Pins::new(args.pins.bpffs),
+        devices: devices(args.devices)?,
+        tc: args.tc.into(),
+        max_flows: args.max_flows,
+    })
+}
+
+/// Which Services of a folder are left alone, and why.
+fn not_proxied(folder: &Path) -> Vec<(String, String)> {
+    let Ok(mut folder) = Folder::open(folder) else { return Vec::new() };
+    let _errors_are_the_agents_to_report = folder.scan();
+    let snapshot = build(folder.objects(), &model::Settings { node_name: String::new() });
+    let line = |skipped: &model::Skipped| {
+        (format!("{}/{}", skipped.namespace, skipped.name), skipped.reason.explain().to_owned())
+    };
+    snapshot.skipped.iter().map(line).collect()
+}
+
+/// `10s`, `500ms`, `1m`; a bare number is seconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 =
+        text[..digits].parse().map_err(|_no_number| format!("{text:?} is no duration such as 10s"))?;
+    match &text[digits..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" | "" => Ok(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| format!("{text:?} is too long")),
+        unit => Err(format!("{unit:?} is no unit of time: ms, s or m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_mins(2)));
+        assert_eq!(parse_duration("3"), Ok(Duration::from_secs(3)));
+        for wrong in ["", "s", "1h", "-1s", "1.5s"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What other processes are told, read from the pins: `status`, `services`, `check`.
+
+mod check;
+mod services;
+mod status;
+mod table;
+
+use clap::ValueEnum;
+
+pub use self::{check::check, services::services, status::status};
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs; its shape is stable.
+    Json,
+}

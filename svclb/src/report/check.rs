@@ -1,0 +1,127 @@
+//! `svclb check`: whether this host can run svclb, and what each device would use.
+
+use std::{fs, process::ExitCode};
+
+use serde::Serialize;
+
+use super::{Output, table};
+use crate::{
+    agent::Devices,
+    datapath::{loader, pins::Pins, probe},
+    netdev::{self, Network, Role},
+};
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    /// `ok`, `note` or `missing`; with `missing`, `svclb run` would not work.
+    result: &'static str,
+    detail: String,
+}
+
+fn finding(what: impl Into<String>, result: &'static str, detail: impl Into<String>) -> Finding {
+    Finding { what: what.into(), result, detail: detail.into() }
+}
+
+/// Looks at everything that `run` needs, and prints what it found.
+pub async fn check(pins: &Pins, devices: &Devices, output: Output) -> anyhow::Result<ExitCode> {
+    let mut findings = vec![privileges()];
+    findings.extend(kernel());
+    findings.push(match pins.on_bpffs() {
+        Ok(()) => finding("pins", "ok", pins.root().display().to_string()),
+        Err(error) => finding("pins", "missing", error.to_string()),
+    });
+    findings.push(match &devices.cgroup {
+        Some(path) => finding("cgroup", "ok", format!("socket hooks at {}", path.display())),
+        None => finding("cgroup", "note", "no socket hooks: host processes are translated per packet"),
+    });
+    findings.extend(forwarding());
+    match netdev::watch().await {
+        Ok(network) => findings.extend(interfaces(devices, &network.borrow())),
+        Err(error) => findings.push(finding("network", "missing", error.to_string())),
+    }
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&findings)?),
+        Output::Table => {
+            let row = |f: &Finding| vec![f.result.to_owned(), f.what.clone(), f.detail.clone()];
+            table::print(&["RESULT", "WHAT", "DETAIL"], &findings.iter().map(row).collect::<Vec<_>>());
+        }
+    }
+    let works = findings.iter().all(|finding| finding.result != "missing");
+    Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn privileges() -> Finding {
+    if nix::unistd::geteuid().is_root() {
+        finding("privileges", "ok", "root")
+    } else {
+        finding("privileges", "missing", "svclb run needs root")
+    }
+}
+
+fn kernel() -> Vec<Finding> {
+    let mut findings = vec![finding("kernel", "ok", probe::version())];
+    findings.extend(probe::required().into_iter().map(|found| {
+        let detail = format!("since Linux {}", found.since);
+        finding(found.what, if found.present { "ok" } else { "missing" }, detail)
+    }));
+    findings.push(if probe::has_tcx() {
+        finding("attachment", "ok", "TCX links, replaced without a gap")
+    } else {
+        finding("attachment", "note", "clsact filters: this kernel has no TCX (Linux 6.6)")
+    });
+    findings.push(match loader::verify() {
+        Ok(programs) => finding("programs", "ok", format!("the verifier accepts all {programs}")),
+        Err(error) => finding("programs", "missing", error.to_string()),
+    });
+    findings
+}
+
+/// Traffic between devices needs a host that forwards.
+fn forwarding() -> Vec<Finding> {
+    let sysctls = [("IPv4", "net/ipv4/ip_forward"), ("IPv6", "net/ipv6/conf/all/forwarding")];
+    sysctls
+        .into_iter()
+        .map(|(family, path)| {
+            let what = format!("forwarding {family}");
+            match fs::read_to_string(format!("/proc/sys/{path}")) {
+                Ok(value) if value.trim() != "0" => finding(what, "ok", ""),
+                Ok(_) => finding(
+                    what,
+                    "note",
+                    format!("{} is 0: only this host's own processes reach pods", path.replace('/', ".")),
+                ),
+                Err(_) => finding(what, "note", "the kernel has no such family"),
+            }
+        })
+        .collect()
+}
+
+fn interfaces(devices: &Devices, network: &Network) -> Vec<Finding> {
+    let roles = devices.roles(network);
+    let name =
+        |index: &u32| network.links.get(index).map_or_else(|| index.to_string(), |link| link.name.clone());
+    let mut findings = Vec::new();
+    for (index, role) in &roles.devices {
+        let detail = match role {
+            Role::Pod => "leads to a pod: programs on both sides",
+            Role::Uplink => "leads to other nodes and the outside: programs on both sides",
+        };
+        findings.push(finding(format!("device {}", name(index)), "ok", detail));
+    }
+    for (index, reason) in &roles.left_out {
+        findings.push(finding(format!("device {}", name(index)), "note", format!("left alone: {reason}")));
+    }
+    for missing in &roles.missing {
+        findings.push(finding(format!("device {missing}"), "missing", "named by --uplink, and not there"));
+    }
+    if !roles.devices.values().any(|role| *role == Role::Uplink) {
+        findings.push(finding(
+            "uplink",
+            "note",
+            "no default route: name one with --uplink to serve the outside",
+        ));
+    }
+    findings
+}

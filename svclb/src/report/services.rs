@@ -1,0 +1,122 @@
+//! `svclb services`: the Services that the tables hold.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+use svclb_common::service::FrontendKind;
+
+use super::{Output, table};
+use crate::{
+    datapath::{pins::Pins, readback, tables::Tables},
+    model::Family,
+    plan::{Applied, Limits, Readback},
+    sys::mapped::Access,
+};
+
+/// A service port, of one family.
+#[derive(Debug, Serialize)]
+struct ServicePort {
+    namespace: String,
+    name: String,
+    port_name: String,
+    protocol: &'static str,
+    algorithm: &'static str,
+    frontends: Vec<Frontend>,
+    backends: Vec<Backend>,
+}
+
+#[derive(Debug, Serialize)]
+struct Frontend {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    address: String,
+    port: u16,
+}
+
+#[derive(Debug, Serialize)]
+struct Backend {
+    address: String,
+    port: u16,
+    node: Option<String>,
+    local: bool,
+    state: &'static str,
+}
+
+/// Prints the list.
+pub fn services(pins: &Pins, output: Output) -> anyhow::Result<ExitCode> {
+    pins.require()?;
+    let tables = Tables::open(pins, Access::Read)?;
+    let applied = Readback::new(readback::read(&tables)?, &Limits::default()).applied;
+    let list = list(&applied);
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&list)?),
+        Output::Table => print_table(&list),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(applied: &Applied) -> Vec<ServicePort> {
+    let ports = applied.services().map(|(key, id)| {
+        let tables = applied.tables(key.family);
+        let unspecified = match key.family {
+            Family::V4 => "0.0.0.0",
+            Family::V6 => "::",
+        };
+        let frontends = tables.frontends_of(id).into_iter().flatten().map(|(frontend, kind)| Frontend {
+            kind: kind_name(*kind),
+            address: frontend.address.map_or_else(|| unspecified.to_owned(), |address| address.to_string()),
+            port: frontend.port,
+        });
+        let slots = tables.service(id).map(|service| tables.slots(service.slab)).unwrap_or_default();
+        let backends = slots.iter().filter_map(|id| tables.backend(*id)).map(|backend| Backend {
+            address: backend.key.address.to_string(),
+            port: backend.key.port,
+            node: applied.node(backend.flags.node).map(str::to_owned),
+            local: backend.flags.local,
+            state: if backend.flags.terminating { "terminating" } else { "active" },
+        });
+        let mut backends: Vec<_> = backends.collect();
+        backends.sort_by(|a, b| (&a.address, a.port).cmp(&(&b.address, b.port)));
+        ServicePort {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            port_name: key.port_name.clone(),
+            protocol: key.protocol.as_str(),
+            algorithm: "random",
+            frontends: frontends.collect(),
+            backends,
+        }
+    });
+    ports.collect()
+}
+
+fn kind_name(kind: FrontendKind) -> &'static str {
+    match kind {
+        FrontendKind::ClusterIp => "ClusterIP",
+        FrontendKind::NodePort => "NodePort",
+        FrontendKind::ExternalIp => "ExternalIP",
+        FrontendKind::LoadBalancer => "LoadBalancer",
+    }
+}
+
+fn print_table(list: &[ServicePort]) {
+    let row = |port: &ServicePort| {
+        let name = if port.port_name.is_empty() {
+            port.name.clone()
+        } else {
+            format!("{}:{}", port.name, port.port_name)
+        };
+        let endpoint = |address: &str, port: u16| {
+            if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+        };
+        let frontends: Vec<_> =
+            port.frontends.iter().map(|f| format!("{} {}", f.kind, endpoint(&f.address, f.port))).collect();
+        let backends: Vec<_> = port.backends.iter().map(|b| endpoint(&b.address, b.port)).collect();
+        let backends = if backends.is_empty() { "none: refused".to_owned() } else { backends.join(", ") };
+        vec![format!("{}/{name}", port.namespace), port.protocol.to_owned(), frontends.join(", "), backends]
+    };
+    table::print(
+        &["SERVICE", "PROTOCOL", "FRONTENDS", "BACKENDS"],
+        &list.iter().map(row).collect::<Vec<_>>(),
+    );
+}
