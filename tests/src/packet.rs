@@ -140,6 +140,15 @@ impl Packet {
         self.frame().len() - build::ETHERNET - self.padding
     }
 
+    /// Whether the checksum behind the IP header is there and known to be right.
+    pub fn is_checked(&self) -> bool {
+        match &self.body {
+            Body::Tcp(Tcp { check, .. }) | Body::Udp { check, .. } => *check != Check::Partial,
+            Body::Other(_) => false,
+            Body::PortUnreachable => true,
+        }
+    }
+
     fn ports(&self) -> (u16, u16) {
         match &self.body {
             Body::Tcp(tcp) => (tcp.sport, tcp.dport),

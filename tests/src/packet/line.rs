@@ -162,10 +162,25 @@ impl Packet {
             "check" => *self.check_mut()? = check(value)?,
             "data" => self.payload = value.as_bytes().to_vec(),
             "size" => self.payload = (0..value.parse::<usize>()?).map(|at| at as u8).collect(),
+            "zero-for" => self.payload = self.zero_payload(value)?.to_vec(),
             "padding" => self.padding = value.parse()?,
             _ => bail!("nothing is called so"),
         }
         Ok(())
+    }
+
+    /// The data that makes the checksum zero once the packet is to `dst`: the sum of
+    /// data and header then is all ones.
+    fn zero_payload(&self, dst: &str) -> anyhow::Result<[u8; 2]> {
+        let mut packet = self.clone();
+        packet.set("dst", dst)?;
+        packet.payload = vec![0; 2];
+        let frame = packet.frame();
+        match frame[..] {
+            // A UDP header ends with its checksum, which is what the sum lacks.
+            [.., high, low, _, _] => Ok([high, low]),
+            _ => bail!("no header"),
+        }
     }
 
     fn tcp_mut(&mut self) -> anyhow::Result<&mut Tcp> {

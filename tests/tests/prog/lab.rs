@@ -3,7 +3,7 @@
 use anyhow::{Context as _, anyhow};
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
 use serde::Deserialize;
@@ -207,6 +207,30 @@ impl Lab {
     pub(crate) fn picks(&mut self, is_v4: bool, backend: u32) -> anyhow::Result<u64> {
         let counters = PerCpuArray::<_, u64>::try_from(self.map_mut(&of(map::PICKS, is_v4))?)?;
         Ok(counters.get(&backend, 0)?.iter().sum())
+    }
+
+    /// Empties what the programs themselves have written, but for the drop counters.
+    pub(crate) fn forget(&mut self) -> anyhow::Result<()> {
+        self.forget_flows::<Addr4>(true)?;
+        self.forget_flows::<Addr6>(false)?;
+        self.events()?;
+        for is_v4 in [true, false] {
+            let mut counters = PerCpuArray::<_, Traffic>::try_from(self.map_mut(&of(map::TRAFFIC, is_v4))?)?;
+            for service in 0..counters.len() {
+                let cpus = counters.get(&service, 0)?.len();
+                counters.set(service, PerCpuValues::try_from(vec![Traffic::default(); cpus])?, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_flows<A: Address>(&mut self, is_v4: bool) -> anyhow::Result<()> {
+        for name in [of(map::FLOWS, is_v4), of(map::HALF_OPEN, is_v4)] {
+            let keys: Vec<_> = self.entries::<A>(&name)?.into_iter().map(|(key, _)| key).collect();
+            let mut table = HashMap::<_, FlowKey<A>, FlowRecord<A>>::try_from(self.map_mut(&name)?)?;
+            keys.iter().try_for_each(|key| table.remove(key))?;
+        }
+        Ok(())
     }
 
     /// Counts the entries of the flow tables. An error if one of them has no opposite.

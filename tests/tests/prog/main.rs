@@ -42,7 +42,12 @@ macro_rules! themes {
 themes! {
     cluster_ip,
     hairpin,
+    headers,
+    host_packets,
+    host_sockets,
+    lives_of_flows,
     no_backend,
+    not_ours,
     outside,
     remote_backend,
 }

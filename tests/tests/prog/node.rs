@@ -5,6 +5,8 @@
 //! | `pod` | the pods of this node, 10.244.1.0/24 and fd00:244:1::/64 |
 //! | `uplink` | node two and its pods, 10.244.2.0/24 and fd00:244:2::/64; everything outside |
 //!
+//! Node two's link layer address is known, the outside's gateway's is not: the kernel answers differently for the two.
+//!
 //! 10.244.9.0/24 and fd00:244:9::/64 belong to pods that nobody knows a way to.
 
 use std::{
@@ -43,6 +45,8 @@ addr add 10.244.1.1/24 dev pod
 addr add fd00:244:1::1/64 dev pod nodad
 route add 10.244.2.0/24 via 192.0.2.2
 route add fd00:244:2::/64 via 2001:db8::2
+neigh add 192.0.2.2 lladdr 02:00:00:00:02:02 dev uplink
+neigh add 2001:db8::2 lladdr 02:00:00:00:02:02 dev uplink
 route add default via 192.0.2.254
 route add default via 2001:db8::fe dev uplink
 route add unreachable 10.244.9.0/24

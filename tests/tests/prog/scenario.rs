@@ -15,7 +15,7 @@ use svclb_common::{
     service::Traffic,
     verdict::DropReason,
 };
-use svclb_tests::packet::{Body, Check, Packet, differences, judge};
+use svclb_tests::packet::{Packet, differences, judge};
 
 use crate::{
     lab::{Flows, Hook, Lab, Verdict},
@@ -141,11 +141,12 @@ pub(crate) fn run(theme: &str) -> anyhow::Result<()> {
     let theme: Theme = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
     ensure!(!theme.cases.is_empty(), "{} has no cases", path.display());
     let node = Node::new()?;
+    let mut lab = Lab::new(theme.settings.config(), &[])?;
     let failures: Vec<String> = theme
         .cases
         .iter()
         .filter_map(|case| {
-            let error = case.run(&node, &theme).err()?;
+            let error = case.run(&node, &mut lab, &theme.services).err()?;
             Some(format!("{}: {}: {error:#}", path.file_name()?.display(), case.name))
         })
         .collect();
@@ -173,11 +174,11 @@ impl Settings {
 }
 
 impl Case {
-    fn run(&self, node: &Node, theme: &Theme) -> anyhow::Result<()> {
-        let mut lab = Lab::new(theme.settings.config(), &[])?;
-        let mut written = Written::new(&mut lab, node, &theme.services)?;
+    fn run(&self, node: &Node, lab: &mut Lab, services: &Services) -> anyhow::Result<()> {
+        lab.forget()?;
+        let mut written = Written::new(lab, node, services)?;
         for (at, step) in self.steps.iter().enumerate() {
-            step.run(node, &mut lab, &mut written).with_context(|| format!("step {}", at + 1))?;
+            step.run(node, lab, &mut written).with_context(|| format!("step {}", at + 1))?;
         }
         Ok(())
     }
@@ -206,12 +207,7 @@ impl Step {
         let expected = packet.then(out)?;
         let bytes = expected.frame();
         ensure!(bytes == frame, "another frame\n{}", differences(&bytes, frame));
-        let is_whole = !matches!(
-            &expected.body,
-            Body::Tcp(svclb_tests::packet::Tcp { check: Check::Partial, .. })
-                | Body::Udp { check: Check::Partial, .. }
-        );
-        if is_whole && expected.ethertype.is_none() {
+        if expected.ethertype.is_none() && expected.is_checked() {
             judge(frame).map_err(anyhow::Error::msg)?;
         }
         Ok(())

@@ -130,9 +130,10 @@ impl Written {
     /// Makes a service point at slots that name no backend: what a broken agent could do.
     pub(crate) fn break_slots(&self, lab: &mut Lab, name: &str) -> anyhow::Result<()> {
         let service = self.service(name)?;
-        [true, false]
-            .into_iter()
-            .try_for_each(|is_v4| set_slab(lab, is_v4, service, Slab { base: self.slots + 1, len: 1 }))
+        [true, false].into_iter().try_for_each(|is_v4| {
+            lab.set(&of(map::SLOTS, is_v4), self.slots, 0_u32)?;
+            set_slab(lab, is_v4, service, Slab { base: self.slots, len: 1 })
+        })
     }
 
     fn frontend(&self, lab: &mut Lab, name: &str, text: &str) -> anyhow::Result<()> {
