@@ -1,6 +1,7 @@
 //! The command line: flags, subcommands, exit codes.
 
 use std::{
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -39,6 +40,8 @@ enum Command {
     Status(StatusArgs),
     /// List the Services that the tables hold
     Services(ReportArgs),
+    /// List who talks to whom through which Service
+    Flows(FlowsArgs),
     /// Tell whether this host can run svclb, and what each device would use
     Check(CheckArgs),
     /// Remove every program, pin and map of svclb from this host
@@ -98,6 +101,15 @@ struct ReportArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
+}
+
+#[derive(Args, Debug)]
+struct FlowsArgs {
+    #[command(flatten)]
+    report: ReportArgs,
+    /// Only the flows of this Service
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
+    service: Option<(String, String)>,
 }
 
 #[derive(Args, Debug)]
@@ -185,12 +197,16 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         eprintln!(
-            "svclb: a subcommand is missing: run, sandbox, status, services, check or cleanup; see svclb --help"
+            "svclb: a subcommand is missing: run, sandbox, status, services, flows, check or cleanup; see svclb --help"
         );
         return ExitCode::from(WRONG_CONFIG);
     }
     let text = error.to_string();
-    let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
+    let lines: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .collect();
     let line = lines.iter().filter(|line| !line.is_empty()).copied().collect::<Vec<_>>().join(" ");
     eprintln!("svclb: {}", line.strip_prefix("error: ").unwrap_or(&line));
     ExitCode::from(WRONG_CONFIG)
@@ -203,7 +219,12 @@ fn init_log(command: &Command) {
         _ => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -219,6 +240,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 report::status(&pins, args.report.output, args.wait_synced).await
             }
             Command::Services(args) => report::services(&Pins::new(args.pins.bpffs), args.output),
+            Command::Flows(args) => {
+                let pins = Pins::new(args.report.pins.bpffs);
+                report::flows(&pins, args.report.output, args.service.as_ref())
+            }
             Command::Check(args) => {
                 let devices = devices(args.devices)?;
                 report::check(&Pins::new(args.report.pins.bpffs), &devices, args.report.output).await
@@ -280,6 +305,16 @@ fn not_proxied(folder: &Path) -> Vec<(String, String)> {
         (format!("{}/{}", skipped.namespace, skipped.name), skipped.reason.explain().to_owned())
     };
     snapshot.skipped.iter().map(line).collect()
+}
+
+/// `NAMESPACE/NAME`.
+fn parse_service(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok((namespace.into(), name.into()))
+        }
+        _ => Err(format!("{text:?} is not of the form NAMESPACE/NAME")),
+    }
 }
 
 /// `10s`, `500ms`, `1m`; a bare number is seconds.

@@ -1,13 +1,14 @@
-//! What other processes are told, read from the pins: `status`, `services`, `check`.
+//! What other processes are told, read from the pins: `status`, `services`, `flows`, `check`.
 
 mod check;
+mod flows;
 mod services;
 mod status;
 mod table;
 
 use clap::ValueEnum;
 
-pub use self::{check::check, services::services, status::status};
+pub use self::{check::check, flows::flows, services::services, status::status};
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

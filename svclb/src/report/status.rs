@@ -10,7 +10,7 @@ use crate::{
     datapath::{
         Error,
         attach::{Attached, attached},
-        counters, lock,
+        counters, flows, lock,
         pins::Pins,
         probe, readback,
         tables::Tables,
@@ -82,7 +82,7 @@ fn read(pins: &Pins) -> Result<Status, Error> {
         services: applied.services().count(),
         frontends: both.iter().map(|tables| tables.frontends().count()).sum(),
         backends: both.iter().map(|tables| tables.backends().count()).sum(),
-        flows: counters::flows(pins)?,
+        flows: flows::count(pins)?,
         attached: attached(pins, &device_names())?,
         kernel: probe::version(),
         agent: running.then(|| state.pid.load()),
