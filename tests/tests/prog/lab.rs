@@ -4,7 +4,7 @@ use anyhow::{Context as _, anyhow};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf},
-    programs::{SchedClassifier, TestRun as _, TestRunOptions},
+    programs::{Program, SchedClassifier, TestRun as _, TestRunOptions},
 };
 use serde::Deserialize;
 use svclb::datapath::object::{BYTECODE, shapes};
@@ -153,6 +153,11 @@ impl Lab {
         let ran = program.test_run(options).with_context(|| format!("{name} on {} bytes", frame.len()))?;
         out.truncate(ran.data_size_out as usize);
         Ok((Verdict::of(ran.return_value)?, out))
+    }
+
+    /// All programs of the object by name, loaded or not.
+    pub(crate) fn programs_mut(&mut self) -> impl Iterator<Item = (&str, &mut Program)> {
+        self.ebpf.programs_mut()
     }
 
     fn map_mut(&mut self, name: &str) -> anyhow::Result<&mut Map> {

@@ -7,9 +7,16 @@
 //! | [`lab`] | the bytecode over maps of its own |
 //! | [`tables`] | services as fixtures write them, and their way into the maps |
 //! | [`scenario`] | fixtures and running them |
+//! | [`flood`] | many flows at once |
+//! | [`fuzz`] | any bytes |
+//! | [`budget`] | what the verifier says of each program |
 //!
 //! The kernel has no `BPF_PROG_TEST_RUN` for programs at sockets; the netns tests cover those.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod budget;
+mod flood;
+mod fuzz;
 mod lab;
 mod node;
 mod scenario;

@@ -2,12 +2,12 @@
 //!
 //! | device | leads to |
 //! |---|---|
-//! | `pod` | the pods of this node, 10.244.1.0/24 and fd00:244:1::/64 |
-//! | `uplink` | node two and its pods, 10.244.2.0/24 and fd00:244:2::/64; everything outside |
+//! | `pod` | the pods of this node, `10.244.1.0/24` and `fd00:244:1::/64` |
+//! | `uplink` | node two and its pods, `10.244.2.0/24` and `fd00:244:2::/64`; everything outside |
 //!
 //! Node two's link layer address is known, the outside's gateway's is not: the kernel answers differently for the two.
 //!
-//! 10.244.9.0/24 and fd00:244:9::/64 belong to pods that nobody knows a way to.
+//! `10.244.9.0/24` and `fd00:244:9::/64` belong to pods that nobody knows a way to.
 
 use std::{
     fs,
