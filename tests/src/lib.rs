@@ -1,1 +1,4 @@
 //! Test harness.
+
+pub mod netns;
+pub mod probe;
