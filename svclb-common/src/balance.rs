@@ -3,95 +3,36 @@
 //! This is the cold half of the datapath: it runs for the first packets of a flow
 //! and for packets that are no Service's. It knows tables by a trait, so that the
 //! host's tests run exactly what the kernel runs.
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`tables`] | the tables of a family, as a trait |
+//! | [`place`] | the device and the hook that a program runs at |
+//! | [`scratch`] | working memory that the caller lends |
+//! | [`life`] | whether a flow goes on; who a tuple belongs to |
+//! | [`path`] | how the two directions of a flow go |
+//! | [`open`] | a new flow: its backend, its port, its entries |
+
+mod life;
+mod open;
+mod path;
+mod place;
+mod scratch;
+mod tables;
 
 use crate::{
-    config::DatapathConfig,
-    family::{Address, Family},
-    flow::{Action, Direction, FlowEntry, Owner, Recipe, Step, Tuple},
+    family::{Address as _, Family},
     key::{FlowKey, FrontendKey, Hook},
-    service::{Backend, BackendId, ServiceId, Slab},
+    service::ServiceId,
     verdict::DropReason,
     wire::{TcpFlags, Transport},
 };
+use life::{Memory, claim, recall};
 
-/// What a device leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edge {
-    /// A pod of this node.
-    Pod,
-    /// Everything else: other nodes and the outside. The loopback device is one as
-    /// well where host processes are translated per packet.
-    Uplink,
-}
-
-/// Where a program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// What the device leads to.
-    pub edge: Edge,
-    /// Which side of the device.
-    pub hook: Hook,
-    /// The device.
-    pub ifindex: u32,
-}
-
-/// How the node reaches an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route<A> {
-    /// It is the node's own.
-    Local,
-    /// By a device on which the node calls itself that.
-    Via(A),
-    /// Not at all.
-    None,
-}
-
-/// Why a flow entry was not written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PutError {
-    /// There is one already.
-    Exists,
-    /// The table took none.
-    Full,
-}
-
-/// The tables of a family, and what else a decision needs of the world.
-pub trait Tables<F: Family> {
-    /// Settings.
-    fn config(&self) -> DatapathConfig;
-    /// The service cell behind an exact frontend.
-    fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<ServiceId>;
-    /// The service cell behind a node port; `port` in network byte order.
-    fn node_port(&self, transport: Transport, port: u16) -> Option<ServiceId>;
-    /// Whether `addr` is one of the node's own.
-    fn is_local(&self, addr: F::Addr) -> bool;
-    /// The slots of a service.
-    fn slab(&self, service: ServiceId) -> Option<Slab>;
-    /// The backend in a slot.
-    fn slot(&self, slot: u32) -> Option<BackendId>;
-    /// The backend in a cell.
-    fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>>;
-    /// An established flow.
-    fn flow(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>>;
-    /// A flow that is not established.
-    fn half_open(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>>;
-    /// Writes an entry of a flow that is not established; an existing one is
-    /// replaced only if `replace`.
-    fn open(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, replace: bool)
-    -> Result<(), PutError>;
-    /// Makes the half-open entry under `key` an established one.
-    fn establish(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>);
-    /// Forgets the established entry under `key`.
-    fn forget(&self, key: &FlowKey<F::Addr>);
-    /// How the node reaches `dst`.
-    fn route(&self, dst: F::Addr) -> Route<F::Addr>;
-    /// A uniformly distributed number.
-    fn random(&self) -> u32;
-    /// `CLOCK_MONOTONIC_COARSE` in nanoseconds.
-    fn now(&self) -> u64;
-    /// Counts a new flow.
-    fn count_flow(&self, service: ServiceId, backend: BackendId);
-}
+pub use life::decides;
+pub use place::{Edge, LOOPBACK_IFINDEX, Place};
+pub use scratch::Scratch;
+pub use tables::{PutError, Route, Tables};
 
 /// What became of a packet without an established flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,82 +47,6 @@ pub enum Learned {
     Dropped(DropReason),
 }
 
-/// Whether an established entry still decides this packet, or [`learn`] must look again.
-///
-/// UDP leaves a backend that is gone; TCP never does (Kubernetes promises that
-/// established connections live on). A SYN that opens is looked at again, because
-/// clients reuse ports.
-#[inline(always)]
-pub fn decides<F: Family>(
-    entry: &FlowEntry<F::Addr>,
-    transport: Transport,
-    flags: TcpFlags,
-    tables: &impl Tables<F>,
-) -> bool {
-    !entry.recipe.is_original()
-        || match transport {
-            Transport::Tcp => !flags.opens(),
-            Transport::Udp => is_current(entry, tables),
-        }
-}
-
-/// Whether the backend that the flow was made for still exists.
-#[inline(always)]
-fn is_current<F: Family>(entry: &FlowEntry<F::Addr>, tables: &impl Tables<F>) -> bool {
-    tables.backend(entry.recipe.backend).is_some_and(|backend| backend.generation == entry.recipe.generation)
-}
-
-/// Whether a packet that opens a flow may go on with the entry that is there.
-#[inline(never)]
-fn continues<F: Family>(
-    entry: &FlowEntry<F::Addr>,
-    peer: Option<&FlowEntry<F::Addr>>,
-    transport: Transport,
-    flags: TcpFlags,
-    tables: &impl Tables<F>,
-) -> bool {
-    match transport {
-        Transport::Udp => is_current(entry, tables),
-        Transport::Tcp if flags.opens() => {
-            let both_finished = entry.is_finished() && peer.is_none_or(FlowEntry::is_finished);
-            let reset = entry.is_reset() || peer.is_some_and(FlowEntry::is_reset);
-            // An unanswered SYN towards a backend that is gone would only be repeated in vain.
-            let dead = !peer.is_some_and(FlowEntry::is_seen) && !is_current(entry, tables);
-            !(both_finished || reset || dead || entry.is_idle(tables.now()))
-        }
-        Transport::Tcp => true,
-    }
-}
-
-/// Working memory of [`learn`].
-///
-/// Keys and entries of IPv6 do not fit into the 512 bytes that a BPF program's
-/// frames share, so the caller lends memory from elsewhere.
-#[repr(C)]
-pub struct Scratch<A: Address> {
-    /// The packet's key; the caller fills it in.
-    pub key: FlowKey<A>,
-    /// The other direction's key.
-    peer: FlowKey<A>,
-    /// The opposite of an entry that is in the way.
-    other: FlowKey<A>,
-    /// The backend that was chosen.
-    backend: Backend<A>,
-    /// The way there and back.
-    path: Path<A>,
-    /// The entry to be written.
-    entry: FlowEntry<A>,
-}
-
-impl<A: Address> Scratch<A> {
-    /// Memory for a packet of `key`.
-    pub fn new(key: FlowKey<A>) -> Self {
-        let backend = Backend { id: 0, addr: A::ZERO, port: 0, local: false, generation: 0 };
-        let entry = FlowEntry::new(Recipe::empty(&key), 0);
-        Self { key, peer: key, other: key, backend, path: Path::plain(A::ZERO), entry }
-    }
-}
-
 /// Finds or makes the flow of a packet that no established entry decides. The
 /// packet's key is in `scratch`.
 #[inline(always)]
@@ -193,37 +58,12 @@ pub fn learn<F: Family, T: Tables<F>>(
     flags: TcpFlags,
 ) -> Learned {
     let Some(service) = find_service(tables, place, &scratch.key, transport) else {
-        return answer(tables, &scratch.key);
+        return answer(tables, place, scratch, transport, flags);
     };
-    if let Some(entry) = tables.flow(&scratch.key) {
-        if !entry.recipe.is_original() {
-            return Learned::Known;
-        }
-        scratch.peer = entry.recipe.peer();
-        if continues(entry, tables.flow(&scratch.peer), transport, flags, tables) {
-            return Learned::Known;
-        }
-        tables.forget(&scratch.peer);
-        tables.forget(&scratch.key);
-    } else if let Some(entry) = tables.half_open(&scratch.key) {
-        if !entry.recipe.is_original() {
-            return Learned::Known;
-        }
-        scratch.peer = entry.recipe.peer();
-        let peer = tables.half_open(&scratch.peer);
-        if continues(entry, peer, transport, flags, tables) {
-            if let Some(peer) = peer
-                && peer.is_seen()
-                && !flags.any(TcpFlags::SYN | TcpFlags::RST)
-            {
-                // The client has seen the backend's answer: no forged source did that.
-                tables.establish(&scratch.peer, peer);
-                tables.establish(&scratch.key, entry);
-            }
-            return Learned::Known;
-        }
+    match recall(tables, scratch, transport, flags) {
+        Memory::Flow => Learned::Known,
+        memory => open::open(tables, place, scratch, service, memory == Memory::Half),
     }
-    open(tables, place, scratch, service)
 }
 
 /// The service that a packet is sent to, where this hook translates towards services.
@@ -245,194 +85,21 @@ fn find_service<F: Family, T: Tables<F>>(
 
 /// A packet that is not to a Service: from a backend, perhaps.
 #[inline(always)]
-fn answer<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F::Addr>) -> Learned {
-    if tables.half_open(key).is_some() { Learned::Known } else { Learned::NotOurs }
-}
-
-/// How the two directions of a new flow go.
-#[derive(Clone, Copy, Debug)]
-struct Path<A> {
-    /// Source address towards the backend.
-    src: A,
-    /// Whether the source port must be one of ours: the address is shared.
-    translates_port: bool,
-    there: Step,
-    back: Step,
-    back_hook: Hook,
-}
-
-impl<A> Path<A> {
-    /// The client's own address goes to the backend, and the stack carries both ways.
-    #[inline(always)]
-    fn plain(src: A) -> Self {
-        Self {
-            src,
-            translates_port: false,
-            there: Step::plain(Action::Pass),
-            back: Step::plain(Action::Pass),
-            back_hook: Hook::Egress,
-        }
-    }
-}
-
-/// Chooses the path from the client behind `place` to `backend`.
-#[inline(always)]
-fn path<F: Family, T: Tables<F>>(
-    tables: &T,
-    place: Place,
-    key: &FlowKey<F::Addr>,
-    backend: &Backend<F::Addr>,
-) -> Result<Path<F::Addr>, DropReason> {
-    match (place.hook, place.edge) {
-        // A pod that reaches itself must not see its own address as the client's. The
-        // VIP is an address that it sends back to us, and needs nobody's permission.
-        (Hook::Ingress, Edge::Pod) if backend.addr == key.src => Ok(Path {
-            src: key.dst,
-            translates_port: false,
-            there: Step::plain(Action::Reflect),
-            back: Step::plain(Action::Reflect),
-            back_hook: Hook::Ingress,
-        }),
-        // The reply comes back by the pod's own device, wherever the backend is.
-        (Hook::Ingress, Edge::Pod) => Ok(Path::plain(key.src)),
-        (Hook::Ingress, Edge::Uplink) if backend.local => Ok(Path::plain(key.src)),
-        (Hook::Ingress, Edge::Uplink) => match tables.route(backend.addr) {
-            Route::Local => Ok(Path::plain(key.src)),
-            Route::Via(source) => Ok(Path {
-                src: source,
-                translates_port: true,
-                there: Step::plain(Action::Forward),
-                back: Step::plain(Action::Forward),
-                back_hook: Hook::Ingress,
-            }),
-            Route::None => Err(DropReason::NoRoute),
-        },
-        (Hook::Egress, _) => match tables.route(backend.addr) {
-            // On the loopback device the packet already is where it must go.
-            Route::Local if place.ifindex == LOOPBACK_IFINDEX => Ok(Path::plain(key.src)),
-            Route::Local => Ok(Path {
-                there: Step::deliver(LOOPBACK_IFINDEX),
-                back: Step::deliver(place.ifindex),
-                ..Path::plain(key.src)
-            }),
-            Route::Via(source) => {
-                let foreign = key.src.is_loopback();
-                Ok(Path {
-                    src: if foreign { source } else { key.src },
-                    translates_port: foreign,
-                    there: Step::plain(Action::Forward),
-                    back: Step::deliver(place.ifindex),
-                    back_hook: Hook::Ingress,
-                })
-            }
-            Route::None => Err(DropReason::NoRoute),
-        },
-    }
-}
-
-/// The loopback device: the first one of every network namespace.
-pub const LOOPBACK_IFINDEX: u32 = 1;
-
-/// Backends or ports that are tried before a flow is given up.
-const TRIES: u32 = 8;
-
-/// Chooses a backend and writes both entries, the reply's first.
-#[inline(always)]
-fn open<F: Family, T: Tables<F>>(
+fn answer<F: Family, T: Tables<F>>(
     tables: &T,
     place: Place,
     scratch: &mut Scratch<F::Addr>,
-    service: ServiceId,
+    transport: Transport,
+    flags: TcpFlags,
 ) -> Learned {
-    let Some(slab) = tables.slab(service).filter(|slab| slab.len != 0) else {
-        return Learned::Refused;
-    };
-    let mut attempt = 0;
-    while attempt < TRIES {
-        let random = tables.random();
-        let Some(backend) = tables.slot(slab.select(random)).and_then(|id| tables.backend(id)) else {
-            return Learned::Dropped(DropReason::BrokenTables);
-        };
-        scratch.backend = backend;
-        scratch.path = match path(tables, place, &scratch.key, &scratch.backend) {
-            Ok(path) => path,
-            Err(reason) => return Learned::Dropped(reason),
-        };
-        // Another backend resolves most clashes of a client's own port; the last tries
-        // take another port.
-        let translates_port = scratch.path.translates_port || attempt >= TRIES / 2;
-        let sport = if translates_port { port(tables) } else { scratch.key.sport };
-        match put(tables, place.hook, scratch, sport, service) {
-            Ok(()) => {
-                tables.count_flow(service, scratch.backend.id);
-                return Learned::Known;
-            }
-            Err(PutError::Exists) => {}
-            Err(PutError::Full) => return Learned::Dropped(DropReason::FlowTableFull),
-        }
-        attempt += 1;
+    if flags.opens() {
+        // A client that reached the same backend by a Service, and now calls it by its own
+        // address from the same port: the answers must keep that address.
+        scratch.peer = scratch.key.reversed(place.answers_at());
+        claim(tables, scratch);
     }
-    Learned::Dropped(DropReason::PortsExhausted)
-}
-
-/// A random port of the range for source translation, network byte order.
-#[inline(always)]
-fn port<F: Family>(tables: &impl Tables<F>) -> u16 {
-    let config = tables.config();
-    let ports = u32::from(config.snat_port_max - config.snat_port_min) + 1;
-    let offset = Slab { base: 0, len: ports }.select(tables.random());
-    (config.snat_port_min + offset as u16).to_be()
-}
-
-/// Writes the entries of the flow that `scratch` describes, with `sport` towards the backend.
-#[inline(never)]
-fn put<F: Family, T: Tables<F>>(
-    tables: &T,
-    hook: Hook,
-    scratch: &mut Scratch<F::Addr>,
-    sport: u16,
-    service: ServiceId,
-) -> Result<(), PutError> {
-    let now = tables.now();
-    let Scratch { key, peer, other, backend, path, entry } = scratch;
-    let owner = Owner { service, backend: backend.id, generation: backend.generation };
-    *peer = FlowKey {
-        src: backend.addr,
-        dst: path.src,
-        sport: backend.port,
-        dport: sport,
-        proto: key.proto,
-        hook: path.back_hook as u8,
-        pad: 0,
-    };
-    let replace = match tables.flow(peer).or_else(|| tables.half_open(peer)) {
-        None => false,
-        Some(taken) => {
-            *other = taken.recipe.peer();
-            if *other != *key && !taken.is_idle(now) && !is_over(tables, taken, other) {
-                return Err(PutError::Exists);
-            }
-            true
-        }
-    };
-    if replace {
-        tables.forget(peer);
+    match tables.half_open(&scratch.key) {
+        Some(entry) if decides(entry, transport, flags, tables) => Learned::Known,
+        _ => Learned::NotOurs,
     }
-    let to_client = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
-    entry.recipe.fill(peer, to_client, Direction::Reply, path.back, hook, owner);
-    entry.begin(now);
-    tables.open(peer, entry, replace)?;
-    let to_backend = Tuple { src: path.src, dst: backend.addr, sport, dport: backend.port };
-    entry.recipe.fill(key, to_backend, Direction::Original, path.there, path.back_hook, owner);
-    entry.begin(now);
-    tables.open(key, entry, true)
-}
-
-/// Whether the connection of an entry, whose other direction is under `peer`, has ended.
-#[inline(always)]
-fn is_over<F: Family>(tables: &impl Tables<F>, entry: &FlowEntry<F::Addr>, peer: &FlowKey<F::Addr>) -> bool {
-    let peer = tables.flow(peer).or_else(|| tables.half_open(peer));
-    entry.is_reset()
-        || peer.is_some_and(FlowEntry::is_reset)
-        || entry.is_finished() && peer.is_none_or(FlowEntry::is_finished)
 }

@@ -5,6 +5,7 @@
 
 /// A ones' complement sum of 16-bit words, not yet folded.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct Sum(u64);
 
 impl Sum {

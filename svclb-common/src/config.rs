@@ -13,6 +13,11 @@ pub enum SocketMode {
     All = 2,
 }
 
+impl SocketMode {
+    /// Each mode once.
+    pub const EACH: [Self; 3] = [Self::Off, Self::Host, Self::All];
+}
+
 /// Settings of the programs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]

@@ -73,8 +73,8 @@ impl Address for Addr6 {
 
     #[inline(always)]
     fn change(self, new: Self, sum: Sum) -> Sum {
-        let ([a, b, c, d], [e, f, g, h]) = (self.0, new.0);
-        sum.swap32(a, e).swap32(b, f).swap32(c, g).swap32(d, h)
+        let (old, new) = (self.0, new.0);
+        sum.swap32(old[0], new[0]).swap32(old[1], new[1]).swap32(old[2], new[2]).swap32(old[3], new[3])
     }
 
     #[inline(always)]
@@ -117,6 +117,9 @@ pub trait IpHeader: Wire {
     fn dst(&self) -> Self::Addr;
     /// Bytes from the start of the IP header to the end of the packet.
     fn total_len(&self) -> u16;
+    /// Whether the packet goes on for `bytes` bytes after the fixed IP header. A length of
+    /// zero states none: the device merged packets to more than the field can say.
+    fn holds(&self, bytes: usize) -> bool;
     /// Hops left.
     fn hops(&self) -> u8;
     /// Writes both addresses; `delta` is the folded sum of their change.
@@ -223,6 +226,11 @@ impl IpHeader for Ipv4 {
     }
 
     #[inline(always)]
+    fn holds(&self, bytes: usize) -> bool {
+        self.len == 0 || 20 + bytes <= usize::from(u16::from_be(self.len))
+    }
+
+    #[inline(always)]
     fn hops(&self) -> u8 {
         self.ttl
     }
@@ -318,6 +326,11 @@ impl IpHeader for Ipv6 {
     #[inline(always)]
     fn total_len(&self) -> u16 {
         u16::from_be(self.len).saturating_add(40)
+    }
+
+    #[inline(always)]
+    fn holds(&self, bytes: usize) -> bool {
+        self.len == 0 || bytes <= usize::from(u16::from_be(self.len))
     }
 
     #[inline(always)]

@@ -173,6 +173,12 @@ impl<A: Address> Recipe<A> {
         }
     }
 
+    /// Whether `key` is that of the other direction's entry.
+    #[inline(always)]
+    pub fn names(&self, key: &FlowKey<A>) -> bool {
+        self.peer() == *key
+    }
+
     /// Whether the entry translates packets from client to backend.
     #[inline(always)]
     pub fn is_original(&self) -> bool {
@@ -299,9 +305,15 @@ impl<A: Address> FlowEntry<A> {
     }
 
     /// Whether the flow has been idle for longer than anybody promises to remember it.
+    /// `peer` is its other direction: a flow that speaks one way only is in use as well.
     #[inline(always)]
-    pub fn is_idle(&self, now: u64) -> bool {
-        now.saturating_sub(self.seen.load()) > idle_limit(Transport::of(self.recipe.proto), self.is_seen())
+    pub fn is_idle(&self, peer: Option<&Self>, now: u64) -> bool {
+        let (seen, answered) = (self.seen.load(), self.is_seen());
+        let (seen, answered) = match peer {
+            Some(peer) => (seen.max(peer.seen.load()), answered && peer.is_seen()),
+            None => (seen, answered),
+        };
+        now.saturating_sub(seen) > idle_limit(Transport::of(self.recipe.proto), answered)
     }
 }
 

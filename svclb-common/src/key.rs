@@ -16,6 +16,18 @@ pub enum Hook {
     Egress = 1,
 }
 
+impl Hook {
+    /// The hook on the other side of the device.
+    #[must_use]
+    #[inline(always)]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Ingress => Self::Egress,
+            Self::Egress => Self::Ingress,
+        }
+    }
+}
+
 /// Key of the frontends: an exact address, port and protocol.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +75,7 @@ pub struct FlowKey<A> {
 
 impl<A: Address> FlowKey<A> {
     /// The key that the other direction has at `hook` when nothing is translated.
+    #[must_use]
     #[inline(always)]
     pub fn reversed(self, hook: Hook) -> Self {
         Self { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport, hook: hook as u8, ..self }

@@ -22,6 +22,7 @@
 //! | [`layout`] | map names, capacities, the layout's version |
 //! | [`state`] | what the agent tells other processes |
 #![no_std]
+#![expect(clippy::inline_always, reason = "the hot path must be one function; the verifier limits calls")]
 
 #[cfg(test)]
 extern crate std;

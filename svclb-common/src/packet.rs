@@ -47,6 +47,14 @@ impl<'f, F: Family> Packet<'f, F> {
             Upper::Fragment => return Err(Unparsed::Fragment),
             Upper::Other => return Err(Unparsed::Foreign),
         };
+        let header = match transport {
+            Transport::Tcp => size_of::<Ports>() + size_of::<TcpTail>(),
+            Transport::Udp => size_of::<Ports>() + size_of::<UdpTail>(),
+        };
+        // Bytes beyond the packet's end are padding, and no ports.
+        if !ip.holds(skip + header) {
+            return Err(Unparsed::Foreign);
+        }
         rest.skip(skip);
         let ports = rest.take::<Ports>().ok_or(Unparsed::Short)?;
         let (check, flags) = match transport {

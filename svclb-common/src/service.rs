@@ -80,7 +80,7 @@ impl Slab {
     /// The slab must not be empty.
     #[inline(always)]
     pub fn select(self, random: u32) -> u32 {
-        self.base.wrapping_add((u64::from(random) * u64::from(self.len) >> 32) as u32)
+        self.base.wrapping_add(((u64::from(random) * u64::from(self.len)) >> 32) as u32)
     }
 }
 

@@ -71,7 +71,8 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     addr: F::Addr,
     port: u16,
 ) -> SocketVerdict<F::Addr> {
-    if tables.config().socket_mode == SocketMode::Host as u32 && !socket.in_host {
+    let mode = tables.config().socket_mode;
+    if mode == SocketMode::Off as u32 || mode == SocketMode::Host as u32 && !socket.in_host {
         return SocketVerdict::Keep;
     }
     let Some(service) = find_service(tables, socket, addr, port) else { return SocketVerdict::Keep };
@@ -80,6 +81,14 @@ pub fn towards<F: Family, T: SocketTables<F>>(
         && let Some(peer) = tables.translation(forward)
         && tables.backend(peer.backend).is_some_and(|backend| backend.generation == peer.generation)
     {
+        // A datagram to another frontend with the same backend may have taken the
+        // answers' name, or the table made room with it.
+        let reverse =
+            SocketKey::new(socket.cookie, peer.addr, peer.port, socket.transport, SocketWay::Reverse);
+        let name = SocketPeer { addr, port, ..peer };
+        if tables.translation(reverse) != Some(name) {
+            tables.remember(reverse, &name);
+        }
         return SocketVerdict::To(peer.addr, peer.port);
     }
     let Some(slab) = tables.slab(service).filter(|slab| slab.len != 0) else { return SocketVerdict::Refuse };
@@ -105,7 +114,9 @@ fn find_service<F: Family, T: SocketTables<F>>(
     addr: F::Addr,
     port: u16,
 ) -> Option<ServiceId> {
-    // A pod's loopback addresses are its own; the host's are addresses of the node.
+    // A pod's loopback addresses are its own; the host's are addresses of the node. The
+    // unspecified address is left alone: the kernel takes it for the caller's own machine,
+    // and whoever names it wants what listens there.
     let own = || if addr.is_loopback() { socket.in_host } else { tables.is_local(addr) };
     tables
         .frontend(FrontendKey::new(addr, port, socket.transport))

@@ -121,10 +121,11 @@ pub(crate) fn establish<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F
     }
 }
 
-/// Forgets the established entry.
+/// Forgets the entry, established or not.
 #[inline(always)]
 pub(crate) fn forget<F: FlowMaps>(key: &FlowKey<F::Addr>) {
     let _gone = F::flows().remove(key);
+    let _gone = F::half_open().remove(key);
 }
 
 /// This CPU's working memory for first packets. TC hooks run with bottom halves

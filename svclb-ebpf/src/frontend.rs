@@ -87,5 +87,5 @@ pub(crate) fn node_port<F: FrontendMaps>(transport: Transport, port: u16) -> Opt
 /// Whether an address is one of the node's own.
 #[inline(always)]
 pub(crate) fn is_local<F: FrontendMaps>(addr: F::Addr) -> bool {
-    F::locals().get_ptr(&addr).is_some()
+    F::locals().get_ptr(addr).is_some()
 }

@@ -17,6 +17,7 @@
 #![no_main]
 #![expect(unsafe_code, reason = "kernel helpers and contexts are raw pointers")]
 #![expect(missing_docs, reason = "the attribute macros repeat the entry points without their comments")]
+#![expect(clippy::needless_pass_by_value, reason = "the attribute macros hand the context over by value")]
 #![expect(unreachable_pub, reason = "a program's entry points are its symbols")]
 #![expect(clippy::inline_always, reason = "the hot path must be one function; the verifier limits calls")]
 

@@ -33,7 +33,8 @@ pub(crate) fn refuse<F: Maps>(skb: *mut __sk_buff, hook: Hook) -> i32 {
         Refusal::Reset => write_reset::<F>(frame(skb), segment),
         Refusal::Unreachable => {
             // SAFETY: as above.
-            if unsafe { bpf_skb_adjust_room(skb, room::<F>() as i32, BPF_ADJ_ROOM_MAC, 0) } != 0 {
+            if unsafe { bpf_skb_adjust_room(skb, room::<F>().cast_signed() as i32, BPF_ADJ_ROOM_MAC, 0) } != 0
+            {
                 return DROP;
             }
             write_unreachable::<F>(frame(skb), kept(refusal, l4_offset) - size_of::<Eth>(), segment.partial)

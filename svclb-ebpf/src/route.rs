@@ -66,6 +66,9 @@ const SUCCESS: i64 = 0;
 const NO_NEIGH: i64 = 7;
 const FRAG_NEEDED: i64 = 8;
 
+/// Bytes of the helper's arguments.
+const PARAMS_LEN: i32 = size_of::<FibParams>().cast_signed() as i32;
+
 /// Asks for the way from `src` to `dst`: the device, or the negative result. A
 /// function of its own, because the helper's arguments are an eighth of the stack.
 #[inline(never)]
@@ -76,7 +79,7 @@ fn lookup<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> i6
     params.ifindex = ifindex(skb);
     F::put(&mut params, *src, *dst);
     // SAFETY: context and arguments are valid, the size is the arguments'.
-    match unsafe { bpf_fib_lookup(skb.cast(), &raw mut params, size_of::<FibParams>() as i32, 0) } {
+    match unsafe { bpf_fib_lookup(skb.cast(), &raw mut params, PARAMS_LEN, 0) } {
         SUCCESS | NO_NEIGH => i64::from(params.ifindex),
         FRAG_NEEDED => -FRAG_NEEDED,
         _ => -1,
@@ -88,7 +91,7 @@ fn lookup<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> i6
 pub(crate) fn route<F: RouteMaps>(skb: *mut __sk_buff, dst: F::Addr) -> Route<F::Addr> {
     let Ok(ifindex) = u32::try_from(lookup::<F>(skb, &F::Addr::ZERO, &dst)) else { return Route::None };
     // SAFETY: the value is copied at once.
-    unsafe { F::sources().get(&ifindex) }.map_or(Route::None, |source| Route::Via(*source))
+    unsafe { F::sources().get(ifindex) }.map_or(Route::None, |source| Route::Via(*source))
 }
 
 /// Sends the packet from `src` to `dst` out by the device that leads there. The

@@ -39,6 +39,8 @@ enum Command {
     Status(StatusArgs),
     /// List the Services that the tables hold
     Services(ReportArgs),
+    /// List who talks to whom through which Service
+    Flows(FlowsArgs),
     /// Tell whether this host can run svclb, and what each device would use
     Check(CheckArgs),
     /// Remove every program, pin and map of svclb from this host
@@ -98,6 +100,15 @@ struct ReportArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
+}
+
+#[derive(Args, Debug)]
+struct FlowsArgs {
+    #[command(flatten)]
+    report: ReportArgs,
+    /// Only the flows of this Service
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
+    service: Option<(String, String)>,
 }
 
 #[derive(Args, Debug)]
@@ -185,7 +196,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         eprintln!(
-            "svclb: a subcommand is missing: run, sandbox, status, services, check or cleanup; see svclb --help"
+            "svclb: a subcommand is missing: run, sandbox, status, services, flows, check or cleanup; see svclb --help"
         );
         return ExitCode::from(WRONG_CONFIG);
     }
@@ -219,6 +230,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 report::status(&pins, args.report.output, args.wait_synced).await
             }
             Command::Services(args) => report::services(&Pins::new(args.pins.bpffs), args.output),
+            Command::Flows(args) => {
+                let pins = Pins::new(args.report.pins.bpffs);
+                report::flows(&pins, args.report.output, args.service.as_ref())
+            }
             Command::Check(args) => {
                 let devices = devices(args.devices)?;
                 report::check(&Pins::new(args.report.pins.bpffs), &devices, args.report.output).await
@@ -282,10 +297,21 @@ fn not_proxied(folder: &Path) -> Vec<(String, String)> {
     snapshot.skipped.iter().map(line).collect()
 }
 
+/// `NAMESPACE/NAME`.
+fn parse_service(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok((namespace.into(), name.into()))
+        }
+        _ => Err(format!("{text:?} is not of the form NAMESPACE/NAME")),
+    }
+}
+
 /// `10s`, `500ms`, `1m`; a bare number is seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| format!("{text:?} is no duration such as 10s"))?;
+    let number: u64 =
+        text[..digits].parse().map_err(|_no_number| format!("{text:?} is no duration such as 10s"))?;
     match &text[digits..] {
         "ms" => Ok(Duration::from_millis(number)),
         "s" | "" => Ok(Duration::from_secs(number)),
@@ -309,7 +335,7 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_mins(2)));
         assert_eq!(parse_duration("3"), Ok(Duration::from_secs(3)));
         for wrong in ["", "s", "1h", "-1s", "1.5s"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");

@@ -12,6 +12,7 @@
 //! | [`attach`] | which programs are attached where |
 //! | [`clsact`] | attachment for kernels without TCX |
 //! | [`counters`] | what the programs count |
+//! | [`flows`] | the flows that the programs keep |
 //! | [`loopback`] | sysctls of the loopback device for `--socket-lb=off` |
 //! | [`lock`] | one agent per set of pins |
 //! | [`events`] | the events ring |
@@ -26,6 +27,7 @@ pub mod counters;
 mod error;
 pub mod events;
 pub mod family;
+pub mod flows;
 pub mod loader;
 pub mod lock;
 pub mod loopback;

@@ -36,6 +36,19 @@ pub struct Network {
     pub default_routes: BTreeSet<u32>,
 }
 
+/// Names of the devices of this network namespace, by index; for those who only look once.
+pub fn device_names() -> BTreeMap<u32, String> {
+    nix::net::if_::if_nameindex().map_or_else(
+        |_| BTreeMap::new(),
+        |devices| {
+            devices
+                .iter()
+                .map(|device| (device.index(), device.name().to_string_lossy().into_owned()))
+                .collect()
+        },
+    )
+}
+
 /// Why the node's network cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -1,15 +1,14 @@
-//! What other processes are told, read from the pins: `status`, `services`, `check`.
+//! What other processes are told, read from the pins: `status`, `services`, `flows`, `check`.
 
 mod check;
+mod flows;
 mod services;
 mod status;
 mod table;
 
-use std::collections::BTreeMap;
-
 use clap::ValueEnum;
 
-pub use self::{check::check, services::services, status::status};
+pub use self::{check::check, flows::flows, services::services, status::status};
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -18,17 +17,4 @@ pub enum Output {
     Table,
     /// For programs; its shape is stable.
     Json,
-}
-
-/// Names of the devices of this network namespace, by index.
-fn device_names() -> BTreeMap<u32, String> {
-    nix::net::if_::if_nameindex().map_or_else(
-        |_| BTreeMap::new(),
-        |devices| {
-            devices
-                .iter()
-                .map(|device| (device.index(), device.name().to_string_lossy().into_owned()))
-                .collect()
-        },
-    )
 }

@@ -36,6 +36,7 @@ pub use self::options::Options;
 use self::{
     layout::NODES,
     report::{Hints, Report, RequestHint},
+    request::Tally,
     world::World,
 };
 
@@ -115,14 +116,17 @@ async fn ask(
 ) -> anyhow::Result<usize> {
     report.requests(requests)?;
     let mut faults = Vec::new();
+    let mut total = Tally::default();
     for path in paths {
         let stay = path.socket_of.map(|node| world.stay(node)).transpose()?;
         let tally = request::send(world.namespace(path.from), &path.url(), requests).await?;
         drop(stay);
         let fault = tally.fault(requests, &path.expected);
         report.tally(path, &tally, fault.as_deref())?;
+        total.merge(&tally);
         faults.extend(fault.map(|fault| format!("{} → {} {}: {fault}", path.origin(), path.what, path.to)));
     }
+    report.total(&total)?;
     report.outcome(paths.len(), &faults)?;
     Ok(faults.len())
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, anyhow, bail};
 use aya::{EbpfLoader, VerifierLogLevel, programs::Program};
 use aya_obj::{Object, generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF};
+use svclb_common::config::{DatapathConfig, SocketMode};
 
 /// Maps are made no larger than this: a program needs them to exist, not to hold a cluster.
 const MAX_ENTRIES: u32 = 1024;
@@ -21,7 +22,9 @@ pub(crate) struct Loaded {
     pub(crate) verified: u32,
 }
 
-/// Loads every program of `object`, whose parsed form is `parsed`.
+/// Loads every program of `object`, whose parsed form is `parsed`, once for each socket mode: the verifier leaves
+/// out what the settings rule out. The figures are those of the mode that leaves most to verify, a refusal by any
+/// mode is told.
 pub(crate) fn load(
     object: &[u8],
     parsed: &Object,
@@ -29,8 +32,31 @@ pub(crate) fn load(
     if !nix::unistd::geteuid().is_root() {
         bail!("loading programs needs root");
     }
+    let mut worst = BTreeMap::new();
+    for mode in SocketMode::EACH {
+        for (name, found) in load_as(mode, object, parsed)? {
+            match worst.get(&name) {
+                Some(known) if weight(known) >= weight(&found) => {}
+                _ => drop(worst.insert(name, found)),
+            }
+        }
+    }
+    Ok(worst)
+}
+
+/// What the verifier followed; a refusal outweighs everything.
+fn weight(result: &anyhow::Result<Loaded>) -> u32 {
+    result.as_ref().map_or(u32::MAX, |loaded| loaded.verified)
+}
+
+fn load_as(
+    mode: SocketMode,
+    object: &[u8],
+    parsed: &Object,
+) -> anyhow::Result<BTreeMap<String, anyhow::Result<Loaded>>> {
+    let config = DatapathConfig { socket_mode: mode as u32, ..DatapathConfig::PER_PACKET };
     let mut loader = EbpfLoader::new();
-    loader.verifier_log_level(VerifierLogLevel::STATS);
+    loader.override_global("CONFIG", &config, true).verifier_log_level(VerifierLogLevel::STATS);
     for (name, map) in &parsed.maps {
         let limit = if map.map_type() == BPF_MAP_TYPE_RINGBUF as u32 { PAGE } else { MAX_ENTRIES };
         if map.max_entries() > limit {

@@ -10,7 +10,6 @@ use svclb_common::{
 use super::{Devices, RunError};
 use crate::{
     datapath::{attach::TcMode, object::Capacities, pins::Pins},
-    plan::Limits,
     sys::netns,
 };
 
@@ -42,11 +41,6 @@ impl Settings {
             }
         }
         capacities
-    }
-
-    /// Room in the tables that plans fill.
-    pub(super) fn limits(&self) -> Limits {
-        Limits::default()
     }
 
     /// Settings of the programs.

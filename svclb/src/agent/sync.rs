@@ -47,7 +47,7 @@ impl Syncer {
         state.writes.store(0);
         state.applied.store(0);
 
-        let limits = settings.limits();
+        let limits = Limits::default();
         let Readback { applied, repairs } = Readback::new(readback::read(&tables)?, &limits);
         for repair in repairs {
             tracing::warn!("tables repaired: {}", repair.fault);

@@ -21,7 +21,7 @@ use super::{
     loader::Programs,
     pins::Pins,
 };
-use crate::sys::link::Side;
+use crate::{netdev::device_names, sys::link::Side};
 
 /// Before the filters of others, which usually start at 1 with `tc`'s own default far above.
 const PRIORITY: u16 = 1;
@@ -153,17 +153,6 @@ impl Filters {
         }
         Ok(())
     }
-}
-
-/// Names of the devices of this network namespace.
-fn device_names() -> BTreeMap<u32, String> {
-    nix::net::if_::if_nameindex().map_or_else(
-        |_| BTreeMap::new(),
-        |devices| {
-            let name = |device: &nix::net::if_::Interface| device.name().to_string_lossy().into_owned();
-            devices.iter().map(|device| (device.index(), name(device))).collect()
-        },
-    )
 }
 
 /// Replaces the program of the filter of an earlier agent; false if there is none.

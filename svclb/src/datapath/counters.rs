@@ -3,21 +3,9 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{Map, MapData, PerCpuArray};
-use svclb_common::{
-    FlowRecord,
-    family::{V4, V6},
-    flow::Direction,
-    key::FlowKey,
-    layout::map,
-    verdict::DropReason,
-};
+use svclb_common::{layout::map, verdict::DropReason};
 
-use super::{
-    Error,
-    family::MapFamily,
-    pins::Pins,
-    tables::{open_hash, read_error},
-};
+use super::{Error, pins::Pins};
 
 /// Packets and calls by reason, summed over all CPUs.
 pub fn drops(pins: &Pins) -> Result<BTreeMap<&'static str, u64>, Error> {
@@ -30,25 +18,4 @@ pub fn drops(pins: &Pins) -> Result<BTreeMap<&'static str, u64>, Error> {
         Ok((reason.as_str(), values.iter().sum()))
     };
     DropReason::ALL.iter().map(sum).collect()
-}
-
-/// Flows in both tables of both families; each has two entries and is counted once.
-pub fn flows(pins: &Pins) -> Result<usize, Error> {
-    Ok(count_flows::<V4>(pins)? + count_flows::<V6>(pins)?)
-}
-
-fn count_flows<F: MapFamily>(pins: &Pins) -> Result<usize, Error> {
-    let mut count = 0;
-    for name in [F::map(map::FLOWS), F::map(map::HALF_OPEN)] {
-        let entries = open_hash::<FlowKey<F::Addr>, FlowRecord<F::Addr>>(pins, &name)?;
-        for item in entries.iter() {
-            match item {
-                Ok((_, record)) => count += usize::from(record.recipe.direction == Direction::Original as u8),
-                // Evicted between its key and its value.
-                Err(aya::maps::MapError::KeyNotFound) => {}
-                Err(error) => return Err(read_error(name, &error)),
-            }
-        }
-    }
-    Ok(count)
 }

@@ -4,7 +4,10 @@ use aya::{
     Ebpf, EbpfLoader,
     programs::{Program, ProgramFd},
 };
-use svclb_common::{config::DatapathConfig, layout::map};
+use svclb_common::{
+    config::{DatapathConfig, SocketMode},
+    layout::map,
+};
 
 use super::{
     Error,
@@ -30,24 +33,35 @@ pub fn load(pins: &Pins, capacities: &Capacities, config: &DatapathConfig) -> Re
     for (name, entries) in capacities {
         loader.map_max_entries(name, *entries);
     }
-    let mut ebpf = loader
-        .load(BYTECODE)
-        .map_err(|error| Error::Load { what: "cannot load the maps".into(), reason: chain(&error) })?;
+    let mut ebpf = load_maps(&mut loader)?;
     load_programs(&mut ebpf)?;
     Ok(Programs { ebpf })
 }
 
-/// Lets the verifier look at all programs, with small maps that are not pinned. Tells how many there are.
+/// Lets the verifier look at all programs, with small maps that are not pinned. Tells
+/// how many there are.
+///
+/// The settings are constants to it: it skips what they switch off, so it looks once
+/// per socket mode.
 pub fn verify() -> Result<usize, Error> {
     let names: Vec<_> = object::names().collect();
-    let mut loader = EbpfLoader::new();
-    for name in names.iter().filter(|name| !FIXED.contains(&name.as_str())) {
-        loader.map_max_entries(name, 64);
+    let mut programs = 0;
+    for mode in SocketMode::EACH {
+        let config = DatapathConfig { socket_mode: mode as u32, ..DatapathConfig::PER_PACKET };
+        let mut loader = EbpfLoader::new();
+        loader.override_global("CONFIG", &config, true);
+        for name in names.iter().filter(|name| !FIXED.contains(&name.as_str())) {
+            loader.map_max_entries(name, 64);
+        }
+        programs = load_programs(&mut load_maps(&mut loader)?)?;
     }
-    let mut ebpf = loader
+    Ok(programs)
+}
+
+fn load_maps(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, Error> {
+    loader
         .load(BYTECODE)
-        .map_err(|error| Error::Load { what: "cannot load the maps".into(), reason: chain(&error) })?;
-    load_programs(&mut ebpf)
+        .map_err(|error| Error::Load { what: "cannot load the maps".into(), reason: chain(&error) })
 }
 
 /// Maps whose size is part of their meaning.
@@ -75,10 +89,9 @@ fn last_line(text: &str) -> String {
     tracing::debug!(log = text, "verifier");
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.next().unwrap_or_default().to_owned();
-    lines
-        .filter(|line| !line.starts_with("processed") && !line.starts_with("verification time"))
-        .last()
-        .map_or(first.clone(), |last| format!("{first}: {last}"))
+    let complaint =
+        lines.rfind(|line| !line.starts_with("processed") && !line.starts_with("verification time"));
+    complaint.map_or(first.clone(), |last| format!("{first}: {last}"))
 }
 
 impl Programs {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use svclb_common::{
+    cell::Word32,
     layout::map,
     service::{
         BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendHead, FrontendKind, Slab, node_port_index,
@@ -57,7 +58,7 @@ fn protocol(number: u8) -> Option<Protocol> {
 
 fn frontends<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeMap<FrontendKey, FrontendEntry>, Error> {
     let mut found = BTreeMap::new();
-    for item in tables.frontends.iter() {
+    for item in &tables.frontends {
         let (key, frontend) = item.map_err(|error| read_error(F::map(map::FRONTENDS), &error))?;
         if let (Some(protocol), Some(kind)) = (protocol(key.proto), FrontendKind::of(frontend.kind)) {
             let key = FrontendKey { address: Some(key.addr.into()), port: u16::from_be(key.port), protocol };
@@ -67,7 +68,7 @@ fn frontends<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeMap<Frontend
     for transport in Transport::ALL {
         for port in 1..=u16::MAX {
             let service =
-                tables.node_ports.get(node_port_index(transport, port.to_be())).map_or(0, |word| word.load());
+                tables.node_ports.get(node_port_index(transport, port.to_be())).map_or(0, Word32::load);
             if let (1.., Some(protocol)) = (service, protocol(transport.number())) {
                 let key = FrontendKey { address: None, port, protocol };
                 found.insert(key, FrontendEntry { service, kind: FrontendKind::NodePort });
@@ -79,7 +80,7 @@ fn frontends<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeMap<Frontend
 
 fn names<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeMap<u32, ServicePortKey>, Error> {
     let mut found = BTreeMap::new();
-    for item in tables.names.iter() {
+    for item in &tables.names {
         let (id, name) = item.map_err(|error| read_error(F::map(map::NAMES), &error))?;
         if let Some(protocol) = u8::try_from(name.proto).ok().and_then(protocol) {
             let key = ServicePortKey {

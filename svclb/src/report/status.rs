@@ -5,16 +5,17 @@ use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{Output, device_names, table};
+use super::{Output, table};
 use crate::{
     datapath::{
         Error,
         attach::{Attached, attached},
-        counters, lock,
+        counters, flows, lock,
         pins::Pins,
         probe, readback,
         tables::Tables,
     },
+    netdev::device_names,
     plan::{Limits, Readback},
     sys::mapped::Access,
 };
@@ -81,7 +82,7 @@ fn read(pins: &Pins) -> Result<Status, Error> {
         services: applied.services().count(),
         frontends: both.iter().map(|tables| tables.frontends().count()).sum(),
         backends: both.iter().map(|tables| tables.backends().count()).sum(),
-        flows: counters::flows(pins)?,
+        flows: flows::count(pins)?,
         attached: attached(pins, &device_names())?,
         kernel: probe::version(),
         agent: running.then(|| state.pid.load()),

@@ -178,7 +178,7 @@ impl Agent {
 }
 
 impl Launch {
-    fn flags(&self, cgroup: &Cgroup) -> [OsString; 10] {
+    fn flags(&self, cgroup: &Cgroup) -> [OsString; 11] {
         [
             "--manifests".into(),
             self.manifests.clone().into(),
@@ -190,6 +190,8 @@ impl Launch {
             cgroup.path().into(),
             "--uplink".into(),
             UPLINK.into(),
+            // A killed world leaves no agent behind.
+            "--die-with-parent".into(),
         ]
     }
 }

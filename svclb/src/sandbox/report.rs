@@ -137,6 +137,20 @@ impl<W: Write> Report<W> {
         self.0.flush()
     }
 
+    /// All paths together: chance evens out with the number of requests.
+    pub(super) fn total(&mut self, total: &Tally) -> io::Result<()> {
+        let share = |n: u32| f64::from(n) * 100.0 / f64::from(total.answered().max(1));
+        let pods: Vec<_> = total.pods.iter().map(|(pod, n)| format!("{pod} {:.1} %", share(*n))).collect();
+        writeln!(self.0)?;
+        writeln!(
+            self.0,
+            "  All paths: {} requests, {} answered: {}",
+            total.sent,
+            total.answered(),
+            pods.join("  ")
+        )
+    }
+
     /// The outcome: one line for each path that failed.
     pub(super) fn outcome(&mut self, paths: usize, faults: &[String]) -> io::Result<()> {
         writeln!(self.0)?;

@@ -27,6 +27,17 @@ impl Tally {
         self.pods.values().sum()
     }
 
+    /// Adds another path's.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.sent += other.sent;
+        for (pod, n) in &other.pods {
+            *self.pods.entry(pod.clone()).or_default() += n;
+        }
+        for (why, n) in &other.failures {
+            *self.failures.entry(why.clone()).or_default() += n;
+        }
+    }
+
     /// How far the pod furthest from its fair share is from it, in percent.
     pub(super) fn deviation(&self, expected: &[String]) -> Option<f64> {
         let even = f64::from(self.answered()) / f64::from(u32::try_from(expected.len()).ok()?);

@@ -86,7 +86,7 @@ pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: u32, side: Side) -> io::Resu
     let mut attr = attributes();
     // SAFETY: unions of integers; the descriptor outlives the call.
     unsafe {
-        attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+        attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd().cast_unsigned();
         attr.link_create.__bindgen_anon_2.target_ifindex = ifindex;
         attr.link_create.attach_type = kind as u32;
         attr.link_create.flags = flags;
@@ -104,8 +104,8 @@ pub fn attach_cgroup(
     let mut attr = attributes();
     // SAFETY: unions of integers; the descriptors outlive the call.
     unsafe {
-        attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
-        attr.link_create.__bindgen_anon_2.target_fd = cgroup.as_raw_fd() as u32;
+        attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd().cast_unsigned();
+        attr.link_create.__bindgen_anon_2.target_fd = cgroup.as_raw_fd().cast_unsigned();
         attr.link_create.attach_type = kind as u32;
         create(&mut attr)
     }
@@ -127,7 +127,7 @@ pub fn pin(link: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = attributes();
     attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
-    attr.__bindgen_anon_4.bpf_fd = link.as_raw_fd() as u32;
+    attr.__bindgen_anon_4.bpf_fd = link.as_raw_fd().cast_unsigned();
     // SAFETY: the path outlives the call.
     unsafe { bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr)? };
     Ok(())
@@ -139,8 +139,8 @@ pub fn update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = attributes();
     // SAFETY: unions of integers.
     unsafe {
-        attr.link_update.link_fd = link.as_raw_fd() as u32;
-        attr.link_update.__bindgen_anon_1.new_prog_fd = program.as_raw_fd() as u32;
+        attr.link_update.link_fd = link.as_raw_fd().cast_unsigned();
+        attr.link_update.__bindgen_anon_1.new_prog_fd = program.as_raw_fd().cast_unsigned();
         bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr)?;
     }
     Ok(())
@@ -151,7 +151,7 @@ pub fn info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     // SAFETY: all zeros are a valid value.
     let mut info: bpf_link_info = unsafe { std::mem::zeroed() };
     let mut attr = attributes();
-    attr.info.bpf_fd = link.as_raw_fd() as u32;
+    attr.info.bpf_fd = link.as_raw_fd().cast_unsigned();
     attr.info.info_len = size_of::<bpf_link_info>() as u32;
     attr.info.info = &raw mut info as u64;
     // SAFETY: the buffer outlives the call and has the length that is given.

@@ -12,7 +12,7 @@ const LONG: &[(&str, &str)] = &[];
 const UNSAFE: &[(&str, &str)] = &[
     ("svclb-common/src/wire.rs", "headers are laid over the bytes of a packet"),
     ("svclb-common/src/key.rs", "keys are handed to maps as wide words"),
-    ("svclb-common/src/flow.rs", "flow entries are handed to maps as bytes"),
+    ("svclb-common/src/cell.rs", "flow entries are handed to maps as bytes"),
     ("svclb-common/src/pod.rs", "what the kernel writes is read as these types"),
     ("svclb-ebpf/src/", "contexts and maps of the kernel are pointers"),
     ("svclb/src/sys.rs", "system calls no crate has"),

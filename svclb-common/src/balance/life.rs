@@ -1,0 +1,163 @@
+//! Whether a flow goes on, and who a tuple belongs to.
+//!
+//! A flow's two entries are not always there together: a table may have made room
+//! with one of them, or a tuple may have become another flow's. An entry counts as
+//! the other direction of one only if it names that one back.
+
+use crate::{
+    balance::{scratch::Scratch, tables::Tables},
+    family::{Address, Family},
+    flow::{FlowEntry, TICK_NS},
+    key::FlowKey,
+    wire::{TcpFlags, Transport},
+};
+
+/// Whether an established entry still decides this packet, or [`learn`](super::learn)
+/// must look again.
+///
+/// UDP leaves a backend that is gone; TCP never does (Kubernetes promises that
+/// established connections live on). A SYN that opens is looked at again, because
+/// clients reuse ports.
+#[inline(always)]
+pub fn decides<F: Family>(
+    entry: &FlowEntry<F::Addr>,
+    transport: Transport,
+    flags: TcpFlags,
+    tables: &impl Tables<F>,
+) -> bool {
+    !entry.recipe.is_original()
+        || match transport {
+            Transport::Tcp => !flags.opens(),
+            Transport::Udp => is_current(entry, tables),
+        }
+}
+
+/// Whether the backend that the flow was made for still exists.
+#[inline(always)]
+pub(super) fn is_current<F: Family>(entry: &FlowEntry<F::Addr>, tables: &impl Tables<F>) -> bool {
+    tables.backend(entry.recipe.backend).is_some_and(|backend| backend.generation == entry.recipe.generation)
+}
+
+/// The entry under `key`, established or not.
+#[inline(always)]
+fn any<'t, F: Family>(tables: &'t impl Tables<F>, key: &FlowKey<F::Addr>) -> Option<&'t FlowEntry<F::Addr>> {
+    tables.flow(key).or_else(|| tables.half_open(key))
+}
+
+/// The entry under `key`, if it is the other direction of the one under `of`.
+#[inline(always)]
+fn opposite<'t, F: Family>(
+    tables: &'t impl Tables<F>,
+    key: &FlowKey<F::Addr>,
+    of: &FlowKey<F::Addr>,
+) -> Option<&'t FlowEntry<F::Addr>> {
+    any(tables, key).filter(|entry| entry.recipe.names(of))
+}
+
+/// Whether the connection of a flow has ended, or nobody promises to remember it.
+#[inline(always)]
+fn is_over<A: Address>(entry: &FlowEntry<A>, peer: Option<&FlowEntry<A>>, now: u64) -> bool {
+    entry.is_reset()
+        || peer.is_some_and(FlowEntry::is_reset)
+        || entry.is_finished() && peer.is_none_or(FlowEntry::is_finished)
+        || entry.is_idle(peer, now)
+}
+
+/// Whether a packet from the client may go on with the entry that is there.
+#[inline(always)]
+fn continues<F: Family>(
+    entry: &FlowEntry<F::Addr>,
+    peer: Option<&FlowEntry<F::Addr>>,
+    transport: Transport,
+    flags: TcpFlags,
+    tables: &impl Tables<F>,
+) -> bool {
+    match transport {
+        Transport::Udp => is_current(entry, tables),
+        Transport::Tcp if flags.opens() => {
+            let Some(peer) = peer else { return false };
+            // Towards a backend that is gone, a SYN that was not answered would only be
+            // repeated in vain.
+            let answered = peer.is_seen() && peer.seen.load().saturating_add(TICK_NS) >= entry.seen.load();
+            (answered || is_current(entry, tables)) && !is_over(entry, Some(peer), tables.now())
+        }
+        Transport::Tcp => true,
+    }
+}
+
+/// What the tables know of a packet to a frontend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// An entry that goes on.
+    Flow,
+    /// One half of a flow: `scratch` holds the backend and the port that it keeps.
+    Half,
+    /// Nothing that counts any more.
+    Nothing,
+}
+
+/// Looks for the flow of the packet in `scratch`, establishes it when both ends have
+/// spoken, and forgets it if it does not go on.
+///
+/// Not inlined: what it holds on the stack is free again when a backend is chosen.
+#[inline(never)]
+pub(super) fn recall<F: Family, T: Tables<F>>(
+    tables: &T,
+    scratch: &mut Scratch<F::Addr>,
+    transport: Transport,
+    flags: TcpFlags,
+) -> Memory {
+    let Scratch { key, peer: peer_key, backend, sport, .. } = scratch;
+    let Some(entry) = any(tables, key) else { return Memory::Nothing };
+    if !entry.recipe.is_original() {
+        return Memory::Flow;
+    }
+    *peer_key = entry.recipe.peer();
+    let peer = opposite(tables, peer_key, key);
+    if !continues(entry, peer, transport, flags, tables) {
+        if peer.is_some() {
+            tables.forget(peer_key);
+        }
+        tables.forget(key);
+        return Memory::Nothing;
+    }
+    let Some(peer) = peer else {
+        // The table made room with the other entry, which is written again unless its
+        // backend is gone.
+        let Some(found) = tables.backend(entry.recipe.backend) else { return Memory::Flow };
+        if found.generation != entry.recipe.generation {
+            return Memory::Flow;
+        }
+        *backend = found;
+        *sport = entry.recipe.sport;
+        return Memory::Half;
+    };
+    if peer.is_seen() && !flags.any(TcpFlags::SYN | TcpFlags::RST) {
+        // The backend has answered and the client goes on. That does not prove the client's
+        // address, which a forger can use twice; it keeps a flood of first packets, and
+        // whatever no backend answers, from pushing out established flows.
+        tables.establish(peer_key, peer);
+        tables.establish(key, entry);
+    }
+    Memory::Flow
+}
+
+/// Frees `scratch.peer` for a flow that begins with `scratch.key`: takes it from one that
+/// is over, both entries at once, so that no packet of that one uses the tuple any more.
+#[inline(never)]
+pub(super) fn claim<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
+    let Scratch { key, peer, other, .. } = scratch;
+    let Some(taken) = any(tables, peer) else { return true };
+    if !taken.recipe.names(key) {
+        *other = taken.recipe.peer();
+        let opposite = opposite(tables, other, peer);
+        if !is_over(taken, opposite, tables.now()) {
+            return false;
+        }
+        if opposite.is_some() {
+            tables.forget(other);
+        }
+    }
+    tables.forget(peer);
+    true
+}

@@ -1,0 +1,150 @@
+//! Frames that are none for the datapath, and pass as they came.
+
+use etherparse::{
+    IpFragOffset, IpHeaders, IpNumber, Ipv4Header, Ipv6Extensions, Ipv6FragmentHeader, PacketBuilder,
+};
+use svclb_common::{
+    family::{Family as _, V4, V6},
+    packet::Unparsed,
+    wire::Transport,
+};
+
+use crate::world::{Net, POD, POD_IN, Sketch, VIP, Verdict, World, at, ends, everywhere, open, verify};
+
+fn world<F: Net>() -> World<F> {
+    let mut world = World::new();
+    for transport in Transport::ALL {
+        world.serve(transport, at::<F>(VIP, 80), &[at::<F>(VIP + 1, 8080)]);
+    }
+    world
+}
+
+#[track_caller]
+fn assert_alone<F: Net>(frame: &[u8], why: Unparsed) {
+    let after = world::<F>().pass(POD_IN, frame);
+    assert_eq!(after.verdict, Verdict::Unparsed(why));
+    assert_eq!(after.frame, frame);
+}
+
+everywhere! {
+    fn a_frame_that_ends_early<F>(transport) {
+        let frame = open(transport, at::<F>(POD, 40000), at::<F>(VIP, 80)).build();
+        let headers = frame.len() - if transport == Transport::Udp { 5 } else { 0 };
+        for len in 0..headers {
+            assert_alone::<F>(&frame[..len], Unparsed::Short);
+        }
+        let whole = world::<F>().pass(POD_IN, &frame[..headers]);
+        assert!(matches!(whole.verdict, Verdict::Translated(..)));
+    }
+
+    /// What lies behind the packet's end is no header, whatever it looks like.
+    fn ports_in_the_padding<F>(transport) {
+        let mut frame = open(transport, at::<F>(POD, 40000), at::<F>(VIP, 80)).build();
+        let (field, ip) = if F::AF == V4::AF { (14 + 2, 20) } else { (14 + 4, 0) };
+        let header = if transport == Transport::Tcp { 20 } else { 8 };
+        for len in 1..ip + header {
+            frame[field..][..2].copy_from_slice(&u16::to_be_bytes(len));
+            assert_alone::<F>(&frame, Unparsed::Foreign);
+        }
+        // Zero stands for more than the field can say.
+        for len in [ip + header, 0] {
+            frame[field..][..2].copy_from_slice(&u16::to_be_bytes(len));
+            let whole = world::<F>().pass(POD_IN, &frame);
+            assert!(matches!(whole.verdict, Verdict::Translated(..)));
+        }
+    }
+
+    fn a_frame_of_the_other_family<F>(transport) {
+        let mut frame = open(transport, at::<F>(POD, 40000), at::<F>(VIP, 80)).build();
+        for ethertype in [0x0806_u16, 0x8100, 0] {
+            frame[12..14].copy_from_slice(&ethertype.to_be_bytes());
+            assert_alone::<F>(&frame, Unparsed::Foreign);
+        }
+    }
+
+    fn a_header_of_another_version<F>(transport) {
+        let mut frame = open(transport, at::<F>(POD, 40000), at::<F>(VIP, 80)).build();
+        frame[14] ^= 0xf0;
+        assert_alone::<F>(&frame, Unparsed::Foreign);
+    }
+}
+
+/// First, middle and last fragment; "don't fragment" is none.
+#[test]
+fn fragments4() {
+    for (more, offset) in [(true, 0), (true, 8), (false, 8)] {
+        let mut ip = Ipv4Header::new(0, 61, IpNumber::UDP, [10, 200, 0, 20], [10, 200, 0, 100]).unwrap();
+        ip.more_fragments = more;
+        ip.fragment_offset = IpFragOffset::try_new(offset).unwrap();
+        ip.dont_fragment = false;
+        assert_alone::<V4>(
+            &datagram(IpHeaders::Ipv4(ip, etherparse::Ipv4Extensions::default())),
+            Unparsed::Fragment,
+        );
+    }
+}
+
+#[test]
+fn fragments6() {
+    for (more, offset) in [(true, 0), (true, 8), (false, 8)] {
+        let offset = IpFragOffset::try_new(offset).unwrap();
+        let fragment = Ipv6FragmentHeader::new(IpNumber::UDP, offset, more, 7);
+        let extensions = Ipv6Extensions { fragment: Some(fragment), ..Ipv6Extensions::default() };
+        let ip = etherparse::Ipv6Header { hop_limit: 61, ..etherparse::Ipv6Header::default() };
+        assert_alone::<V6>(&datagram(IpHeaders::Ipv6(ip, extensions)), Unparsed::Fragment);
+    }
+}
+
+fn datagram(ip: IpHeaders) -> Vec<u8> {
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2([2; 6], [4; 6]).ip(ip).udp(40000, 80).write(&mut frame, b"hello").unwrap();
+    frame
+}
+
+#[test]
+fn foreign_protocols() {
+    for number in (0..=255_u8).filter(|number| Transport::of(*number).is_none()) {
+        let mut frame = open(Transport::Tcp, at::<V4>(POD, 40000), at::<V4>(VIP, 80)).build();
+        frame[14 + 9] = number;
+        assert_alone::<V4>(&frame, Unparsed::Foreign);
+        let mut frame = open(Transport::Tcp, at::<V6>(POD, 40000), at::<V6>(VIP, 80)).build();
+        frame[14 + 6] = number;
+        assert_alone::<V6>(&frame, if number == 44 { Unparsed::Fragment } else { Unparsed::Foreign });
+    }
+}
+
+#[test]
+fn an_ipv4_header_that_is_too_small_for_itself() {
+    for words in 0..5 {
+        let mut frame = open(Transport::Tcp, at::<V4>(POD, 40000), at::<V4>(VIP, 80)).build();
+        frame[14] = 0x40 | words;
+        assert_alone::<V4>(&frame, Unparsed::Foreign);
+    }
+}
+
+/// Options move the ports; the packet is translated all the same.
+#[test]
+fn ipv4_options() {
+    for words in 0..=10 {
+        let sketch = Sketch {
+            options: vec![1; words * 4],
+            ..open(Transport::Tcp, at::<V4>(POD, 40000), at::<V4>(VIP, 80))
+        };
+        let sent = world::<V4>().send(POD_IN, &sketch);
+        assert_eq!(sent.dst, at::<V4>(VIP + 1, 8080));
+    }
+}
+
+/// RFC 768: no checksum stays no checksum.
+#[test]
+fn an_unchecked_datagram() {
+    let mut frame = open(Transport::Udp, at::<V4>(POD, 40000), at::<V4>(VIP, 80)).build();
+    frame[14 + 20 + 6..][..2].fill(0);
+    let mut after = world::<V4>().pass(POD_IN, &frame).frame;
+    assert_eq!(ends(&after).1, at::<V4>(VIP + 1, 8080));
+    assert_eq!(after[14 + 20 + 6..][..2], [0, 0]);
+    // The header's own checksum is right: lend the datagram one to have it judged.
+    let whole = open(Transport::Udp, at::<V4>(POD, 40000), at::<V4>(VIP + 1, 8080)).build();
+    after[14 + 20 + 6..][..2].copy_from_slice(&whole[14 + 20 + 6..][..2]);
+    verify(&after);
+}

@@ -1,0 +1,237 @@
+//! A simulated node: the tables that a kernel would hold, and the way a packet takes
+//! through them. What a test asserts is judged by etherparse, not by svclb's own parser.
+
+mod frame;
+mod net;
+mod path;
+mod table;
+mod tables;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use svclb_common::{
+    balance::Route,
+    cell::{Quiet, Word32},
+    config::{DatapathConfig, SocketMode},
+    family::Address,
+    flow::FlowEntry,
+    key::FrontendKey,
+    packet::Packet,
+    service::{
+        BACKEND_FREE, BACKEND_LOCAL, BackendCell, BackendHead, BackendId, Frontend, FrontendKind, ServiceId,
+        Slab,
+    },
+    socket::SocketPeer,
+    wire::{Cursor, Eth, Transport},
+};
+
+pub(crate) use frame::{ACK, FIN, RST, SYN, Sketch, ends, headers, next, open, reply, verify};
+pub(crate) use net::{
+    FAR, FAR2, LO_OUT, NODE, Net, OUTSIDE, PEER, POD, POD_IN, POD_OUT, UPLINK, UPLINK_IN, UPLINK_OUT, VIP,
+    VIP2, at,
+};
+pub(crate) use path::{Sent, Verdict, translated, untouched};
+use table::Table;
+
+/// A second, in nanoseconds.
+pub(crate) const SECOND: u64 = 1_000_000_000;
+
+/// The tables of one family, and the world around them.
+pub(crate) struct World<F: Net> {
+    pub(crate) config: DatapathConfig,
+    frontends: HashMap<Vec<u8>, Frontend>,
+    node_ports: HashMap<(u8, u16), ServiceId>,
+    locals: Vec<F::Addr>,
+    services: Vec<Slab>,
+    slots: Vec<BackendId>,
+    backends: Vec<BackendCell<F::Addr>>,
+    unreachable: Vec<F::Addr>,
+    pub(crate) flows: Table<FlowEntry<F::Addr>>,
+    pub(crate) half_open: Table<FlowEntry<F::Addr>>,
+    sockets: Table<SocketPeer<F::Addr>>,
+    clock: Cell<u64>,
+    seed: Cell<u64>,
+    pub(crate) picks: RefCell<HashMap<BackendId, u32>>,
+}
+
+impl<F: Net> World<F> {
+    /// A node without Services that translates every packet.
+    pub(crate) fn new() -> Self {
+        Self {
+            config: DatapathConfig::PER_PACKET,
+            frontends: HashMap::new(),
+            node_ports: HashMap::new(),
+            locals: vec![F::addr(F::host(NODE))],
+            services: vec![Slab::default()],
+            slots: Vec::new(),
+            backends: vec![cell(F::addr(F::host(0)), 0, 0, 0)],
+            unreachable: Vec::new(),
+            flows: Table::new(usize::MAX),
+            half_open: Table::new(usize::MAX),
+            sockets: Table::new(usize::MAX),
+            clock: Cell::new(1000 * SECOND),
+            seed: Cell::new(1),
+            picks: RefCell::default(),
+        }
+    }
+
+    /// Lets the half-open flows take `capacity` entries only.
+    pub(crate) fn with_half_open(mut self, capacity: usize) -> Self {
+        self.half_open = Table::new(capacity);
+        self
+    }
+
+    /// Translates sockets so.
+    pub(crate) fn with_sockets(mut self, mode: SocketMode) -> Self {
+        self.config.socket_mode = mode as u32;
+        self
+    }
+
+    /// Begins the random numbers elsewhere.
+    pub(crate) fn with_seed(self, seed: u64) -> Self {
+        self.seed.set(seed);
+        self
+    }
+
+    /// A new backend cell.
+    pub(crate) fn add_backend(&mut self, transport: Transport, end: SocketAddr, local: bool) -> BackendId {
+        let flags = if local { BACKEND_LOCAL } else { 0 };
+        self.backends.push(cell(F::addr(end.ip()), end.port(), transport.number(), flags));
+        self.backends.len() as BackendId - 1
+    }
+
+    /// A new service cell with these backends.
+    pub(crate) fn add_service(&mut self, backends: &[BackendId]) -> ServiceId {
+        self.services.push(Slab::default());
+        let service = self.services.len() as ServiceId - 1;
+        self.set_backends(service, backends);
+        service
+    }
+
+    /// Moves a service to other backends.
+    pub(crate) fn set_backends(&mut self, service: ServiceId, backends: &[BackendId]) {
+        let slab = Slab { base: self.slots.len() as u32, len: backends.len() as u32 };
+        self.slots.extend(backends);
+        self.services[service as usize] = slab;
+    }
+
+    /// Names `service` by an exact address.
+    pub(crate) fn add_frontend(&mut self, transport: Transport, end: SocketAddr, service: ServiceId) {
+        let frontend = Frontend { service, kind: FrontendKind::ClusterIp as u32 };
+        self.frontends.insert(frontend_key::<F>(transport, end), frontend);
+    }
+
+    /// Makes whatever a frame is sent to a frontend of `service`, if the frame can be read.
+    pub(crate) fn catch(&mut self, frame: &[u8], service: ServiceId) {
+        let mut frame = frame.to_vec();
+        let mut cursor = Cursor::from(frame.as_mut_slice());
+        let Some(eth) = cursor.take::<Eth>() else { return };
+        if let Ok(packet) = Packet::<F>::parse(eth, cursor) {
+            let frontend = Frontend { service, kind: FrontendKind::ClusterIp as u32 };
+            self.frontends.insert(table::frontend_bytes(&packet.frontend()), frontend);
+        }
+    }
+
+    /// Takes the name away.
+    pub(crate) fn remove_frontend(&mut self, transport: Transport, end: SocketAddr) {
+        self.frontends.remove(&frontend_key::<F>(transport, end));
+    }
+
+    /// Names `service` by a port of every local address.
+    pub(crate) fn add_node_port(&mut self, transport: Transport, port: u16, service: ServiceId) {
+        self.node_ports.insert((transport.number(), port), service);
+    }
+
+    /// A service with one frontend at `vip` and these ends as backends on other nodes.
+    pub(crate) fn serve(&mut self, transport: Transport, vip: SocketAddr, ends: &[SocketAddr]) -> ServiceId {
+        let backends: Vec<_> = ends.iter().map(|end| self.add_backend(transport, *end, false)).collect();
+        let service = self.add_service(&backends);
+        self.add_frontend(transport, vip, service);
+        service
+    }
+
+    /// Gives a backend up as the agent does: its generation grows, and its cell keeps what
+    /// it held.
+    pub(crate) fn retire(&mut self, backend: BackendId) {
+        let cell = &self.backends[backend as usize];
+        cell.generation.store(cell.generation.load() + 1);
+        let head = BackendHead::unpack(cell.head.load());
+        cell.head.store(BackendHead { flags: head.flags | BACKEND_FREE, ..head }.pack());
+    }
+
+    /// Takes the route to an address away.
+    pub(crate) fn cut(&mut self, ip: IpAddr) {
+        self.unreachable.push(F::addr(ip));
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait(&self, nanoseconds: u64) {
+        self.clock.set(self.clock.get() + nanoseconds);
+    }
+
+    fn route_to(&self, dst: F::Addr) -> Route<F::Addr> {
+        if self.locals.contains(&dst) {
+            Route::Local
+        } else if self.unreachable.contains(&dst) {
+            Route::None
+        } else {
+            Route::Via(F::addr(F::host(NODE)))
+        }
+    }
+
+    /// splitmix64 (Steele, Lea and Flood, 2014): short, and good enough to be called uniform.
+    fn next_random(&self) -> u32 {
+        let seed = self.seed.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.seed.set(seed);
+        let z = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 32) as u32
+    }
+}
+
+fn cell<A: Address>(addr: A, port: u16, proto: u8, flags: u8) -> BackendCell<A> {
+    let head = BackendHead { port: port.to_be(), proto, flags };
+    BackendCell { addr: Quiet::new(addr), head: word(head.pack()), generation: word(1), node: word(0) }
+}
+
+fn word(value: u32) -> Word32 {
+    Word32::new(value)
+}
+
+fn frontend_key<F: Net>(transport: Transport, end: SocketAddr) -> Vec<u8> {
+    table::frontend_bytes(&FrontendKey::new(<F as Net>::addr(end.ip()), end.port().to_be(), transport))
+}
+
+/// Runs each case for both families and both transports.
+macro_rules! everywhere {
+    ($($(#[$doc:meta])* fn $name:ident<$family:ident>($transport:ident) $body:block)+) => {$(
+        $(#[$doc])*
+        mod $name {
+            use super::*;
+            fn case<$family: $crate::world::Net>($transport: svclb_common::wire::Transport) $body
+            #[test] fn tcp4() { case::<svclb_common::family::V4>(svclb_common::wire::Transport::Tcp); }
+            #[test] fn udp4() { case::<svclb_common::family::V4>(svclb_common::wire::Transport::Udp); }
+            #[test] fn tcp6() { case::<svclb_common::family::V6>(svclb_common::wire::Transport::Tcp); }
+            #[test] fn udp6() { case::<svclb_common::family::V6>(svclb_common::wire::Transport::Udp); }
+        }
+    )+};
+}
+
+/// Runs each case for both families.
+macro_rules! families {
+    ($($(#[$doc:meta])* fn $name:ident<$family:ident>() $body:block)+) => {$(
+        $(#[$doc])*
+        mod $name {
+            use super::*;
+            fn case<$family: $crate::world::Net>() $body
+            #[test] fn v4() { case::<svclb_common::family::V4>(); }
+            #[test] fn v6() { case::<svclb_common::family::V6>(); }
+        }
+    )+};
+}
+
+pub(crate) use {everywhere, families};

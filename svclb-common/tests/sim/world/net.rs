@@ -1,0 +1,82 @@
+//! Who lives in the simulated world, in either family.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use svclb_common::{
+    balance::{Edge, LOOPBACK_IFINDEX, Place},
+    family::{Addr4, Addr6, Family, V4, V6},
+    key::Hook,
+};
+
+/// The node itself.
+pub(crate) const NODE: u16 = 1;
+/// A pod of the node, the client of most tests.
+pub(crate) const POD: u16 = 20;
+/// Another pod of the node.
+pub(crate) const PEER: u16 = 21;
+/// A pod of another node.
+pub(crate) const FAR: u16 = 40;
+/// Another one.
+pub(crate) const FAR2: u16 = 41;
+/// Somebody outside the cluster.
+pub(crate) const OUTSIDE: u16 = 90;
+/// A virtual address.
+pub(crate) const VIP: u16 = 100;
+/// Another one.
+pub(crate) const VIP2: u16 = 101;
+
+/// Number of the uplink.
+pub(crate) const UPLINK: u32 = 2;
+
+/// From the client pod.
+pub(crate) const POD_IN: Place = Place { edge: Edge::Pod, hook: Hook::Ingress, ifindex: 10 };
+/// To the client pod.
+pub(crate) const POD_OUT: Place = Place { edge: Edge::Pod, hook: Hook::Egress, ifindex: 10 };
+/// From the outside.
+pub(crate) const UPLINK_IN: Place = Place { edge: Edge::Uplink, hook: Hook::Ingress, ifindex: UPLINK };
+/// To the outside.
+pub(crate) const UPLINK_OUT: Place = Place { edge: Edge::Uplink, hook: Hook::Egress, ifindex: UPLINK };
+/// Out by the loopback device.
+pub(crate) const LO_OUT: Place = Place { edge: Edge::Uplink, hook: Hook::Egress, ifindex: LOOPBACK_IFINDEX };
+
+/// A family with addresses that tests can write down.
+pub(crate) trait Net: Family {
+    /// The loopback address.
+    const LOOPBACK: IpAddr;
+    /// Address number `n`.
+    fn host(n: u16) -> IpAddr;
+    /// An address as packets hold it.
+    fn addr(ip: IpAddr) -> Self::Addr;
+}
+
+impl Net for V4 {
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn host(n: u16) -> IpAddr {
+        let [high, low] = n.to_be_bytes();
+        Ipv4Addr::new(10, 200, high, low).into()
+    }
+
+    fn addr(ip: IpAddr) -> Addr4 {
+        let IpAddr::V4(ip) = ip else { panic!("{ip} is not of this family") };
+        Addr4(u32::from_ne_bytes(ip.octets()))
+    }
+}
+
+impl Net for V6 {
+    const LOOPBACK: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+    fn host(n: u16) -> IpAddr {
+        Ipv6Addr::new(0xfd00, 0xabcd, 0, 0, 0xffff, 0, 0x1234, n).into()
+    }
+
+    fn addr(ip: IpAddr) -> Addr6 {
+        let IpAddr::V6(ip) = ip else { panic!("{ip} is not of this family") };
+        Addr6(bytemuck::cast(ip.octets()))
+    }
+}
+
+/// Port `port` of address number `n`.
+pub(crate) fn at<F: Net>(n: u16, port: u16) -> SocketAddr {
+    SocketAddr::new(F::host(n), port)
+}
