@@ -1,6 +1,7 @@
 //! The command line: flags, subcommands, exit codes.
 
 use std::{
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -201,7 +202,11 @@ fn usage(error: &clap::Error) -> ExitCode {
         return ExitCode::from(WRONG_CONFIG);
     }
     let text = error.to_string();
-    let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
+    let lines: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .collect();
     let line = lines.iter().filter(|line| !line.is_empty()).copied().collect::<Vec<_>>().join(" ");
     eprintln!("svclb: {}", line.strip_prefix("error: ").unwrap_or(&line));
     ExitCode::from(WRONG_CONFIG)
@@ -214,7 +219,12 @@ fn init_log(command: &Command) {
         _ => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
