@@ -15,8 +15,8 @@ pub struct Answers {
     /// By the other end's address, as the kernel tells the client: `getpeername` of
     /// what is connected, the datagram's source of what is not.
     pub peers: Counts,
-    /// By the client's address as the pod saw it.
-    pub sources: Counts,
+    /// By the whole answer: the pod's name and the client's address as the pod saw it.
+    pub lines: Counts,
     /// By the error: its name in `errno.h`, or `timeout`.
     pub errors: Counts,
 }
@@ -34,9 +34,10 @@ impl Answers {
 
     /// Takes in one answer: `pod source`, as the servers write it.
     pub fn answer(&mut self, line: &str, peer: String) {
-        let (pod, source) = line.trim_end().split_once(' ').unwrap_or((line, ""));
+        let line = line.trim_end();
+        let pod = line.split_once(' ').map_or(line, |(pod, _)| pod);
         *self.pods.entry(pod.to_owned()).or_default() += 1;
-        *self.sources.entry(source.to_owned()).or_default() += 1;
+        *self.lines.entry(line.to_owned()).or_default() += 1;
         *self.peers.entry(peer).or_default() += 1;
     }
 

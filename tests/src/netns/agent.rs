@@ -13,11 +13,9 @@ use serde::Deserialize;
 use super::{
     layout::{Machine, NODE1},
     process::{self, Log, Process},
+    wait::{PATIENCE, until},
     world::World,
 };
-
-/// How long an agent may take to have its tables complete.
-const SYNC: &str = "10s";
 
 /// What `svclb status -o json` prints, as far as the tests read it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -58,9 +56,13 @@ impl Agent {
 
     /// Starts the agent of a node and waits until its tables are complete.
     pub fn start_on(world: &World, node: &Machine, flags: &[&str]) -> anyhow::Result<Self> {
-        let agent = Self::launch(world, node, flags)?;
-        let ready = world.svclb_on(node, &["status", "--wait-synced", SYNC])?;
-        ensure!(ready.status.success(), "the agent is not ready; its log:\n{}", agent.log().text());
+        let mut agent = Self::launch(world, node, flags)?;
+        let ready = until("a synced agent", PATIENCE, || {
+            ensure!(!agent.process.has_ended()?, "the agent has ended");
+            let status = world.svclb_on(node, &["status", "--wait-synced", "1s"])?.status;
+            Ok(status.success().then_some(()))
+        });
+        ready.with_context(|| format!("the agent's log:\n{}", agent.log().text()))?;
         Ok(agent)
     }
 
@@ -74,6 +76,11 @@ impl Agent {
     /// What it has written.
     pub fn log(&self) -> Arc<Log> {
         Arc::clone(&self.process.log)
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(mut self) -> anyhow::Result<ExitStatus> {
+        self.process.wait()
     }
 
     /// Kills it, as the kernel does when memory runs out.

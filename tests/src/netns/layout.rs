@@ -85,6 +85,9 @@ pub const POD3: Machine = PODS[2];
 /// The second pod of the other node.
 pub const POD4: Machine = PODS[3];
 
+/// A pod that is not there from the beginning.
+pub const LATE: Machine = pod("pod5", 1, 15);
+
 /// The number of a node.
 pub const fn number(node: &Machine) -> u8 {
     node.v4.octets()[3] - 10

@@ -61,9 +61,7 @@ pub(super) fn ip(namespace: &Namespace, script: &str) -> anyhow::Result<()> {
 
 /// Connects everything.
 pub(super) fn build(namespaces: &Namespaces, network: PodNetwork) -> anyhow::Result<()> {
-    for namespace in namespaces.values() {
-        namespace.sysctl(&EVERYWHERE)?;
-    }
+    namespaces.values().try_for_each(settle)?;
     for node in [NODE1, NODE2] {
         namespaces[node.name].sysctl(&NODE)?;
     }
@@ -79,6 +77,11 @@ pub(super) fn build(namespaces: &Namespaces, network: PodNetwork) -> anyhow::Res
         self::pod(&namespaces[pod.name], network, pod)?;
     }
     Ok(())
+}
+
+/// Settings of every namespace.
+pub(super) fn settle(namespace: &Namespace) -> anyhow::Result<()> {
+    namespace.sysctl(&EVERYWHERE)
 }
 
 fn wire(namespaces: &Namespaces) -> anyhow::Result<()> {
@@ -120,20 +123,36 @@ fn node(namespaces: &Namespaces, network: PodNetwork, node: &Machine, other: &Ma
         addresses(&mut script, POD_BRIDGE, &gateway(node), [24, 64])?;
     }
     for pod in PODS.iter().filter(|pod| node_of(pod) == *node) {
-        let (name, tid) = (pod.name, namespaces[pod.name].tid());
-        writeln!(script, "link add veth-{name} type veth peer name {UPLINK} netns {tid}")?;
-        match network {
-            PodNetwork::Bridge => writeln!(script, "link set veth-{name} master {POD_BRIDGE} up")?,
-            PodNetwork::PointToPoint => {
-                writeln!(script, "link set veth-{name} up")?;
-                addresses(&mut script, &format!("veth-{name}"), &POINT, [32, 64])?;
-                // The gateway's address is no source for packets that have to come back.
-                writeln!(script, "route add {}/32 dev veth-{name} src {}", pod.v4, node.v4)?;
-                writeln!(script, "route add {}/128 dev veth-{name} src {}", pod.v6, node.v6)?;
-            }
-        }
+        pod_device(&mut script, namespaces, network, pod)?;
     }
     ip(&namespaces[node.name], &script)
+}
+
+/// Connects a pod to its node.
+pub(super) fn plug(namespaces: &Namespaces, network: PodNetwork, pod: &Machine) -> anyhow::Result<()> {
+    let mut script = String::new();
+    pod_device(&mut script, namespaces, network, pod)?;
+    ip(&namespaces[node_of(pod).name], &script)?;
+    self::pod(&namespaces[pod.name], network, pod)
+}
+
+/// The node's end of a pod's veth.
+fn pod_device(
+    script: &mut String,
+    namespaces: &Namespaces,
+    network: PodNetwork,
+    pod: &Machine,
+) -> std::fmt::Result {
+    let (name, tid, node) = (pod.name, namespaces[pod.name].tid(), node_of(pod));
+    writeln!(script, "link add veth-{name} type veth peer name {UPLINK} netns {tid}")?;
+    if network == PodNetwork::Bridge {
+        return writeln!(script, "link set veth-{name} master {POD_BRIDGE} up");
+    }
+    writeln!(script, "link set veth-{name} up")?;
+    addresses(script, &format!("veth-{name}"), &POINT, [32, 64])?;
+    // The gateway's address is no source for packets that have to come back.
+    writeln!(script, "route add {}/32 dev veth-{name} src {}", pod.v4, node.v4)?;
+    writeln!(script, "route add {}/128 dev veth-{name} src {}", pod.v6, node.v6)
 }
 
 fn pod(namespace: &Namespace, network: PodNetwork, pod: &Machine) -> anyhow::Result<()> {

@@ -1,10 +1,6 @@
 //! Two nodes with two pods each and an outside client, for the time of one test.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -45,6 +41,7 @@ pub struct World {
     mounts: Namespace,
     folder: TempDir,
     ground: Ground,
+    network: PodNetwork,
 }
 
 impl World {
@@ -60,7 +57,8 @@ impl World {
         let namespaces: Namespaces =
             names.map(|name| Ok((name, Namespace::create(&mounts, name)?))).collect::<anyhow::Result<_>>()?;
         wiring::build(&namespaces, network)?;
-        let mut world = Self { cgroup, servers: BTreeMap::new(), namespaces, mounts, folder, ground };
+        let mut world =
+            Self { cgroup, servers: BTreeMap::new(), namespaces, mounts, folder, ground, network };
         PODS.iter().try_for_each(|pod| world.serve(pod))?;
         Ok(world)
     }
@@ -75,10 +73,13 @@ impl World {
         &self.namespaces[name]
     }
 
-    /// Adds a namespace, for a pod that starts late.
-    pub fn add_namespace(&mut self, name: &'static str) -> anyhow::Result<()> {
-        self.namespaces.insert(name, Namespace::create(&self.mounts, name)?);
-        Ok(())
+    /// Starts a pod that was not there from the beginning.
+    pub fn add_pod(&mut self, pod: &Machine) -> anyhow::Result<()> {
+        let namespace = Namespace::create(&self.mounts, pod.name)?;
+        wiring::settle(&namespace)?;
+        self.namespaces.insert(pod.name, namespace);
+        wiring::plug(&self.namespaces, self.network, pod)?;
+        self.serve(pod)
     }
 
     /// The control group of that name.
@@ -123,10 +124,5 @@ impl World {
     /// Runs a script of `ip` in a namespace.
     pub fn ip(&self, namespace: &str, script: &str) -> anyhow::Result<()> {
         wiring::ip(self.namespace(namespace), script)
-    }
-
-    /// Where the world's files are.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
