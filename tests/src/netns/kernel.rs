@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use aya::{
     maps::{MapInfo, loaded_maps},
     programs::loaded_programs,
@@ -91,10 +91,11 @@ impl World {
     }
 
     /// What `tc` prints in the first node's namespace.
-    pub fn tc(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    pub fn tc(&self, line: &str) -> anyhow::Result<String> {
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let output =
             self.namespace(NODE1.name).run(move || Command::new("tc").args(arguments).output())??;
+        ensure!(output.status.success(), "tc {line}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }

@@ -38,7 +38,7 @@ fn leaves_nothing(world: &World, flags: &[&str]) -> anyhow::Result<()> {
     ensure!(cleanup.status.success(), "{cleanup:?}");
     let pinned = world.pinned()?;
     ensure!(pinned.is_empty(), "still pinned: {pinned:?}");
-    let qdiscs = world.tc(&["qdisc", "show"])?;
+    let qdiscs = world.tc("qdisc show")?;
     ensure!(!qdiscs.contains("clsact"), "{qdiscs}");
     // The kernel frees them a moment after their last user is gone.
     until("an empty kernel", PATIENCE, || {
@@ -69,24 +69,12 @@ fn nothing_is_left_of_clsact() -> anyhow::Result<()> {
 
 #[test]
 fn filters_of_others_stay() -> anyhow::Result<()> {
-    const FOREIGN: [&str; 4] = ["filter", "show", "dev", "veth-pod1"];
     world(|world| {
-        world.tc(&["qdisc", "add", "dev", "veth-pod1", "clsact"])?;
-        world.tc(&[
-            "filter",
-            "add",
-            "dev",
-            "veth-pod1",
-            "egress",
-            "prio",
-            "7",
-            "matchall",
-            "action",
-            "ok",
-        ])?;
-        let show = || world.tc(&[&FOREIGN[..], &["egress"]].concat());
+        world.tc("qdisc add dev veth-pod1 clsact")?;
+        world.tc("filter add dev veth-pod1 egress prio 7 u32 match u32 0 0 classid 1:1")?;
+        let show = || world.tc("filter show dev veth-pod1 egress");
         let before = show()?;
-        ensure!(before.contains("matchall"), "{before}");
+        ensure!(before.contains("u32"), "the filter of another is missing: {before:?}");
         world.publish(&Service::new("brief", SERVICE, &[POD2]))?;
         let agent = Agent::start(world, &["--tc", "clsact", "--socket-lb", "off"])?;
         let answers =

@@ -10,7 +10,7 @@ const FLAGS: [&str; 4] = ["--tc", "clsact", "--socket-lb", "off"];
 
 /// The filters of a device's ingress.
 fn filters(world: &World) -> anyhow::Result<Vec<String>> {
-    let text = world.tc(&["filter", "show", "dev", "veth-pod1", "ingress"])?;
+    let text = world.tc("filter show dev veth-pod1 ingress")?;
     // Each is preceded by a line for its priority alone.
     Ok(text.lines().filter(|line| line.contains("pod_ingress")).map(str::to_owned).collect())
 }
