@@ -69,7 +69,10 @@ const FRAG_NEEDED: i64 = 8;
 /// Bytes of the helper's arguments.
 const PARAMS_LEN: i32 = size_of::<FibParams>().cast_signed() as i32;
 
-/// Asks for the way from `src` to `dst`: the device, or the negative result. A
+/// Beside a device: the packet is larger than it carries.
+const TOO_BIG: i64 = 1 << 32;
+
+/// Asks for the way from `src` to `dst`: the device, or a negative number. A
 /// function of its own, because the helper's arguments are an eighth of the stack.
 #[inline(never)]
 fn lookup<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> i64 {
@@ -81,7 +84,7 @@ fn lookup<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> i6
     // SAFETY: context and arguments are valid, the size is the arguments'.
     match unsafe { bpf_fib_lookup(skb.cast(), &raw mut params, PARAMS_LEN, 0) } {
         SUCCESS | NO_NEIGH => i64::from(params.ifindex),
-        FRAG_NEEDED => -FRAG_NEEDED,
+        FRAG_NEEDED => i64::from(params.ifindex) | TOO_BIG,
         _ => -1,
     }
 }
@@ -89,7 +92,9 @@ fn lookup<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> i6
 /// How the node reaches an address that is not its own.
 #[inline(always)]
 pub(crate) fn route<F: RouteMaps>(skb: *mut __sk_buff, dst: F::Addr) -> Route<F::Addr> {
-    let Ok(ifindex) = u32::try_from(lookup::<F>(skb, &F::Addr::ZERO, &dst)) else { return Route::None };
+    // What is wrong with this packet is not wrong with the route.
+    let result = lookup::<F>(skb, &F::Addr::ZERO, &dst) & !TOO_BIG;
+    let Ok(ifindex) = u32::try_from(result) else { return Route::None };
     // SAFETY: the value is copied at once.
     unsafe { F::sources().get(ifindex) }.map_or(Route::None, |source| Route::Via(*source))
 }
@@ -103,10 +108,10 @@ pub(crate) fn forward<F: RouteMaps>(
     dst: &F::Addr,
 ) -> Result<i32, DropReason> {
     let result = lookup::<F>(skb, src, dst);
-    if result == -FRAG_NEEDED {
-        return Err(DropReason::TooBig);
+    if result < 0 {
+        return Err(DropReason::NoRoute);
     }
-    let ifindex = u32::try_from(result).map_err(|_negative| DropReason::NoRoute)?;
+    let ifindex = u32::try_from(result).map_err(|_above| DropReason::TooBig)?;
     // SAFETY: no next hop is given, the kernel looks it up.
     Ok(unsafe { bpf_redirect_neigh(ifindex, core::ptr::null_mut(), 0, 0) } as i32)
 }

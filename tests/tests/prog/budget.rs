@@ -1,0 +1,94 @@
+//! Every program loads on this kernel, and within its budget.
+//!
+//! The verifier stops at a million instructions and at 512 bytes of stack; a program
+//! that grows towards either is to be noticed long before another kernel refuses it.
+
+#[path = "../../../xtask/src/stack.rs"]
+mod stack;
+
+use std::{collections::BTreeMap, fs};
+
+use anyhow::{Context as _, bail};
+use aya::programs::Program;
+use aya_obj::Object;
+use svclb::datapath::object::BYTECODE;
+use svclb_common::config::{DatapathConfig, SocketMode};
+
+use crate::{lab::Lab, scenario::folder};
+
+/// What a program needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Figures {
+    /// Instructions that the verifier follows.
+    verified: u32,
+    /// Bytes of stack.
+    stack: u32,
+}
+
+/// The lines `<program> <verified instructions> <bytes of stack>` of the budget.
+fn budget() -> anyhow::Result<BTreeMap<String, Figures>> {
+    let path = folder().join("budget");
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines
+        .map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [program, verified, stack] => {
+                Ok((program.to_owned(), Figures { verified: verified.parse()?, stack: stack.parse()? }))
+            }
+            _ => bail!("`{line}` is no line of a budget"),
+        })
+        .collect()
+}
+
+/// What the verifier follows, in the socket mode in which it is most: settings are
+/// constants to it, and what they rule out it does not see.
+fn verified() -> anyhow::Result<BTreeMap<String, u32>> {
+    let mut worst = BTreeMap::new();
+    for mode in SocketMode::EACH {
+        let config = DatapathConfig { socket_mode: mode as u32, ..DatapathConfig::PER_PACKET };
+        for (name, program) in Lab::new(config, &[])?.programs_mut() {
+            match program {
+                Program::SchedClassifier(program) => program.load(),
+                Program::CgroupSockAddr(program) => program.load(),
+                other => bail!("{name} is of another kind: {other:?}"),
+            }
+            .with_context(|| format!("the kernel refused {name} in mode {mode:?}"))?;
+            let verified = program.info()?.verified_instruction_count().context("a kernel before 5.16")?;
+            let most: &mut u32 = worst.entry(name.to_owned()).or_default();
+            *most = verified.max(*most);
+        }
+    }
+    Ok(worst)
+}
+
+/// Bytes of stack of the deepest chain of calls.
+fn stacks() -> anyhow::Result<BTreeMap<String, u32>> {
+    let mut object = Object::parse(BYTECODE)?;
+    let sections = object.functions.keys().map(|(section, _address)| *section).collect();
+    object.relocate_calls(&sections)?;
+    let chain = |program: &aya_obj::Program| {
+        let function = object.functions.get(&(program.section_index, program.address));
+        let instructions = function.into_iter().flat_map(|function| &function.instructions).map(|raw| {
+            stack::Insn { code: raw.code, dst: raw.dst_reg(), src: raw.src_reg(), off: raw.off, imm: raw.imm }
+        });
+        stack::deepest(&instructions.collect::<Vec<_>>()).total()
+    };
+    Ok(object.programs.iter().map(|(name, program)| (name.clone(), chain(program))).collect())
+}
+
+#[test]
+fn every_program_loads_within_its_budget() {
+    let (budget, stacks, verified) = (budget().unwrap(), stacks().unwrap(), verified().unwrap());
+    let found: BTreeMap<String, Figures> = verified
+        .into_iter()
+        .map(|(name, verified)| (name.clone(), Figures { verified, stack: stacks[&name] }))
+        .collect();
+    let names = |figures: &BTreeMap<String, Figures>| figures.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&found), names(&budget), "programs of the object, and of bpf-fixtures/budget");
+    let over = found.iter().filter(|(name, found)| {
+        let budget = budget[*name];
+        found.verified > budget.verified || found.stack > budget.stack
+    });
+    let over: Vec<_> = over.map(|(name, found)| (name, found, budget[name])).collect();
+    assert!(over.is_empty(), "program, need, budget: {over:#?}");
+}

@@ -1,0 +1,285 @@
+//! The real bytecode over maps of its own, run packet by packet by the kernel.
+
+use anyhow::{Context as _, anyhow};
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf},
+    programs::{Program, SchedClassifier, TestRun as _, TestRunOptions},
+};
+use serde::Deserialize;
+use svclb::datapath::object::{BYTECODE, shapes};
+use svclb_common::{
+    FlowRecord,
+    config::DatapathConfig,
+    event::Event,
+    family::{Addr4, Addr6, Address},
+    key::FlowKey,
+    layout::map,
+    service::{ServiceId, Traffic},
+    verdict::DropReason,
+};
+
+use crate::node::{Device, Node};
+
+/// Entries of a map, unless the test asks for another number or the map's size has a meaning.
+const ENTRIES: u32 = 512;
+
+/// Longest frame that comes out; `BPF_PROG_TEST_RUN` takes at most a page.
+const FRAME: usize = 4096;
+
+/// A TC program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Hook {
+    /// From a pod of this node.
+    PodIngress,
+    /// To a pod of this node.
+    PodEgress,
+    /// From elsewhere.
+    UplinkIngress,
+    /// To elsewhere.
+    UplinkEgress,
+}
+
+impl Hook {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::PodIngress, Self::PodEgress, Self::UplinkIngress, Self::UplinkEgress];
+
+    /// The program's name in the object.
+    pub(crate) fn program(self) -> &'static str {
+        match self {
+            Self::PodIngress => "pod_ingress",
+            Self::PodEgress => "pod_egress",
+            Self::UplinkIngress => "uplink_ingress",
+            Self::UplinkEgress => "uplink_egress",
+        }
+    }
+
+    /// The device that the program is attached to.
+    pub(crate) fn device(self) -> Device {
+        match self {
+            Self::PodIngress | Self::PodEgress => Device::Pod,
+            Self::UplinkIngress | Self::UplinkEgress => Device::Uplink,
+        }
+    }
+}
+
+/// What a program returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// `TC_ACT_UNSPEC`: on to the next program, then to the stack.
+    Next,
+    /// `TC_ACT_SHOT`.
+    Drop,
+    /// `TC_ACT_REDIRECT`.
+    Redirect,
+}
+
+impl Verdict {
+    fn of(code: u32) -> anyhow::Result<Self> {
+        match code.cast_signed() {
+            -1 => Ok(Self::Next),
+            2 => Ok(Self::Drop),
+            7 => Ok(Self::Redirect),
+            other => Err(anyhow!("the program returned {other}, which no program of svclb does")),
+        }
+    }
+}
+
+/// Entries of both families' flow tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flows {
+    /// Of connections that both sides have confirmed.
+    pub(crate) established: usize,
+    /// Of all others.
+    pub(crate) half_open: usize,
+}
+
+/// Programs and maps.
+pub(crate) struct Lab {
+    ebpf: Ebpf,
+}
+
+impl Lab {
+    /// Loads the object over new maps. Capacities are small but for those in `entries`.
+    pub(crate) fn new(config: DatapathConfig, entries: &[(&str, u32)]) -> anyhow::Result<Self> {
+        let mut loader = EbpfLoader::new();
+        loader.override_global("CONFIG", &config, true);
+        let shapes = shapes(&svclb::datapath::object::Capacities::new())?;
+        for (name, shape) in &shapes {
+            let has_meaning = name.starts_with(map::NODE_PORTS) || name == map::EVENTS || name == map::DROPS;
+            if !has_meaning && shape.max_entries > ENTRIES {
+                loader.map_max_entries(name, ENTRIES);
+            }
+        }
+        for (name, entries) in entries {
+            loader.map_max_entries(name, *entries);
+        }
+        Ok(Self { ebpf: loader.load(BYTECODE).context("the object does not load")? })
+    }
+
+    /// Runs the program at `hook` on a frame of its device.
+    pub(crate) fn run(
+        &mut self,
+        node: &Node,
+        hook: Hook,
+        frame: &[u8],
+    ) -> anyhow::Result<(Verdict, Vec<u8>)> {
+        self.run_on(node.index(hook.device()), hook, frame)
+    }
+
+    /// The same, for another device.
+    pub(crate) fn run_on(
+        &mut self,
+        ifindex: u32,
+        hook: Hook,
+        frame: &[u8],
+    ) -> anyhow::Result<(Verdict, Vec<u8>)> {
+        let name = hook.program();
+        let program: &mut SchedClassifier = self.ebpf.program_mut(name).context(name)?.try_into()?;
+        if program.fd().is_err() {
+            program.load().with_context(|| format!("the kernel refused {name}"))?;
+        }
+        let mut out = vec![0; FRAME];
+        let context = context(ifindex);
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::new()
+        };
+        let ran = program.test_run(options).with_context(|| format!("{name} on {} bytes", frame.len()))?;
+        out.truncate(ran.data_size_out as usize);
+        Ok((Verdict::of(ran.return_value)?, out))
+    }
+
+    /// All programs of the object by name, loaded or not.
+    pub(crate) fn programs_mut(&mut self) -> impl Iterator<Item = (&str, &mut Program)> {
+        self.ebpf.programs_mut()
+    }
+
+    fn map_mut(&mut self, name: &str) -> anyhow::Result<&mut Map> {
+        self.ebpf.map_mut(name).with_context(|| format!("no map {name}"))
+    }
+
+    /// Writes an element of an array.
+    pub(crate) fn set<V: Pod>(&mut self, name: &str, index: u32, value: V) -> anyhow::Result<()> {
+        Array::<_, V>::try_from(self.map_mut(name)?)?.set(index, value, 0).context(name.to_owned())
+    }
+
+    /// An element of an array.
+    pub(crate) fn get<V: Pod>(&mut self, name: &str, index: u32) -> anyhow::Result<V> {
+        Array::<_, V>::try_from(self.map_mut(name)?)?.get(&index, 0).context(name.to_owned())
+    }
+
+    /// Writes an entry of a hash.
+    pub(crate) fn insert<K: Pod, V: Pod>(&mut self, name: &str, key: K, value: V) -> anyhow::Result<()> {
+        HashMap::<_, K, V>::try_from(self.map_mut(name)?)?.insert(key, value, 0).context(name.to_owned())
+    }
+
+    /// Packets by reason since the lab began.
+    pub(crate) fn drops(&mut self) -> anyhow::Result<Vec<(DropReason, u64)>> {
+        let counters = PerCpuArray::<_, u64>::try_from(self.map_mut(map::DROPS)?)?;
+        DropReason::ALL
+            .iter()
+            .map(|reason| Ok((*reason, counters.get(&(*reason as u32), 0)?.iter().sum())))
+            .collect()
+    }
+
+    /// The events since the last call.
+    pub(crate) fn events(&mut self) -> anyhow::Result<Vec<Event>> {
+        let mut ring = RingBuf::try_from(self.map_mut(map::EVENTS)?)?;
+        let mut events = Vec::new();
+        while let Some(item) = ring.next() {
+            events.push(bytemuck::pod_read_unaligned(&item));
+        }
+        Ok(events)
+    }
+
+    /// A service cell's traffic since the lab began.
+    pub(crate) fn traffic(&mut self, is_v4: bool, service: ServiceId) -> anyhow::Result<Traffic> {
+        let counters = PerCpuArray::<_, Traffic>::try_from(self.map_mut(&of(map::TRAFFIC, is_v4))?)?;
+        Ok(counters.get(&service, 0)?.iter().fold(Traffic::default(), |sum, cpu| Traffic {
+            flows: sum.flows + cpu.flows,
+            packets: sum.packets + cpu.packets,
+            bytes: sum.bytes + cpu.bytes,
+        }))
+    }
+
+    /// New flows of a backend cell since the lab began.
+    pub(crate) fn picks(&mut self, is_v4: bool, backend: u32) -> anyhow::Result<u64> {
+        let counters = PerCpuArray::<_, u64>::try_from(self.map_mut(&of(map::PICKS, is_v4))?)?;
+        Ok(counters.get(&backend, 0)?.iter().sum())
+    }
+
+    /// Empties what the programs themselves have written, but for the drop counters.
+    pub(crate) fn forget(&mut self) -> anyhow::Result<()> {
+        self.forget_flows::<Addr4>(true)?;
+        self.forget_flows::<Addr6>(false)?;
+        self.events()?;
+        for is_v4 in [true, false] {
+            let mut counters = PerCpuArray::<_, Traffic>::try_from(self.map_mut(&of(map::TRAFFIC, is_v4))?)?;
+            for service in 0..counters.len() {
+                let cpus = counters.get(&service, 0)?.len();
+                counters.set(service, PerCpuValues::try_from(vec![Traffic::default(); cpus])?, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_flows<A: Address>(&mut self, is_v4: bool) -> anyhow::Result<()> {
+        for name in [of(map::FLOWS, is_v4), of(map::HALF_OPEN, is_v4)] {
+            let keys: Vec<_> = self.entries::<A>(&name)?.into_iter().map(|(key, _)| key).collect();
+            let mut table = HashMap::<_, FlowKey<A>, FlowRecord<A>>::try_from(self.map_mut(&name)?)?;
+            keys.iter().try_for_each(|key| table.remove(key))?;
+        }
+        Ok(())
+    }
+
+    /// Counts the entries of the flow tables. An error if one of them has no opposite.
+    pub(crate) fn flows(&mut self) -> anyhow::Result<Flows> {
+        let (v4, v6) = (self.paired::<Addr4>(true)?, self.paired::<Addr6>(false)?);
+        Ok(Flows { established: v4.established + v6.established, half_open: v4.half_open + v6.half_open })
+    }
+
+    fn paired<A: Address + Eq>(&mut self, is_v4: bool) -> anyhow::Result<Flows> {
+        let established = self.entries::<A>(&of(map::FLOWS, is_v4))?;
+        let half_open = self.entries::<A>(&of(map::HALF_OPEN, is_v4))?;
+        for table in [&established, &half_open] {
+            for (key, record) in table {
+                let peer = record.recipe.peer();
+                let opposite =
+                    table.iter().find(|(key, _)| *key == peer).map(|(_, record)| record.recipe.peer());
+                if opposite != Some(*key) {
+                    return Err(anyhow!("the flow {key:?} and its opposite {peer:?} do not name each other"));
+                }
+            }
+        }
+        Ok(Flows { established: established.len(), half_open: half_open.len() })
+    }
+
+    /// All entries of a flow table.
+    pub(crate) fn entries<A: Address>(
+        &mut self,
+        name: &str,
+    ) -> anyhow::Result<Vec<(FlowKey<A>, FlowRecord<A>)>> {
+        let table = HashMap::<&mut MapData, FlowKey<A>, FlowRecord<A>>::try_from(self.map_mut(name)?)?;
+        table.iter().map(|entry| Ok(entry?)).collect()
+    }
+}
+
+/// The start of a `struct __sk_buff` (linux/bpf.h) up to `ifindex`; the kernel takes
+/// what is missing for zero.
+fn context(ifindex: u32) -> Vec<u8> {
+    const WORDS_BEFORE: usize = 10;
+    let mut context = vec![0; WORDS_BEFORE * 4];
+    context.extend(ifindex.to_ne_bytes());
+    context
+}
+
+/// Name of a family's map.
+pub(crate) fn of(name: &str, is_v4: bool) -> String {
+    format!("{name}_{}", if is_v4 { "V4" } else { "V6" })
+}

@@ -1,0 +1,287 @@
+//! Fixtures: their files, and running them. `bpf-fixtures/README.md` explains the format.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use serde::Deserialize;
+use svclb_common::{
+    config::{DatapathConfig, SocketMode},
+    event::Event,
+    service::Traffic,
+    verdict::DropReason,
+};
+use svclb_tests::packet::{Packet, differences, judge};
+
+use crate::{
+    lab::{Flows, Hook, Lab, Verdict},
+    node::{Device, Node},
+    tables::{Services, Written},
+};
+
+/// A file of fixtures.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Theme {
+    /// What the cases have in common; for readers.
+    #[serde(rename = "about")]
+    _about: String,
+    /// The services of all cases.
+    #[serde(default)]
+    services: Services,
+    /// Settings of all cases.
+    #[serde(default)]
+    settings: Settings,
+    cases: Vec<Case>,
+}
+
+/// A story: packets one after the other, over tables that begin without flows.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    steps: Vec<Step>,
+}
+
+/// Settings of the programs.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Settings {
+    /// The one port for source translation, so that a fixture can name it.
+    snat_port: Option<u16>,
+    /// Whether host processes are translated at their sockets, not per packet.
+    host_sockets: bool,
+}
+
+/// A packet and what becomes of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    /// Changes of the tables before the packet comes.
+    #[serde(default)]
+    before: Change,
+    /// The program.
+    at: Hook,
+    /// Another device than the program's usual one.
+    #[serde(rename = "on")]
+    device: Option<Device>,
+    #[serde(rename = "in")]
+    packet: String,
+    verdict: Verdict,
+    /// What leaves the program; not for packets that it drops.
+    out: Option<String>,
+    /// The drop or refusal that is counted and reported; without it none may be.
+    reason: Option<Reported>,
+    /// Entries of established flows after the packet.
+    established: Option<usize>,
+    /// Entries of other flows after the packet.
+    half_open: Option<usize>,
+    /// Traffic since the case began, by service.
+    #[serde(default)]
+    traffic: BTreeMap<String, Counted>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Change {
+    /// New lists of backends, by service.
+    serve: BTreeMap<String, Vec<String>>,
+    /// Backends whose cells are given up.
+    retire: Vec<SocketAddr>,
+    /// Services whose slots are made to name nothing.
+    break_slots: Vec<String>,
+}
+
+/// `<reason>`, or `<reason> as <source> > <destination>` where the report names another
+/// tuple than the packet had.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Reported {
+    reason: DropReason,
+    ends: Option<(SocketAddr, SocketAddr)>,
+}
+
+impl TryFrom<String> for Reported {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> anyhow::Result<Self> {
+        let (label, ends) =
+            text.split_once(" as ").map_or((&text[..], None), |(label, ends)| (label, Some(ends)));
+        let reason =
+            DropReason::ALL.iter().find(|reason| reason.as_str() == label).context("no such reason")?;
+        let ends = ends.map(|ends| {
+            let (src, dst) = ends.split_once(" > ").context("no ` > ` between source and destination")?;
+            anyhow::Ok((src.parse()?, dst.parse()?))
+        });
+        Ok(Self { reason: *reason, ends: ends.transpose()? })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Counted {
+    flows: u64,
+    packets: u64,
+    bytes: u64,
+}
+
+/// The folder of the fixtures.
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../bpf-fixtures")
+}
+
+/// Runs every case of a theme; the error tells of all that fail.
+pub(crate) fn run(theme: &str) -> anyhow::Result<()> {
+    let path = folder().join(format!("{theme}.yaml"));
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let theme: Theme = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
+    ensure!(!theme.cases.is_empty(), "{} has no cases", path.display());
+    let node = Node::new()?;
+    let mut lab = Lab::new(theme.settings.config(), &[])?;
+    let failures: Vec<String> = theme
+        .cases
+        .iter()
+        .filter_map(|case| {
+            let error = case.run(&node, &mut lab, &theme.services).err()?;
+            Some(format!("{}: {}: {error:#}", path.file_name()?.display(), case.name))
+        })
+        .collect();
+    ensure!(
+        failures.is_empty(),
+        "{} of {} cases failed\n\n{}",
+        failures.len(),
+        theme.cases.len(),
+        failures.join("\n\n")
+    );
+    Ok(())
+}
+
+impl Settings {
+    fn config(self) -> DatapathConfig {
+        let mut config = DatapathConfig::PER_PACKET;
+        if let Some(port) = self.snat_port {
+            (config.snat_port_min, config.snat_port_max) = (port, port);
+        }
+        if self.host_sockets {
+            config.socket_mode = SocketMode::Host as u32;
+        }
+        config
+    }
+}
+
+impl Case {
+    fn run(&self, node: &Node, lab: &mut Lab, services: &Services) -> anyhow::Result<()> {
+        lab.forget()?;
+        let mut written = Written::new(lab, node, services)?;
+        for (at, step) in self.steps.iter().enumerate() {
+            step.run(node, lab, &mut written).with_context(|| format!("step {}", at + 1))?;
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    fn run(&self, node: &Node, lab: &mut Lab, written: &mut Written) -> anyhow::Result<()> {
+        self.before.apply(lab, written)?;
+        let before = lab.drops()?;
+        let packet: Packet = self.packet.parse()?;
+        let ifindex = node.index(self.device.unwrap_or(self.at.device()));
+        let (verdict, frame) = lab.run_on(ifindex, self.at, &packet.frame())?;
+        ensure!(verdict == self.verdict, "verdict {verdict:?} instead of {:?}", self.verdict);
+        self.check_frame(&packet, &frame)?;
+        self.check_reports(lab, &packet, ifindex, &before)?;
+        self.check_tables(lab, written, packet.src.is_ipv4())
+    }
+
+    /// Compares every byte, so also those that must not change.
+    fn check_frame(&self, packet: &Packet, frame: &[u8]) -> anyhow::Result<()> {
+        let Some(out) = &self.out else {
+            ensure!(self.verdict == Verdict::Drop, "the fixture must say what comes out");
+            return Ok(());
+        };
+        ensure!(self.verdict != Verdict::Drop, "nothing comes out of a drop");
+        let expected = packet.then(out)?;
+        let bytes = expected.frame();
+        ensure!(bytes == frame, "another frame\n{}", differences(&bytes, frame));
+        if expected.ethertype.is_none() && expected.is_checked() {
+            judge(frame).map_err(anyhow::Error::msg)?;
+        }
+        Ok(())
+    }
+
+    fn check_reports(
+        &self,
+        lab: &mut Lab,
+        packet: &Packet,
+        ifindex: u32,
+        before: &[(DropReason, u64)],
+    ) -> anyhow::Result<()> {
+        for ((reason, now), (_, before)) in lab.drops()?.into_iter().zip(before) {
+            let expected = u64::from(self.reason.as_ref().is_some_and(|reported| reported.reason == reason));
+            ensure!(now - before == expected, "{} was counted {} times", reason.as_str(), now - before);
+        }
+        let events = lab.events()?;
+        match (&self.reason, &events[..]) {
+            (None, []) => Ok(()),
+            (Some(reported), [event]) => reported.check(event, packet, ifindex),
+            (_, events) => bail!("{} events", events.len()),
+        }
+    }
+
+    fn check_tables(&self, lab: &mut Lab, written: &Written, is_v4: bool) -> anyhow::Result<()> {
+        let Flows { established, half_open } = lab.flows()?;
+        if let Some(expected) = self.established {
+            ensure!(established == expected, "{established} established entries instead of {expected}");
+        }
+        if let Some(expected) = self.half_open {
+            ensure!(half_open == expected, "{half_open} half-open entries instead of {expected}");
+        }
+        for (name, expected) in &self.traffic {
+            let Traffic { flows, packets, bytes } = lab.traffic(is_v4, written.service(name)?)?;
+            let counted = Counted { flows, packets, bytes };
+            ensure!(counted == *expected, "{name}: {counted:?} instead of {expected:?}");
+        }
+        Ok(())
+    }
+}
+
+impl Reported {
+    fn check(&self, event: &Event, packet: &Packet, ifindex: u32) -> anyhow::Result<()> {
+        ensure!(event.reason == self.reason as u32, "an event of reason {}", event.reason);
+        ensure!(event.ifindex == ifindex, "an event of device {}", event.ifindex);
+        let (src, dst) = self.ends.unwrap_or((packet.source(), packet.destination()));
+        let port = u16::from_be;
+        let found = ((event.src, port(event.sport)), (event.dst, port(event.dport)));
+        let wide = |end: SocketAddr| (wide(end), end.port());
+        ensure!(found == (wide(src), wide(dst)), "an event of {found:?} instead of {src} > {dst}");
+        ensure!(event.time != 0, "an event without a time");
+        Ok(())
+    }
+}
+
+/// An address as events hold it.
+fn wide(end: SocketAddr) -> [u8; 16] {
+    match end {
+        SocketAddr::V4(end) => {
+            let [a, b, c, d] = end.ip().octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        }
+        SocketAddr::V6(end) => end.ip().octets(),
+    }
+}
+
+impl Change {
+    fn apply(&self, lab: &mut Lab, written: &mut Written) -> anyhow::Result<()> {
+        for (name, backends) in &self.serve {
+            written.serve(lab, name, backends)?;
+        }
+        for backend in &self.retire {
+            written.retire(lab, *backend)?;
+        }
+        self.break_slots.iter().try_for_each(|name| written.break_slots(lab, name))
+    }
+}
