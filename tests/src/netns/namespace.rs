@@ -59,7 +59,9 @@ impl Namespace {
         let (ready, tid) = mpsc::channel();
         let body = move || {
             if ready.send(gettid()).is_ok() {
-                inbox.into_iter().for_each(|job| job());
+                for job in inbox {
+                    job();
+                }
             }
         };
         let thread = thread::Builder::new().name(name.into()).spawn(body)?;

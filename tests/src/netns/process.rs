@@ -56,8 +56,10 @@ impl Process {
         let mut child = spawn(namespace, command)?;
         let log = Arc::new(Log::default());
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        stdout.into_iter().for_each(|stdout| Log::follow(&log, stdout));
-        stderr.into_iter().for_each(|stderr| Log::follow(&log, stderr));
+        if let (Some(stdout), Some(stderr)) = (stdout, stderr) {
+            Log::follow(&log, stdout);
+            Log::follow(&log, stderr);
+        }
         Ok(Self { child, log, stdin })
     }
 

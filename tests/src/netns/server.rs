@@ -130,7 +130,7 @@ impl Service {
             stream.write_all((head + &answer).as_bytes()).ok();
             return false;
         }
-        let lines = buffer[..length].iter().filter(|byte| **byte == b'\n').count();
+        let lines = String::from_utf8_lossy(&buffer[..length]).matches('\n').count();
         stream.write_all(answer.repeat(lines).as_bytes()).is_ok()
     }
 

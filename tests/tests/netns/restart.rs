@@ -4,7 +4,7 @@ use anyhow::ensure;
 use nix::sys::signal::Signal;
 use svclb_tests::netns::{
     Agent, Place, World,
-    client::Mode,
+    client::{Held, Mode},
     layout::{Family, Frontend, POD1, POD2, POD3},
     manifest::Service,
     wait::{PATIENCE, until},
@@ -37,7 +37,7 @@ pub(crate) fn under_load(world: &World, signal: Signal, flags: &[&str]) -> anyho
         world.hold(Place::Host, Frontend::ClusterIp.of(SERVICE, Family::V6))?,
         world.hold(Place::Outside, Frontend::NodePort.of(SERVICE, Family::V4))?,
     ];
-    let before = held.iter_mut().map(|held| held.ask()).collect::<anyhow::Result<Vec<_>>>()?;
+    let before = held.iter_mut().map(Held::ask).collect::<anyhow::Result<Vec<_>>>()?;
     ensure!(before.iter().all(|answers| answers.answered() == 1), "{before:?}");
     let loads = [
         world.load(Place::Pod(POD1), Mode::Tcp, cluster)?,
@@ -58,7 +58,7 @@ pub(crate) fn under_load(world: &World, signal: Signal, flags: &[&str]) -> anyho
         let answers = load.finish()?;
         ensure!(answers.failed() == 0 && answers.answered() > 20, "under load: {answers:?}");
     }
-    let after = held.iter_mut().map(|held| held.ask()).collect::<anyhow::Result<Vec<_>>>()?;
+    let after = held.iter_mut().map(Held::ask).collect::<anyhow::Result<Vec<_>>>()?;
     ensure!(after == before, "connections that were open: {before:?}, then {after:?}");
     Ok(())
 }
