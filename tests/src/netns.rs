@@ -5,8 +5,9 @@
 //! | [`ground`] | what this machine must offer, and what a test does without it |
 //! | [`namespace`] | threads inside namespaces |
 //! | [`cgroup`] | the control groups of a world |
+//! | `leftover` | what killed runs have left behind |
 //! | [`layout`] | names and addresses |
-//! | [`wiring`] | devices, addresses and routes |
+//! | `wiring` | devices, addresses and routes |
 //! | [`world`] | all of it, for the time of one test |
 //! | [`server`] | what pods serve |
 //! | [`client`] | who asks, and with what |
@@ -22,6 +23,7 @@ pub mod client;
 pub mod ground;
 pub mod kernel;
 pub mod layout;
+mod leftover;
 pub mod manifest;
 pub mod namespace;
 pub mod process;

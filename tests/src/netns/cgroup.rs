@@ -7,20 +7,13 @@ use std::{
     fs,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
-    process,
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use anyhow::Context as _;
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::kill,
-    unistd::Pid,
-};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// What the names of all worlds' groups begin with; their creator's pid and a number follow.
-const PREFIX: &str = "svclb-test-";
+use super::leftover::{is_abandoned, prefix};
 
 /// How long killed processes may take to be gone.
 const EMPTY: u16 = 5_000;
@@ -35,7 +28,7 @@ impl Cgroup {
         static WORLDS: AtomicU32 = AtomicU32::new(0);
         remove_leftovers(mount)?;
         let number = WORLDS.fetch_add(1, Ordering::Relaxed);
-        let group = Self(mount.join(format!("{PREFIX}{}-{number}", process::id())));
+        let group = Self(mount.join(format!("{}{number}", prefix())));
         fs::create_dir(&group.0)
             .with_context(|| format!("cannot create the cgroup {}", group.0.display()))?;
         for child in children {
@@ -71,9 +64,7 @@ pub fn mount_point() -> Option<PathBuf> {
 fn remove_leftovers(mount: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(mount)? {
         let name = entry?.file_name();
-        let creator =
-            name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok());
-        if creator.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) {
+        if is_abandoned(&name) {
             // Another test of this run may be doing the same.
             remove(&mount.join(&name)).ok();
         }
