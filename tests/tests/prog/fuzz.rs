@@ -25,7 +25,7 @@ web:
   backends: [10.244.1.7:8080/tcp local, 10.244.2.7:8080/tcp, '[fd00:244:2::7]:8080/tcp']
 dns:
   frontends: [cluster-ip 10.96.0.53:53/udp, 'cluster-ip [fd00:96::53]:53/udp']
-  backends: [10.244.1.5:53/udp local, '[fd00:244:1::5]:53/udp local']
+  backends: [10.244.1.5:5300/udp local, 10.244.2.9:5353/udp, '[fd00:244:1::5]:53/udp local']
 gone:
   frontends: [cluster-ip 10.96.0.99:80/tcp, 'cluster-ip [fd00:96::99]:53/udp', cluster-ip 10.96.0.99:53/udp]
 ";
@@ -33,14 +33,14 @@ gone:
 /// Addresses of the services above, and of their backends.
 const SERVICE_ADDRESSES: [&str; 7] =
     ["10.96.0.10", "fd00:96::10", "10.96.0.53", "fd00:96::53", "10.96.0.99", "fd00:96::99", "192.0.2.1"];
-const BACKEND_ADDRESSES: [&str; 5] =
-    ["10.244.1.7", "10.244.2.7", "fd00:244:2::7", "10.244.1.5", "fd00:244:1::5"];
+const BACKEND_ADDRESSES: [&str; 6] =
+    ["10.244.1.7", "10.244.2.7", "10.244.2.9", "fd00:244:2::7", "10.244.1.5", "fd00:244:1::5"];
 
 /// The addresses of the service that has no backend: answers are other frames.
 const REFUSING: [&str; 2] = ["10.96.0.99", "fd00:96::99"];
 
 /// Valid packets to begin with.
-const LINES: [&str; 16] = [
+const LINES: [&str; 17] = [
     "tcp 10.244.1.5:40000 > 10.96.0.10:80 syn tcp-options=syn",
     "tcp 10.244.1.5:40000 > 10.96.0.10:80 ack data=hello",
     "tcp 10.244.1.5:40000 > 10.96.0.10:80 ack options=longest data=hello",
@@ -51,6 +51,7 @@ const LINES: [&str; 16] = [
     "tcp [fd00:244:1::5]:40000 > [fd00:96::10]:80 syn",
     "tcp [fd00:244:2::7]:8080 > [fd00:244:1::5]:40000 syn ack",
     "udp 10.244.1.5:40000 > 10.96.0.53:53 data=question",
+    "udp 10.244.1.5:40000 > 10.96.0.53:53 check=none data=question",
     "udp [fd00:244:1::5]:40000 > [fd00:96::53]:53 data=question",
     "tcp 10.244.1.5:40000 > 10.96.0.99:80 syn options=record-route",
     "udp 10.244.1.5:40000 > 10.96.0.99:53 data=question options=record-route",
