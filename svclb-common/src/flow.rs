@@ -24,8 +24,9 @@ pub enum Action {
     Forward = 1,
     /// It leaves by the device that it came from: a pod that reaches itself.
     Reflect = 2,
-    /// It enters this node as if [`Recipe::ifindex`] had received it: the answer
-    /// to a process of this node, from where that process expects it.
+    /// It enters this node: the answer to a process of this node. If
+    /// [`Recipe::ifindex`] has received it, it just goes on; else the loopback device
+    /// is made to receive it, from which the stack takes any source.
     Deliver = 3,
 }
 

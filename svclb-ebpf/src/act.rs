@@ -5,6 +5,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_l4_csum_replace, bpf_redirect},
 };
 use svclb_common::{
+    balance::LOOPBACK_IFINDEX,
     family::{Family, IpHeader as _},
     flow::{Action, FlowEntry, Recipe},
     key::{FlowKey, Hook},
@@ -36,6 +37,10 @@ const MANGLED_0: u64 = 1 << 5;
 /// older kernels refuse it.
 const IPV6: u64 = 1 << 7;
 
+/// The loopback device's address. A device takes for the host only what is sent to its
+/// own address, and this is the only one that is known here.
+const NOBODY: [u8; 6] = [0; 6];
+
 /// Ones' complement: what a port change that changes nothing sums up to.
 const NO_CHANGE: u16 = 0xffff;
 
@@ -60,7 +65,9 @@ pub(crate) fn act<F: Maps>(
             packet.ip.decrement_hops();
         }
         Action::Reflect => (packet.eth.dst, packet.eth.src) = (packet.eth.src, packet.eth.dst),
-        Action::Pass | Action::Deliver => {}
+        // Where the packet just goes on, its device has recognised its own address before.
+        Action::Deliver => packet.eth.dst = NOBODY,
+        Action::Pass => {}
     }
     let unchecked = packet.is_unchecked();
     let check_at = packet.l4_offset
@@ -81,7 +88,7 @@ pub(crate) fn act<F: Maps>(
             .unwrap_or_else(|reason| drop_translated::<F>(skb, recipe, reason)),
         Action::Reflect => redirect(ifindex(skb), 0),
         Action::Deliver if hook == Hook::Ingress && recipe.ifindex == ifindex(skb) => NEXT,
-        Action::Deliver => redirect(recipe.ifindex, INGRESS),
+        Action::Deliver => redirect(LOOPBACK_IFINDEX, INGRESS),
     }
 }
 

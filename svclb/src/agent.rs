@@ -21,7 +21,7 @@ use tokio::{
 use self::sync::Syncer;
 pub use self::{devices::Devices, error::RunError, settings::Settings};
 use crate::{
-    datapath::{Error, events, lock, probe},
+    datapath::{Error, events, lock, probe, tables},
     manifest, netdev,
 };
 
@@ -42,7 +42,9 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         .map_err(|error| RunError::Config(format!("--manifests: {error}")))?;
     let mut network = netdev::watch().await.map_err(RunError::other)?;
     settings.pins.create()?;
-    let _lock = lock::take(&settings.pins)?;
+    let _lock = lock::take(&settings.pins).await?;
+    // An agent that was killed has left its word behind, which is not ours to keep.
+    tables::disown(&settings.pins)?;
     let mut syncer = Syncer::new(&settings)?;
 
     let following = tokio::spawn(following);

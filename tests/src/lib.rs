@@ -1,3 +1,5 @@
 //! Test harness.
 
+pub mod netns;
 pub mod packet;
+pub mod probe;

@@ -1,6 +1,6 @@
 //! One pass from what is wanted to what is in the kernel.
 
-use std::{fs, process, sync::Arc};
+use std::{process, sync::Arc};
 
 use super::{RunError, Settings, devices::addresses};
 use crate::{
@@ -8,7 +8,6 @@ use crate::{
         Error,
         addresses::AddressMaps,
         attach::{Attachments, Wanted},
-        cleanup::LOOPBACK_MARKER,
         loader::{self, Programs},
         loopback, readback,
         tables::Tables,
@@ -130,24 +129,15 @@ impl Syncer {
             return Ok(());
         }
         if self.attached.is_none() {
-            self.prepare_loopback(&wanted)?;
+            if wanted.loopback {
+                loopback::open(&self.settings.pins)?;
+            } else {
+                loopback::close(&self.settings.pins)?;
+            }
             self.attachments.update_programs(&mut self.programs, &wanted)?;
         }
         self.attachments.apply(&mut self.programs, &wanted).await?;
         self.attached = Some(wanted);
-        Ok(())
-    }
-
-    fn prepare_loopback(&self, wanted: &Wanted) -> Result<(), Error> {
-        let marker = self.settings.pins.layout().join(LOOPBACK_MARKER);
-        if wanted.loopback {
-            fs::create_dir_all(&marker).map_err(Error::file(&marker))?;
-            return loopback::open();
-        }
-        if marker.is_dir() {
-            loopback::close()?;
-            fs::remove_dir(&marker).map_err(Error::file(marker))?;
-        }
         Ok(())
     }
 

@@ -9,17 +9,12 @@ pub async fn run(pins: &Pins) -> Result<(), Error> {
     if pins.links().is_dir() {
         Attachments::adopt(pins, TcMode::Auto)?.detach_all().await?;
     }
-    if pins.layout().join(LOOPBACK_MARKER).is_dir() {
-        loopback::close()?;
-    }
+    loopback::close(pins)?;
     match remove_tree(pins.root()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(pins.root())(error)),
         _ => Ok(()),
     }
 }
-
-/// A folder beside the pins that stands for the loopback device's sysctls.
-pub const LOOPBACK_MARKER: &str = "loopback";
 
 /// Removes what is below `path`, and `path` itself unless it is the root of a mount.
 fn remove_tree(path: &Path) -> io::Result<()> {

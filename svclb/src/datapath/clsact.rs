@@ -48,12 +48,13 @@ fn attach_type(ingress: bool) -> TcAttachType {
     if ingress { TcAttachType::Ingress } else { TcAttachType::Egress }
 }
 
+/// A BPF file system takes no name with a dot in it.
 fn marker(ifindex: u32, ingress: bool, program: &str) -> String {
-    format!("clsact.{ifindex}.{}.{program}", if ingress { "ingress" } else { "egress" })
+    format!("clsact_{ifindex}_{}_{program}", if ingress { "ingress" } else { "egress" })
 }
 
 fn parse_marker(name: &str) -> Option<(u32, bool, &str)> {
-    let mut parts = name.strip_prefix("clsact.")?.splitn(3, '.');
+    let mut parts = name.strip_prefix("clsact_")?.splitn(3, '_');
     let ifindex = parts.next()?.parse().ok()?;
     let ingress = match parts.next()? {
         "ingress" => true,
@@ -64,11 +65,11 @@ fn parse_marker(name: &str) -> Option<(u32, bool, &str)> {
 }
 
 fn qdisc_marker(ifindex: u32) -> String {
-    format!("qdisc.{ifindex}")
+    format!("qdisc_{ifindex}")
 }
 
 fn parse_qdisc_marker(name: &str) -> Option<u32> {
-    name.strip_prefix("qdisc.")?.parse().ok()
+    name.strip_prefix("qdisc_")?.parse().ok()
 }
 
 impl Filters {

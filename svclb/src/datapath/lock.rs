@@ -1,19 +1,36 @@
 //! One agent per set of pins.
 
-use std::fs::File;
+use std::{fs::File, time::Duration};
 
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
 };
 
+use tokio::time::sleep;
+
 use super::{Error, pins::Pins};
+
+/// How often, and after which pause, the lock is tried: whoever asks with [`is_held`]
+/// has it for a moment.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Held while the agent runs; the kernel releases it when the process ends, however it ends.
 pub struct Lock(#[expect(dead_code, reason = "held, not used")] Flock<File>);
 
 /// Takes the lock, or says that another agent has it.
-pub fn take(pins: &Pins) -> Result<Lock, Error> {
+pub async fn take(pins: &Pins) -> Result<Lock, Error> {
+    for _ in 1..TRIES {
+        match try_take(pins) {
+            Err(Error::Locked(_)) => sleep(PAUSE).await,
+            result => return result,
+        }
+    }
+    try_take(pins)
+}
+
+fn try_take(pins: &Pins) -> Result<Lock, Error> {
     let file = File::open(pins.root()).map_err(Error::file(pins.root()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Lock(lock)),
@@ -24,5 +41,5 @@ pub fn take(pins: &Pins) -> Result<Lock, Error> {
 
 /// Whether an agent runs.
 pub fn is_held(pins: &Pins) -> bool {
-    matches!(take(pins), Err(Error::Locked(_)))
+    matches!(try_take(pins), Err(Error::Locked(_)))
 }

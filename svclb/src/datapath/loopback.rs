@@ -10,24 +10,70 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Error;
+use super::{Error, pins::Pins};
 
-/// The sysctl, its value here, and the kernel's default.
-const SYSCTLS: [(&str, &str, &str); 3] =
-    [("accept_local", "1", "0"), ("route_localnet", "1", "0"), ("rp_filter", "2", "0")];
+/// The sysctl and its value here.
+const SYSCTLS: [(&str, &str); 3] = [("accept_local", "1"), ("route_localnet", "1"), ("rp_filter", "2")];
+
+/// A folder beside the pins. In it a folder per sysctl is called by name and earlier
+/// value, because a BPF file system has no files to write to.
+fn earlier(pins: &Pins) -> PathBuf {
+    pins.layout().join("loopback")
+}
 
 fn path(name: &str) -> PathBuf {
     Path::new("/proc/sys/net/ipv4/conf/lo").join(name)
 }
 
-/// Lets the loopback device take answers.
-pub fn open() -> Result<(), Error> {
-    SYSCTLS.iter().try_for_each(|(name, value, _)| write(name, value))
+/// Lets the loopback device take answers. What was set before is kept for [`close`].
+pub fn open(pins: &Pins) -> Result<(), Error> {
+    let folder = earlier(pins);
+    let kept = kept(&folder)?;
+    // All are kept before the first is set, so that what is not kept yet is not ours.
+    for (name, _) in SYSCTLS.iter().filter(|(name, _)| !kept.iter().any(|(kept, _)| kept == name)) {
+        if let Some(value) = read(name)? {
+            let marker = folder.join(format!("{name}_{value}"));
+            fs::create_dir_all(&marker).map_err(Error::file(marker))?;
+        }
+    }
+    SYSCTLS.iter().try_for_each(|(name, value)| write(name, value))
 }
 
-/// Puts the kernel's defaults back.
-pub fn close() -> Result<(), Error> {
-    SYSCTLS.iter().try_for_each(|(name, _, default)| write(name, default))
+/// Puts back what [`open`] has found.
+pub fn close(pins: &Pins) -> Result<(), Error> {
+    let folder = earlier(pins);
+    for (name, value) in kept(&folder)? {
+        write(&name, &value)?;
+        let marker = folder.join(format!("{name}_{value}"));
+        fs::remove_dir(&marker).map_err(Error::file(marker))?;
+    }
+    match fs::remove_dir(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Names and earlier values.
+fn kept(folder: &Path) -> Result<Vec<(String, String)>, Error> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::file(folder))?,
+    };
+    let names = entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(Error::file(folder))?;
+    let pair = |name: &String| name.rsplit_once('_').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Ok(names.iter().filter_map(pair).collect())
+}
+
+/// None on a host without IPv4.
+fn read(name: &str) -> Result<Option<String>, Error> {
+    let path = path(name);
+    match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        value => value.map(|value| Some(value.trim().to_owned())).map_err(Error::file(path)),
+    }
 }
 
 fn write(name: &str, value: &str) -> Result<(), Error> {

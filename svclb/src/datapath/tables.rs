@@ -69,6 +69,15 @@ pub fn open_array<T: Shared>(pins: &Pins, name: &str, access: Access) -> Result<
         .map_err(|error| Error::Map { map: name.into(), reason: error.to_string() })
 }
 
+/// Takes back what an earlier agent said of the tables, if there was one.
+pub fn disown(pins: &Pins) -> Result<(), Error> {
+    if pins.map(map::STATE).exists() {
+        let state = open_array::<AgentState>(pins, map::STATE, Access::Write)?;
+        element(&state, map::STATE.into(), 0)?.synced.store(0);
+    }
+    Ok(())
+}
+
 impl<F: MapFamily> FamilyTables<F> {
     fn open(pins: &Pins, access: Access) -> Result<Self, Error> {
         Ok(Self {

@@ -1,0 +1,172 @@
+//! A client for the tests: `svclb-probe MODE ADDRESS COUNT`.
+//!
+//! | mode | each repetition |
+//! |---|---|
+//! | `tcp` | connects, asks, is answered, closes |
+//! | `udp` | connects a datagram socket, asks, is answered |
+//! | `sendto` | names the destination with each datagram, on one socket |
+//! | `hold` | asks again on the one connection, once per line of standard input |
+//!
+//! COUNT may be `-`: until standard input closes. The outcome is one line of JSON on
+//! standard output; `hold` writes one line per request. Socket hooks belong to a cgroup,
+//! so a client must be a process: the tests cannot ask by themselves.
+
+use std::{
+    io::{self, BufRead as _, BufReader, ErrorKind, Write as _},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use nix::errno::Errno;
+use svclb_tests::probe::Answers;
+
+/// How long an answer may take. Far longer than any should, and shorter than a test's patience.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// After so many failures the rest would tell nothing new, and take long.
+const MAX_FAILURES: u32 = 3;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [mode, address, count] = arguments.as_slice() else { bail!("usage: svclb-probe MODE ADDRESS COUNT") };
+    let address: SocketAddr = address.parse().context("ADDRESS")?;
+    if mode == "hold" {
+        return hold(address);
+    }
+    let ask: fn(&mut Client, &mut Answers) -> io::Result<()> = match mode.as_str() {
+        "tcp" => tcp,
+        "udp" => udp,
+        "sendto" => sendto,
+        _ => bail!("no such MODE: {mode}"),
+    };
+    let mut client = Client { address, socket: UdpSocket::bind(any(address))? };
+    client.socket.set_read_timeout(Some(TIMEOUT))?;
+    let mut answers = Answers::default();
+    let mut repetitions = Repetitions::parse(count)?;
+    while answers.failed() < MAX_FAILURES && repetitions.next() {
+        if let Err(error) = ask(&mut client, &mut answers) {
+            answers.error(name(&error));
+        }
+    }
+    println!("{}", serde_json::to_string(&answers)?);
+    Ok(())
+}
+
+/// What the repetitions have in common.
+struct Client {
+    address: SocketAddr,
+    /// The socket of `sendto`.
+    socket: UdpSocket,
+}
+
+fn tcp(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&client.address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_nodelay(true)?;
+    let peer = stream.peer_addr()?.to_string();
+    stream.write_all(b"who\n")?;
+    let mut line = String::new();
+    if BufReader::new(&stream).read_line(&mut line)? == 0 {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    answers.answer(&line, peer);
+    Ok(())
+}
+
+fn udp(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
+    let socket = UdpSocket::bind(any(client.address))?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    socket.connect(client.address)?;
+    let peer = socket.peer_addr()?.to_string();
+    socket.send(b"who\n")?;
+    let mut buffer = [0; 256];
+    let length = socket.recv(&mut buffer)?;
+    answers.answer(&String::from_utf8_lossy(&buffer[..length]), peer);
+    Ok(())
+}
+
+fn sendto(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
+    client.socket.send_to(b"who\n", client.address)?;
+    let mut buffer = [0; 256];
+    let (length, source) = client.socket.recv_from(&mut buffer)?;
+    answers.answer(&String::from_utf8_lossy(&buffer[..length]), source.to_string());
+    Ok(())
+}
+
+/// One connection, one request per line of standard input.
+fn hold(address: SocketAddr) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    let mut replies = BufReader::new(stream.try_clone()?);
+    for line in io::stdin().lines() {
+        line?;
+        let mut answers = Answers::default();
+        let peer = stream.peer_addr()?.to_string();
+        let mut reply = String::new();
+        let outcome = stream.write_all(b"who\n").and_then(|()| replies.read_line(&mut reply));
+        match outcome {
+            Ok(0) => answers.error("EOF".into()),
+            Ok(_) => answers.answer(&reply, peer),
+            Err(error) => answers.error(name(&error)),
+        }
+        println!("{}", serde_json::to_string(&answers)?);
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// The wildcard of an address's family.
+fn any(like: SocketAddr) -> SocketAddr {
+    match like {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
+}
+
+/// What an error is called in the report.
+fn name(error: &io::Error) -> String {
+    match (error.kind(), error.raw_os_error()) {
+        (ErrorKind::TimedOut | ErrorKind::WouldBlock, _) => "timeout".into(),
+        (_, Some(number)) => format!("{:?}", Errno::from_raw(number)),
+        (kind, None) => format!("{kind:?}"),
+    }
+}
+
+/// How often to ask.
+enum Repetitions {
+    Left(u32),
+    Until(Arc<AtomicBool>),
+}
+
+impl Repetitions {
+    fn parse(count: &str) -> anyhow::Result<Self> {
+        if count != "-" {
+            return Ok(Self::Left(count.parse().context("COUNT")?));
+        }
+        let closed = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&closed);
+        thread::spawn(move || {
+            // An error ends the input as well.
+            let _bytes = io::copy(&mut io::stdin(), &mut io::sink()).ok();
+            seen.store(true, Ordering::Relaxed);
+        });
+        Ok(Self::Until(closed))
+    }
+
+    fn next(&mut self) -> bool {
+        match self {
+            Self::Left(left) => {
+                let more = *left > 0;
+                *left = left.saturating_sub(1);
+                more
+            }
+            Self::Until(closed) => !closed.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A running agent, and the commands beside it.
+
+use std::{
+    path::PathBuf,
+    process::{ExitStatus, Output},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::Signal;
+use serde::Deserialize;
+
+use super::{
+    layout::{Machine, NODE1},
+    process::{self, Log, Process},
+    wait::{PATIENCE, until},
+    world::World,
+};
+
+/// What `svclb status -o json` prints, as far as the tests read it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Status {
+    /// Whether the tables hold what was asked for.
+    pub synced: bool,
+    /// Flow entries.
+    pub flows: usize,
+    /// What is attached.
+    pub attached: Vec<Attached>,
+    /// Writes to tables since the agent started.
+    pub writes: u64,
+    /// Packets and calls that were not simply translated, by reason.
+    pub drops: std::collections::BTreeMap<String, u64>,
+}
+
+/// One attachment.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Attached {
+    /// The device, or what stands for the cgroup.
+    pub device: String,
+    /// The hook.
+    pub hook: String,
+    /// The program.
+    pub program: String,
+}
+
+/// An agent, killed when it is dropped; its datapath goes with the world.
+pub struct Agent {
+    process: Process,
+}
+
+impl Agent {
+    /// Starts the agent of the first node and waits until its tables are complete.
+    pub fn start(world: &World, flags: &[&str]) -> anyhow::Result<Self> {
+        Self::start_on(world, &NODE1, flags)
+    }
+
+    /// Starts the agent of a node and waits until its tables are complete.
+    pub fn start_on(world: &World, node: &Machine, flags: &[&str]) -> anyhow::Result<Self> {
+        let mut agent = Self::launch(world, node, flags)?;
+        let ready = until("a synced agent", PATIENCE, || {
+            ensure!(!agent.process.has_ended()?, "the agent has ended");
+            let status = world.svclb_on(node, &["status", "--wait-synced", "1s"])?.status;
+            Ok(status.success().then_some(()))
+        });
+        ready.with_context(|| format!("the agent's log:\n{}", agent.log().text()))?;
+        Ok(agent)
+    }
+
+    /// Starts an agent and does not wait.
+    pub fn launch(world: &World, node: &Machine, flags: &[&str]) -> anyhow::Result<Self> {
+        let command =
+            process::command(&world.cgroup(node.name), &world.ground().svclb, world.run_args(node, flags));
+        Ok(Self { process: Process::start(world.namespace(node.name), command)? })
+    }
+
+    /// What it has written.
+    pub fn log(&self) -> Arc<Log> {
+        Arc::clone(&self.process.log)
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(mut self) -> anyhow::Result<ExitStatus> {
+        self.process.wait()
+    }
+
+    /// Kills it, as the kernel does when memory runs out.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.process.end(Signal::SIGKILL).map(|_status| ())
+    }
+
+    /// Asks it to stop.
+    pub fn terminate(mut self) -> anyhow::Result<ExitStatus> {
+        self.process.end(Signal::SIGTERM)
+    }
+}
+
+impl World {
+    /// The arguments of `svclb run` on a node.
+    pub fn run_args(&self, node: &Machine, flags: &[&str]) -> Vec<String> {
+        let path = |path: PathBuf| path.to_string_lossy().into_owned();
+        let mut arguments: Vec<String> =
+            ["run", "--node-name", node.name, "--manifests"].map(String::from).into();
+        arguments.push(path(self.manifests()));
+        arguments.extend(["--bpffs".into(), path(self.bpffs(node))]);
+        arguments.extend(["--cgroup".into(), path(self.cgroup(node.name))]);
+        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        arguments
+    }
+
+    /// Runs a command of the first node's agent.
+    pub fn svclb(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        self.svclb_on(&NODE1, arguments)
+    }
+
+    /// Runs a command of a node's agent.
+    pub fn svclb_on(&self, node: &Machine, arguments: &[&str]) -> anyhow::Result<Output> {
+        let bpffs = self.bpffs(node).to_string_lossy().into_owned();
+        let arguments: Vec<_> =
+            arguments.iter().copied().chain(["--bpffs", &bpffs]).map(String::from).collect();
+        self.raw(node, &arguments)
+    }
+
+    /// Runs the agent's binary on a node with exactly these arguments.
+    pub fn raw(&self, node: &Machine, arguments: &[String]) -> anyhow::Result<Output> {
+        let command = process::command(&self.cgroup(node.name), &self.ground().svclb, arguments);
+        process::output(self.namespace(node.name), command)
+    }
+
+    /// What `svclb status` says of the first node.
+    pub fn status(&self) -> anyhow::Result<Status> {
+        let output = self.svclb(&["status", "-o", "json"])?;
+        ensure!(output.status.success(), "svclb status: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).context("svclb status: not the promised JSON")
+    }
+
+    /// How often a reason was counted on the first node.
+    pub fn drops(&self, reason: &str) -> anyhow::Result<u64> {
+        Ok(self.status()?.drops.get(reason).copied().unwrap_or(0))
+    }
+}

@@ -1,0 +1,130 @@
+//! Who asks, and with what.
+
+use std::{io::Write as _, net::SocketAddr, process::Output};
+
+use anyhow::{Context as _, ensure};
+
+use super::{
+    layout::{CLIENT, Machine, NODE1, node_of},
+    process::{self, Process},
+    wait::PATIENCE,
+    world::World,
+};
+use crate::probe::Answers;
+
+/// Where a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a pod.
+    Pod(Machine),
+    /// On the node whose agent is tested.
+    Host,
+    /// Outside of the cluster.
+    Outside,
+}
+
+impl Place {
+    /// Its namespace.
+    pub fn machine(&self) -> Machine {
+        match self {
+            Self::Pod(pod) => *pod,
+            Self::Host => NODE1,
+            Self::Outside => CLIENT,
+        }
+    }
+
+    /// The control group, which is the node's.
+    pub fn cgroup(&self) -> &'static str {
+        match self {
+            Self::Pod(pod) => node_of(pod).name,
+            Self::Host | Self::Outside => self.machine().name,
+        }
+    }
+}
+
+/// How a client asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A connection per request.
+    Tcp,
+    /// A connected datagram socket per request.
+    Udp,
+    /// One datagram socket that is not connected.
+    SendTo,
+}
+
+impl Mode {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::SendTo];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::SendTo => "sendto",
+        }
+    }
+}
+
+impl World {
+    /// Sends requests, one after the other.
+    pub fn ask(&self, place: Place, mode: Mode, to: SocketAddr, count: u32) -> anyhow::Result<Answers> {
+        let arguments = [mode.as_str().into(), to.to_string(), count.to_string()];
+        let command = process::command(&self.cgroup(place.cgroup()), &self.ground().probe, arguments);
+        let output = process::output(self.namespace(place.machine().name), command)?;
+        answers(&String::from_utf8_lossy(&output.stdout))
+            .with_context(|| format!("svclb-probe: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Asks as anybody does, by a command that knows nothing of these tests.
+    pub fn curl(&self, place: Place, to: SocketAddr) -> anyhow::Result<Output> {
+        let arguments =
+            ["--silent", "--show-error", "--max-time", "5", &format!("http://{to}/")].map(String::from);
+        let command = process::command(&self.cgroup(place.cgroup()), "curl".as_ref(), arguments);
+        process::output(self.namespace(place.machine().name), command)
+    }
+
+    /// Sends requests until [`Load::finish`].
+    pub fn load(&self, place: Place, mode: Mode, to: SocketAddr) -> anyhow::Result<Load> {
+        Ok(Load(self.probe(place, mode.as_str(), to)?))
+    }
+
+    /// Opens a connection that stays.
+    pub fn hold(&self, place: Place, to: SocketAddr) -> anyhow::Result<Held> {
+        Ok(Held(self.probe(place, "hold", to)?))
+    }
+
+    fn probe(&self, place: Place, mode: &str, to: SocketAddr) -> anyhow::Result<Process> {
+        let arguments = [mode.into(), to.to_string(), "-".into()];
+        let command = process::command(&self.cgroup(place.cgroup()), &self.ground().probe, arguments);
+        Process::start(self.namespace(place.machine().name), command)
+    }
+}
+
+/// A client that asks without pause.
+pub struct Load(Process);
+
+impl Load {
+    /// Ends it and gives the outcome of all its requests.
+    pub fn finish(mut self) -> anyhow::Result<Answers> {
+        self.0.close_stdin();
+        ensure!(self.0.wait()?.success(), "svclb-probe: {}", self.0.log.text());
+        answers(&self.0.log.wait_for(0, PATIENCE, |line| line.starts_with('{'))?)
+    }
+}
+
+/// A client that keeps one connection.
+pub struct Held(Process);
+
+impl Held {
+    /// Asks on the connection.
+    pub fn ask(&mut self) -> anyhow::Result<Answers> {
+        let before = self.0.log.len();
+        self.0.stdin()?.write_all(b"\n")?;
+        answers(&self.0.log.wait_for(before, PATIENCE, |_| true)?)
+    }
+}
+
+fn answers(line: &str) -> anyhow::Result<Answers> {
+    serde_json::from_str(line).with_context(|| format!("not an outcome: {line:?}"))
+}

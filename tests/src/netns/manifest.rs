@@ -1,0 +1,101 @@
+//! Services and EndpointSlices as text.
+
+use std::fmt::Write as _;
+
+use super::layout::{Family, Frontend, Machine, POD_PORT, SERVICE_PORT, node_of, node_port};
+
+/// A Service of every type at once, in both families, for TCP and UDP.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: &'static str,
+    /// What its addresses and node port end with.
+    pub number: u8,
+    /// The pods behind it.
+    pub pods: Vec<Machine>,
+}
+
+impl Service {
+    /// A Service with backends.
+    pub fn new(name: &'static str, number: u8, pods: &[Machine]) -> Self {
+        Self { name, number, pods: pods.to_vec() }
+    }
+
+    /// The Service and its slices, the documents of one file.
+    pub fn yaml(&self) -> String {
+        format!("{}{}", self.service(), self.slices())
+    }
+
+    /// The Service alone.
+    pub fn service(&self) -> String {
+        let Self { name, number, .. } = self;
+        let [cluster, external, load_balancer] =
+            [Frontend::ClusterIp, Frontend::ExternalIp, Frontend::LoadBalancer]
+                .map(|kind| Family::ALL.map(|family| kind.of(*number, family).ip()));
+        let node_port = node_port(*number);
+        format!(
+            "---
+apiVersion: v1
+kind: Service
+metadata: {{ name: {name}, namespace: default }}
+spec:
+  type: LoadBalancer
+  clusterIP: \"{c4}\"
+  clusterIPs: [\"{c4}\", \"{c6}\"]
+  ipFamilies: [IPv4, IPv6]
+  ipFamilyPolicy: RequireDualStack
+  externalIPs: [\"{e4}\", \"{e6}\"]
+  ports:
+    - {{ name: tcp, protocol: TCP, port: {SERVICE_PORT}, targetPort: {POD_PORT}, nodePort: {node_port} }}
+    - {{ name: udp, protocol: UDP, port: {SERVICE_PORT}, targetPort: {POD_PORT}, nodePort: {node_port} }}
+status:
+  loadBalancer:
+    ingress:
+      - {{ ip: \"{l4}\", ipMode: VIP }}
+      - {{ ip: \"{l6}\", ipMode: VIP }}
+",
+            c4 = cluster[0],
+            c6 = cluster[1],
+            e4 = external[0],
+            e6 = external[1],
+            l4 = load_balancer[0],
+            l6 = load_balancer[1],
+        )
+    }
+
+    /// Its slices, one per family.
+    pub fn slices(&self) -> String {
+        Family::ALL.into_iter().map(|family| self.slice(family)).collect()
+    }
+
+    fn slice(&self, family: Family) -> String {
+        let (name, kind) = (self.name, family.as_str());
+        let mut slice = format!(
+            "---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: {name}-{suffix}
+  namespace: default
+  labels: {{ kubernetes.io/service-name: {name} }}
+addressType: {kind}
+ports:
+  - {{ name: tcp, protocol: TCP, port: {POD_PORT} }}
+  - {{ name: udp, protocol: UDP, port: {POD_PORT} }}
+endpoints:{none}
+",
+            suffix = kind.to_lowercase(),
+            none = if self.pods.is_empty() { " []" } else { "" },
+        );
+        for pod in &self.pods {
+            let (address, node) = (pod.address(family), node_of(pod).name);
+            // Writing to a String does not fail.
+            writeln!(
+                slice,
+                "  - {{ addresses: [\"{address}\"], nodeName: {node}, conditions: {{ ready: true, serving: true, terminating: false }} }}"
+            )
+            .ok();
+        }
+        slice
+    }
+}
