@@ -122,6 +122,10 @@ impl Packet {
                 (self.from, self.to) = (self.to, self.from);
                 return Ok(());
             }
+            "delivered" => {
+                self.to = [0; 6];
+                return Ok(());
+            }
             "answer" => {
                 (self.from, self.to) = (NODE, PEER);
                 (self.id, self.df, self.ttl) = (0, true, 64);
