@@ -27,7 +27,7 @@ use crate::{
     verdict::DropReason,
     wire::{TcpFlags, Transport},
 };
-use life::{Memory, claim, recall};
+use life::{Memory, claim, ends, recall};
 
 pub use life::decides;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
@@ -57,13 +57,30 @@ pub fn learn<F: Family, T: Tables<F>>(
     transport: Transport,
     flags: TcpFlags,
 ) -> Learned {
-    let Some(service) = find_service(tables, place, &scratch.key, transport) else {
+    if ends(tables, scratch, flags) {
+        return Learned::Known;
+    }
+    let Some((service, kind)) = find_service(tables, place, &scratch.key, transport) else {
         return answer(tables, place, scratch, transport, flags);
     };
     match recall(tables, scratch, transport, flags) {
         Memory::Flow => Learned::Known,
+        // The node's own connections may use a port of the range: their answers come to a
+        // node port and are no client's.
+        Memory::Nothing if kind == Found::NodePort && transport == Transport::Tcp && !flags.opens() => {
+            Learned::NotOurs
+        }
         memory => open::open(tables, place, scratch, service, memory == Memory::Half),
     }
+}
+
+/// How a service was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// By an address that is the Service's.
+    Frontend,
+    /// By a port on an address that is the node's.
+    NodePort,
 }
 
 /// The service that a packet is sent to, where this hook translates towards services.
@@ -73,14 +90,16 @@ fn find_service<F: Family, T: Tables<F>>(
     place: Place,
     key: &FlowKey<F::Addr>,
     transport: Transport,
-) -> Option<ServiceId> {
+) -> Option<(ServiceId, Found)> {
     let own = |addr: F::Addr| tables.is_local(addr) || place.hook == Hook::Egress && addr.is_loopback();
     if place.hook == Hook::Egress && !(tables.config().translates_host_packets() && own(key.src)) {
         return None;
     }
-    tables
-        .frontend(FrontendKey::new(key.dst, key.dport, transport))
-        .or_else(|| tables.node_port(transport, key.dport).filter(|_| own(key.dst)))
+    if let Some(service) = tables.frontend(FrontendKey::new(key.dst, key.dport, transport)) {
+        return Some((service, Found::Frontend));
+    }
+    let service = tables.node_port(transport, key.dport).filter(|_| own(key.dst))?;
+    Some((service, Found::NodePort))
 }
 
 /// A packet that is not to a Service: from a backend, perhaps.

@@ -121,6 +121,14 @@ pub(crate) fn establish<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F
     }
 }
 
+/// Makes an established entry one that is not.
+#[inline(always)]
+pub(crate) fn retire<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+    if F::half_open().insert(key, entry, BPF_ANY.into()).is_ok() {
+        let _gone = F::flows().remove(key);
+    }
+}
+
 /// Forgets the entry, established or not.
 #[inline(always)]
 pub(crate) fn forget<F: FlowMaps>(key: &FlowKey<F::Addr>) {

@@ -78,6 +78,10 @@ macro_rules! maps_as_tables {
             flow::establish::<F>(key, entry);
         }
         #[inline(always)]
+        fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+            flow::retire::<F>(key, entry);
+        }
+        #[inline(always)]
         fn forget(&self, key: &FlowKey<F::Addr>) {
             flow::forget::<F>(key);
         }
@@ -102,7 +106,7 @@ impl<F: Maps> Tables<F> for Kernel {
     maps_as_tables!();
 
     #[inline(always)]
-    fn route(&self, dst: F::Addr) -> Route<F::Addr> {
-        if frontend::is_local::<F>(dst) { Route::Local } else { route::route::<F>(self.skb, dst) }
+    fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
+        if frontend::is_local::<F>(*dst) { Route::Local } else { route::route::<F>(self.skb, dst, source) }
     }
 }

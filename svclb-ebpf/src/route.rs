@@ -1,5 +1,7 @@
 //! The node's routes, asked by `bpf_fib_lookup`; the map of source addresses.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_fib_lookup as FibParams},
     btf_maps::HashMap,
@@ -20,10 +22,10 @@ const NO_PREALLOC: usize = 1;
 
 type Sources<A> = HashMap<u32, A, { capacity::SOURCES }, NO_PREALLOC>;
 
-/// The node's IPv4 address by device.
+/// The node's IPv4 address by device, for the devices that carry our programs.
 #[btf_map(name = "SOURCES_V4")]
 static SOURCES_V4: Sources<Addr4> = HashMap::new();
-/// The node's IPv6 address by device.
+/// The node's IPv6 address by device, for the devices that carry our programs.
 #[btf_map(name = "SOURCES_V6")]
 static SOURCES_V6: Sources<Addr6> = HashMap::new();
 
@@ -33,6 +35,8 @@ pub(crate) trait RouteMaps: Family {
     fn sources() -> &'static Sources<Self::Addr>;
     #[doc(hidden)]
     fn put(params: &mut FibParams, src: Self::Addr, dst: Self::Addr);
+    #[doc(hidden)]
+    fn source(params: &FibParams) -> Self::Addr;
 }
 
 impl RouteMaps for V4 {
@@ -45,6 +49,12 @@ impl RouteMaps for V4 {
     fn put(params: &mut FibParams, src: Addr4, dst: Addr4) {
         params.__bindgen_anon_3.ipv4_src = src.0;
         params.__bindgen_anon_4.ipv4_dst = dst.0;
+    }
+
+    #[inline(always)]
+    fn source(params: &FibParams) -> Addr4 {
+        // SAFETY: integers all.
+        Addr4(unsafe { params.__bindgen_anon_3.ipv4_src })
     }
 }
 
@@ -59,12 +69,21 @@ impl RouteMaps for V6 {
         params.__bindgen_anon_3.ipv6_src = src.0;
         params.__bindgen_anon_4.ipv6_dst = dst.0;
     }
+
+    #[inline(always)]
+    fn source(params: &FibParams) -> Addr6 {
+        // SAFETY: as above.
+        Addr6(unsafe { params.__bindgen_anon_3.ipv6_src })
+    }
 }
 
 /// `BPF_FIB_LKUP_RET_*` of `enum bpf_fib_lookup` results (linux/bpf.h).
 const SUCCESS: i64 = 0;
 const NO_NEIGH: i64 = 7;
 const FRAG_NEEDED: i64 = 8;
+
+/// `BPF_FIB_LOOKUP_SRC` (linux/bpf.h): the kernel fills in the source address.
+const LOOKUP_SRC: u32 = 1 << 4;
 
 /// Bytes of the helper's arguments.
 const PARAMS_LEN: i32 = size_of::<FibParams>().cast_signed() as i32;
@@ -76,27 +95,71 @@ const TOO_BIG: i64 = 1 << 32;
 /// function of its own, because the helper's arguments are an eighth of the stack.
 #[inline(never)]
 fn lookup<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> i64 {
-    // SAFETY: all zeros are valid arguments.
-    let mut params: FibParams = unsafe { core::mem::zeroed() };
-    params.family = F::AF;
-    params.ifindex = ifindex(skb);
-    F::put(&mut params, *src, *dst);
+    let mut params = MaybeUninit::uninit();
+    let params = fill::<F>(&mut params, skb, *src, *dst);
     // SAFETY: context and arguments are valid, the size is the arguments'.
-    match unsafe { bpf_fib_lookup(skb.cast(), &raw mut params, PARAMS_LEN, 0) } {
+    match unsafe { bpf_fib_lookup(skb.cast(), &raw mut *params, PARAMS_LEN, 0) } {
         SUCCESS | NO_NEIGH => i64::from(params.ifindex),
         FRAG_NEEDED => i64::from(params.ifindex) | TOO_BIG,
         _ => -1,
     }
 }
 
-/// How the node reaches an address that is not its own.
+/// Replaces `source` by the address that the node uses towards `dst`, where the kernel
+/// tells (Linux 6.7).
+#[inline(never)]
+fn prefer_source<F: RouteMaps>(skb: *mut __sk_buff, dst: &F::Addr, source: &mut F::Addr) {
+    let mut params = MaybeUninit::uninit();
+    let params = fill::<F>(&mut params, skb, F::Addr::ZERO, *dst);
+    // SAFETY: as above.
+    match unsafe { bpf_fib_lookup(skb.cast(), &raw mut *params, PARAMS_LEN, LOOKUP_SRC) } {
+        SUCCESS | NO_NEIGH | FRAG_NEEDED => *source = F::source(params),
+        _ => {}
+    }
+}
+
+/// The arguments at an alignment that the verifier accepts for 8-byte stores.
+#[repr(C, align(8))]
+struct Params(FibParams);
+
+/// Fills in the arguments where they lie; a copy would not keep their alignment.
 #[inline(always)]
-pub(crate) fn route<F: RouteMaps>(skb: *mut __sk_buff, dst: F::Addr) -> Route<F::Addr> {
+fn fill<F: RouteMaps>(
+    params: &mut MaybeUninit<Params>,
+    skb: *mut __sk_buff,
+    src: F::Addr,
+    dst: F::Addr,
+) -> &mut FibParams {
+    let words = params.as_mut_ptr().cast::<u64>();
+    let mut word = 0;
+    while word < size_of::<Params>() / size_of::<u64>() {
+        // SAFETY: within the arguments, and aligned as they are. Volatile, so that the
+        // compiler does not start at the first field that is not written below: its wide
+        // stores would lie across words.
+        unsafe { words.add(word).write_volatile(0) };
+        word += 1;
+    }
+    // SAFETY: all zeros are valid arguments.
+    let params = unsafe { &mut (*params.as_mut_ptr()).0 };
+    params.family = F::AF;
+    params.ifindex = ifindex(skb);
+    F::put(params, src, dst);
+    params
+}
+
+/// How the node reaches an address that is not its own. A device that carries none of
+/// our programs leads nowhere: the answers would not be translated.
+#[inline(always)]
+pub(crate) fn route<F: RouteMaps>(skb: *mut __sk_buff, dst: &F::Addr, source: &mut F::Addr) -> Route {
+    *source = F::Addr::ZERO;
     // What is wrong with this packet is not wrong with the route.
-    let result = lookup::<F>(skb, &F::Addr::ZERO, &dst) & !TOO_BIG;
+    let result = lookup::<F>(skb, source, dst) & !TOO_BIG;
     let Ok(ifindex) = u32::try_from(result) else { return Route::None };
     // SAFETY: the value is copied at once.
-    unsafe { F::sources().get(ifindex) }.map_or(Route::None, |source| Route::Via(*source))
+    let Some(known) = (unsafe { F::sources().get(ifindex) }) else { return Route::None };
+    *source = *known;
+    prefer_source::<F>(skb, dst, source);
+    Route::Via
 }
 
 /// Sends the packet from `src` to `dst` out by the device that leads there. The

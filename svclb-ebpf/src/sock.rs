@@ -103,7 +103,7 @@ impl<F: Maps> Tables<F> for AtSocket {
     maps_as_tables!();
 
     #[inline(always)]
-    fn route(&self, _dst: F::Addr) -> Route<F::Addr> {
+    fn route(&self, _dst: &F::Addr, _source: &mut F::Addr) -> Route {
         Route::None
     }
 }
@@ -129,11 +129,18 @@ const REFUSE: i32 = 0;
 /// `ECONNREFUSED`, as helpers take it.
 const ECONNREFUSED: i32 = -111;
 
+/// Multipath TCP's socket protocol (RFC 8684, Linux 5.6); there is no such packet.
+const IPPROTO_MPTCP: u32 = 262;
+
 /// The socket of a call.
 #[inline(always)]
 fn socket(ctx: *mut bpf_sock_addr, unconnected: bool) -> Option<Socket> {
     // SAFETY: the context lives as long as the program runs.
-    let transport = Transport::of(unsafe { (&raw const (*ctx).protocol).read_volatile() } as u8)?;
+    let transport = match unsafe { (&raw const (*ctx).protocol).read_volatile() } {
+        // Its subflows are TCP connections, and without the other end's consent it is one.
+        IPPROTO_MPTCP => Transport::Tcp,
+        protocol => Transport::of(u8::try_from(protocol).ok()?)?,
+    };
     // SAFETY: as above.
     let (cookie, netns) = unsafe { (bpf_get_socket_cookie(ctx.cast()), bpf_get_netns_cookie(ctx.cast())) };
     Some(Socket { cookie, in_host: netns == CONFIG.load().host_netns, transport, unconnected })

@@ -24,6 +24,11 @@ use crate::{
 #[inline(always)]
 pub(crate) fn handle(ctx: &TcContext, edge: Edge, hook: Hook) -> i32 {
     let skb = ctx.skb.skb;
+    // A tagged packet belongs to the device of its VLAN, whose own hooks see it without the tag.
+    // SAFETY: the context lives as long as the program runs.
+    if unsafe { (*skb).vlan_present } != 0 {
+        return NEXT;
+    }
     let mut rest = frame(skb);
     let Some(eth) = rest.take::<Eth>() else { return NEXT };
     match eth.ethertype {

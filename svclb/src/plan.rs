@@ -28,6 +28,7 @@ mod numbers;
 mod op;
 mod ranges;
 mod raw;
+mod retained;
 mod steps;
 mod tables;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use self::{
     limits::Limits,
     op::{MapOp, TableOp},
     raw::{Fault, Raw, RawTables, Readback, Repair},
+    retained::retained,
     tables::Tables,
 };
 use self::{family::FamilyPlan, nodes::Nodes, steps::Steps};

@@ -17,7 +17,7 @@ use crate::{
 ///
 /// UDP leaves a backend that is gone; TCP never does (Kubernetes promises that
 /// established connections live on). A SYN that opens is looked at again, because
-/// clients reuse ports.
+/// clients reuse ports; so is what ends a connection, because its entries then make room.
 #[inline(always)]
 pub fn decides<F: Family>(
     entry: &FlowEntry<F::Addr>,
@@ -25,12 +25,14 @@ pub fn decides<F: Family>(
     flags: TcpFlags,
     tables: &impl Tables<F>,
 ) -> bool {
-    !entry.recipe.is_original()
-        || match transport {
-            Transport::Tcp => !flags.opens(),
-            Transport::Udp => is_current(entry, tables),
-        }
+    match transport {
+        Transport::Tcp => !flags.any(ENDS) && (!flags.opens() || !entry.recipe.is_original()),
+        Transport::Udp => !entry.recipe.is_original() || is_current(entry, tables),
+    }
 }
+
+/// What ends a TCP connection, or one direction of it.
+const ENDS: u8 = TcpFlags::FIN | TcpFlags::RST;
 
 /// Whether the backend that the flow was made for still exists.
 #[inline(always)]
@@ -132,7 +134,8 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
         *sport = entry.recipe.sport;
         return Memory::Half;
     };
-    if peer.is_seen() && !flags.any(TcpFlags::SYN | TcpFlags::RST) {
+    let speaks = peer.is_seen() && !flags.any(TcpFlags::SYN | TcpFlags::RST);
+    if speaks && !is_over(entry, Some(peer), tables.now()) {
         // The backend has answered and the client goes on. That does not prove the client's
         // address, which a forger can use twice; it keeps a flood of first packets, and
         // whatever no backend answers, from pushing out established flows.
@@ -140,6 +143,33 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
         tables.establish(key, entry);
     }
     Memory::Flow
+}
+
+/// Whether the packet in `scratch` ends a connection, or one direction of it, that the
+/// tables know. One that has ended leaves the table of established flows: its last
+/// packets still find it, and it pushes out nobody who lives.
+#[inline(never)]
+pub(super) fn ends<F: Family, T: Tables<F>>(
+    tables: &T,
+    scratch: &mut Scratch<F::Addr>,
+    flags: TcpFlags,
+) -> bool {
+    if !flags.any(ENDS) {
+        return false;
+    }
+    let Scratch { key, peer: peer_key, .. } = scratch;
+    let Some(entry) = any(tables, key) else { return false };
+    *peer_key = entry.recipe.peer();
+    let Some(peer) = opposite(tables, peer_key, key) else { return false };
+    if flags.any(TcpFlags::RST) || peer.is_finished() {
+        if tables.flow(peer_key).is_some() {
+            tables.retire(peer_key, peer);
+        }
+        if tables.flow(key).is_some() {
+            tables.retire(key, entry);
+        }
+    }
+    true
 }
 
 /// Frees `scratch.peer` for a flow that begins with `scratch.key`: takes it from one that

@@ -42,7 +42,8 @@ pub(super) fn open<F: Family, T: Tables<F>>(
             };
             scratch.backend = backend;
         }
-        scratch.path = match path(tables, place, &scratch.key, &scratch.backend) {
+        let Scratch { key, backend, source, .. } = scratch;
+        scratch.path = match path(tables, place, key, backend, source) {
             Ok(path) => path,
             Err(reason) => return Learned::Dropped(reason),
         };

@@ -45,6 +45,7 @@ pub(super) fn path<F: Family, T: Tables<F>>(
     place: Place,
     key: &FlowKey<F::Addr>,
     backend: &Backend<F::Addr>,
+    source: &mut F::Addr,
 ) -> Result<Path<F::Addr>, DropReason> {
     match (place.hook, place.edge) {
         // A pod that reaches itself must not see its own address as the client's. The
@@ -59,10 +60,10 @@ pub(super) fn path<F: Family, T: Tables<F>>(
         // The reply comes back by the pod's own device, wherever the backend is.
         (Hook::Ingress, Edge::Pod) => Ok(Path::plain(key.src)),
         (Hook::Ingress, Edge::Uplink) if backend.local => Ok(Path::plain(key.src)),
-        (Hook::Ingress, Edge::Uplink) => match tables.route(backend.addr) {
+        (Hook::Ingress, Edge::Uplink) => match tables.route(&backend.addr, source) {
             Route::Local => Ok(Path::plain(key.src)),
-            Route::Via(source) => Ok(Path {
-                src: source,
+            Route::Via => Ok(Path {
+                src: *source,
                 translates_port: true,
                 there: Step::plain(Action::Forward),
                 back: Step::plain(Action::Forward),
@@ -70,7 +71,7 @@ pub(super) fn path<F: Family, T: Tables<F>>(
             }),
             Route::None => Err(DropReason::NoRoute),
         },
-        (Hook::Egress, _) => match tables.route(backend.addr) {
+        (Hook::Egress, _) => match tables.route(&backend.addr, source) {
             // On the loopback device the packet already is where it must go.
             Route::Local if place.ifindex == LOOPBACK_IFINDEX => Ok(Path::plain(key.src)),
             Route::Local => Ok(Path {
@@ -78,10 +79,10 @@ pub(super) fn path<F: Family, T: Tables<F>>(
                 back: Step::deliver(place.ifindex),
                 ..Path::plain(key.src)
             }),
-            Route::Via(source) => {
+            Route::Via => {
                 let foreign = key.src.is_loopback();
                 Ok(Path {
-                    src: if foreign { source } else { key.src },
+                    src: if foreign { *source } else { key.src },
                     translates_port: foreign,
                     there: Step::plain(Action::Forward),
                     back: Step::deliver(place.ifindex),

@@ -24,6 +24,8 @@ pub struct Scratch<A: Address> {
     pub(super) backend: Backend<A>,
     /// Source port towards the backend, network byte order.
     pub(super) sport: u16,
+    /// The node's address on the way to the backend.
+    pub(super) source: A,
     /// The way there and back.
     pub(super) path: Path<A>,
     /// The entry to be written.
@@ -35,6 +37,15 @@ impl<A: Address> Scratch<A> {
     pub fn new(key: FlowKey<A>) -> Self {
         let backend = Backend { id: 0, addr: A::ZERO, port: 0, local: false, generation: 0 };
         let entry = FlowEntry::new(Recipe::empty(&key), 0);
-        Self { key, peer: key, other: key, backend, sport: 0, path: Path::plain(A::ZERO), entry }
+        Self {
+            key,
+            peer: key,
+            other: key,
+            backend,
+            sport: 0,
+            source: A::ZERO,
+            path: Path::plain(A::ZERO),
+            entry,
+        }
     }
 }

@@ -11,11 +11,11 @@ use crate::{
 
 /// How the node reaches an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route<A> {
+pub enum Route {
     /// It is the node's own.
     Local,
-    /// By a device on which the node calls itself that.
-    Via(A),
+    /// By a device that carries our programs.
+    Via,
     /// Not at all.
     None,
 }
@@ -55,10 +55,13 @@ pub trait Tables<F: Family> {
     -> Result<(), PutError>;
     /// Makes the half-open entry under `key` an established one.
     fn establish(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>);
+    /// Makes an established entry under `key` one that is not: its connection has ended.
+    fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>);
     /// Forgets the entry under `key`, established or not.
     fn forget(&self, key: &FlowKey<F::Addr>);
-    /// How the node reaches `dst`.
-    fn route(&self, dst: F::Addr) -> Route<F::Addr>;
+    /// How the node reaches `dst`; with [`Route::Via`], `source` becomes the address that
+    /// the node uses on the way.
+    fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route;
     /// A uniformly distributed number.
     fn random(&self) -> u32;
     /// `CLOCK_MONOTONIC_COARSE` in nanoseconds.

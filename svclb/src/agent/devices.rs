@@ -10,7 +10,7 @@ use svclb_common::config::SocketMode;
 
 use crate::{
     datapath::{addresses::Addresses, attach::Wanted},
-    netdev::{self, Network, roles},
+    netdev::{self, Network, Role, roles},
 };
 
 /// What the operator said about devices and sockets.
@@ -33,8 +33,13 @@ impl Devices {
         roles(network, &wanted)
     }
 
-    /// What is to be attached.
-    pub fn wanted(&self, network: &Network) -> Wanted {
+    /// What is to be attached. A device in `uplinks` that the default route has left
+    /// stays an uplink while it is there: routes come and go with every renewal of a
+    /// lease, and answers must find their program meanwhile.
+    pub(super) fn wanted(&self, network: &Network, uplinks: &BTreeSet<u32>) -> Wanted {
+        let mut sticky = network.clone();
+        sticky.default_routes.extend(uplinks.iter().filter(|index| network.links.contains_key(index)));
+        let network = &sticky;
         let named = |(index, role)| Some((index, (network.links.get(&index)?.name.clone(), role)));
         Wanted {
             cgroup: self.cgroup.clone(),
@@ -48,8 +53,9 @@ impl Devices {
 ///
 /// Loopback addresses are left out: they are everybody's own, and programs tell them
 /// apart by themselves. Link-local ones are not unique on the node, so no frontend and
-/// no source translation uses them.
-pub(super) fn addresses(network: &Network) -> Addresses {
+/// no source translation uses them. Only devices that carry programs lead anywhere: by
+/// another one answers would come back untranslated.
+pub(super) fn addresses(network: &Network, devices: &BTreeMap<u32, (String, Role)>) -> Addresses {
     let usable = |ip: &IpAddr| !ip.is_loopback() && !is_link_local(ip);
     let local: BTreeSet<_> = network.addresses.iter().map(|(_, ip)| *ip).filter(usable).collect();
     let on = |index: u32, v4: bool| {
@@ -63,8 +69,7 @@ pub(super) fn addresses(network: &Network) -> Addresses {
     let primary = |v4: bool| network.default_routes.iter().find_map(|index| on(*index, v4));
     let any = |v4: bool| local.iter().find(|ip| ip.is_ipv4() == v4).copied();
     let source = |index: u32, v4: bool| on(index, v4).or_else(|| primary(v4)).or_else(|| any(v4));
-    let sources: BTreeMap<_, Vec<_>> = network
-        .links
+    let sources: BTreeMap<_, Vec<_>> = devices
         .keys()
         .map(|index| (*index, [true, false].into_iter().filter_map(|v4| source(*index, v4)).collect()))
         .collect();
@@ -114,7 +119,8 @@ mod tests {
             ],
             &[2],
         );
-        let got = addresses(&network);
+        let role = |index| (index, (format!("dev{index}"), Role::Uplink));
+        let got = addresses(&network, &[2, 3, 4].map(role).into());
         let ips = |list: &[&str]| list.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
         assert_eq!(
             got.local.into_iter().collect::<Vec<_>>(),

@@ -26,7 +26,8 @@ impl RunError {
 impl From<datapath::Error> for RunError {
     fn from(error: datapath::Error) -> Self {
         match error {
-            datapath::Error::Kernel(_) | datapath::Error::Load { .. } => Self::Kernel(error.to_string()),
+            datapath::Error::Kernel(_) | datapath::Error::Verifier { .. } => Self::Kernel(error.to_string()),
+            datapath::Error::NoBpffs(_) => Self::Config(format!("--bpffs: {error}")),
             error => Self::Other(error.to_string()),
         }
     }

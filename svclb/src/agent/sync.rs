@@ -1,6 +1,6 @@
 //! One pass from what is wanted to what is in the kernel.
 
-use std::{process, sync::Arc};
+use std::{collections::BTreeSet, process};
 
 use super::{RunError, Settings, devices::addresses};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     },
     model::{self, Notice, Objects, build},
     netdev::Network,
-    plan::{Applied, Limits, Readback, plan},
+    plan::{Applied, Limits, Readback, plan, retained},
     sys::mapped::Access,
 };
 
@@ -30,8 +30,13 @@ pub(super) struct Syncer {
     attachments: Attachments,
     /// What was last attached to; hooks are left alone while it stays.
     attached: Option<Wanted>,
+    /// Devices that a default route has left by, while they are there.
+    uplinks: BTreeSet<u32>,
+    /// What was told of and still holds, so that it is told once.
     notices: Vec<Notice>,
     refused: Vec<String>,
+    missing: Vec<String>,
+    failures: Vec<String>,
 }
 
 impl Syncer {
@@ -62,34 +67,63 @@ impl Syncer {
             addresses: AddressMaps::open(pins)?,
             attachments: Attachments::adopt(pins, settings.tc)?,
             attached: None,
+            uplinks: BTreeSet::new(),
             notices: Vec::new(),
             refused: Vec::new(),
+            missing: Vec::new(),
+            failures: Vec::new(),
         })
     }
 
     /// Brings the kernel to what is wanted. False if something failed and is to be
     /// tried again; what was written stays written, and is known.
-    pub(super) async fn sync(&mut self, objects: &Arc<Objects>, network: &Arc<Network>) -> bool {
-        let result = match self.sync_tables(objects, network) {
-            Ok(complete) => self.sync_hooks(network).await.map(|()| complete),
-            Err(error) => Err(error),
-        };
-        match result {
-            Ok(complete) => {
-                self.mark(complete);
-                !self.attachments.is_incomplete()
+    pub(super) async fn sync(&mut self, objects: &Objects, network: &Network) -> bool {
+        let wanted = self.settings.devices.wanted(network, &self.uplinks);
+        self.uplinks.retain(|index| network.links.contains_key(index));
+        self.uplinks.extend(&network.default_routes);
+        self.tell_missing(network);
+
+        // Each part goes as far as it can: a full table of addresses must not keep
+        // Services from changing.
+        let addresses =
+            self.addresses.apply(&addresses(network, &wanted.devices), &self.tables).map(|()| true);
+        let tables = self.sync_tables(objects);
+        let hooks = self.sync_hooks(wanted).await.map(|()| true);
+        let mut works = true;
+        let mut complete = !self.attachments.is_incomplete();
+        for result in [addresses, tables, hooks] {
+            match result {
+                Ok(part) => complete &= part,
+                Err(error) => {
+                    works = false;
+                    let line = error.to_string();
+                    if !self.failures.contains(&line) {
+                        tracing::error!("{line}");
+                        self.failures.push(line);
+                    }
+                }
             }
-            Err(error) => {
-                tracing::error!("{error}");
-                self.mark(false);
-                false
+        }
+        if works {
+            self.failures.clear();
+        }
+        self.mark(works && complete);
+        works && !self.attachments.is_incomplete()
+    }
+
+    /// Warns of uplinks that the operator named and that are not there.
+    fn tell_missing(&mut self, network: &Network) {
+        let missing = self.settings.devices.roles(network).missing;
+        if missing != self.missing {
+            for name in &missing {
+                tracing::warn!("--uplink {name}: there is no such device");
             }
+            self.missing = missing;
         }
     }
 
     /// True when everything that is wanted is in the tables.
-    fn sync_tables(&mut self, objects: &Objects, network: &Network) -> Result<bool, Error> {
-        self.addresses.apply(&addresses(network), &self.tables)?;
+    fn sync_tables(&mut self, objects: &Objects) -> Result<bool, Error> {
         let snapshot = build(objects, &self.model);
         if snapshot.notices != self.notices {
             for notice in snapshot.notices.iter().filter(|notice| !self.notices.contains(notice)) {
@@ -97,10 +131,12 @@ impl Syncer {
             }
             self.notices.clone_from(&snapshot.notices);
         }
+        let snapshot = if objects.is_partial() { retained(&snapshot, &self.applied) } else { snapshot };
         // A plan that frees what another needs is followed by one that finds the room.
         for _ in 0..2 {
             let plan = plan(&snapshot, &self.applied, &self.limits);
             if !plan.ops.is_empty() {
+                self.mark(false);
                 tracing::info!(writes = plan.ops.len(), services = snapshot.services.len(), "tables change");
             }
             for op in &plan.ops {
@@ -119,12 +155,11 @@ impl Syncer {
         }
         let state = self.tables.state()?;
         state.applied.store(state.applied.load() + 1);
-        Ok(self.refused.is_empty())
+        Ok(self.refused.is_empty() && !objects.is_partial())
     }
 
     /// Hooks come after the tables: a program that finds a frontend finds its backends.
-    async fn sync_hooks(&mut self, network: &Network) -> Result<(), Error> {
-        let wanted = self.settings.devices.wanted(network);
+    async fn sync_hooks(&mut self, wanted: Wanted) -> Result<(), Error> {
         if self.attached.as_ref() == Some(&wanted) && !self.attachments.is_incomplete() {
             return Ok(());
         }
@@ -134,7 +169,6 @@ impl Syncer {
             } else {
                 loopback::close(&self.settings.pins)?;
             }
-            self.attachments.update_programs(&mut self.programs, &wanted)?;
         }
         self.attachments.apply(&mut self.programs, &wanted).await?;
         self.attached = Some(wanted);

@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
 };
 
+use aya::maps::MapError;
 use svclb_common::{
     family::{V4, V6},
     layout::map,
@@ -78,30 +79,46 @@ impl<F: MapFamily> FamilyMaps<F> {
             .iter()
             .filter_map(|(ifindex, ips)| Some((*ifindex, *ips.iter().find(|ip| F::address(**ip).is_some())?)))
             .collect();
-        for ip in local.difference(&self.local).filter_map(|ip| F::address(*ip)) {
-            self.locals.insert(ip, 1, 0).map_err(|error| Error::map(F::map(map::LOCALS), &error))?;
+        let failed = |name: &str, error: &MapError| Error::map(F::map(name), error);
+        // What was written is known at once, so that a failure leaves no false memory.
+        for (ip, addr) in difference::<F>(&local, &self.local) {
+            self.locals.insert(addr, 1, 0).map_err(|error| failed(map::LOCALS, &error))?;
+            self.local.insert(ip);
             tables.count_write()?;
         }
         for (ifindex, ip) in &source {
-            if self.source.get(ifindex) != Some(ip)
-                && let Some(addr) = F::address(*ip)
-            {
-                self.sources
-                    .insert(ifindex, addr, 0)
-                    .map_err(|error| Error::map(F::map(map::SOURCES), &error))?;
-                tables.count_write()?;
-            }
-        }
-        for ifindex in self.source.keys().filter(|ifindex| !source.contains_key(ifindex)) {
-            self.sources.remove(ifindex).map_err(|error| Error::map(F::map(map::SOURCES), &error))?;
+            let Some(addr) = F::address(*ip).filter(|_| self.source.get(ifindex) != Some(ip)) else {
+                continue;
+            };
+            self.sources.insert(ifindex, addr, 0).map_err(|error| failed(map::SOURCES, &error))?;
+            self.source.insert(*ifindex, *ip);
             tables.count_write()?;
         }
-        for ip in self.local.difference(&local).filter_map(|ip| F::address(*ip)) {
-            self.locals.remove(&ip).map_err(|error| Error::map(F::map(map::LOCALS), &error))?;
+        let gone: Vec<_> =
+            self.source.keys().filter(|ifindex| !source.contains_key(ifindex)).copied().collect();
+        for ifindex in gone {
+            self.sources.remove(&ifindex).or_else(absent).map_err(|error| failed(map::SOURCES, &error))?;
+            self.source.remove(&ifindex);
             tables.count_write()?;
         }
-        self.local = local;
-        self.source = source;
+        for (ip, addr) in difference::<F>(&self.local, &local) {
+            self.locals.remove(&addr).or_else(absent).map_err(|error| failed(map::LOCALS, &error))?;
+            self.local.remove(&ip);
+            tables.count_write()?;
+        }
         Ok(())
+    }
+}
+
+/// Addresses of the family that are in the one set and not in the other.
+fn difference<F: MapFamily>(one: &BTreeSet<IpAddr>, other: &BTreeSet<IpAddr>) -> Vec<(IpAddr, F::Addr)> {
+    one.difference(other).filter_map(|ip| Some((*ip, F::address(*ip)?))).collect()
+}
+
+/// What is not there need not be removed.
+fn absent(error: MapError) -> Result<(), MapError> {
+    match error {
+        MapError::KeyNotFound => Ok(()),
+        error => Err(error),
     }
 }

@@ -99,48 +99,35 @@ pub enum TcMode {
 /// The index of the loopback device in every network namespace.
 const LOOPBACK: u32 = 1;
 
+/// A pinned link.
+struct Link {
+    fd: OwnedFd,
+    /// The program that this agent put there; none while an earlier agent's runs.
+    program: Option<&'static str>,
+}
+
 /// What is attached by this agent.
 pub struct Attachments {
     pins: Pins,
     mode: TcMode,
-    links: BTreeMap<Hook, OwnedFd>,
+    links: BTreeMap<Hook, Link>,
     filters: clsact::Filters,
     failed: BTreeMap<u32, String>,
 }
 
 impl Attachments {
-    /// Takes over what is pinned. Programs are not replaced before [`apply`](Self::apply).
+    /// Takes over what is pinned. Programs are replaced by [`apply`](Self::apply).
     pub fn adopt(pins: &Pins, mode: TcMode) -> Result<Self, Error> {
         let mut links = BTreeMap::new();
         for name in pins.link_names()? {
             if let Some(hook) = Hook::from_pin(&name) {
                 let path = pins.link(&name);
-                links.insert(hook, link::open(&path).map_err(Error::file(path))?);
+                let fd = link::open(&path).map_err(Error::file(path))?;
+                links.insert(hook, Link { fd, program: None });
             }
         }
         let filters = clsact::Filters::adopt(pins)?;
         Ok(Self { pins: pins.clone(), mode, links, filters, failed: BTreeMap::new() })
-    }
-
-    /// Replaces the programs of everything that was adopted and is still wanted.
-    pub fn update_programs(&mut self, programs: &mut Programs, wanted: &Wanted) -> Result<(), Error> {
-        for (hook, link) in &self.links {
-            let program = match hook {
-                Hook::Socket(program) => *program,
-                Hook::Device(ifindex, side) => match wanted.role(*ifindex) {
-                    Some(role) => program_for(role, *side),
-                    None => continue,
-                },
-            };
-            let result = link::update(link.as_fd(), programs.fd(program)?.as_fd());
-            // A device that vanished leaves a dead link, which `apply` removes.
-            if let Err(error) = result
-                && link::info(link.as_fd()).is_ok_and(|info| info.target != Target::Device(None))
-            {
-                return Err(attach_error(program, &hook.pin(), &error));
-            }
-        }
-        Ok(())
     }
 
     /// Attaches what is wanted and not attached, detaches what is attached and not
@@ -151,11 +138,12 @@ impl Attachments {
         if let Some(cgroup) = &wanted.cgroup {
             let folder = File::open(cgroup).map_err(Error::file(cgroup))?;
             for (program, kind) in SOCKET {
-                if !self.links.contains_key(&Hook::Socket(program)) {
-                    let link = link::attach_cgroup(programs.fd(program)?.as_fd(), folder.as_fd(), kind)
-                        .map_err(|error| attach_error(program, &cgroup.display().to_string(), &error))?;
-                    self.keep(Hook::Socket(program), link)?;
+                if self.follow(programs, Hook::Socket(program), program)? {
+                    continue;
                 }
+                let link = link::attach_cgroup(programs.fd(program)?.as_fd(), folder.as_fd(), kind)
+                    .map_err(|error| attach_error(program, &cgroup.display().to_string(), &error))?;
+                self.keep(Hook::Socket(program), program, link)?;
             }
         }
         self.failed.retain(|ifindex, _| wanted.role(*ifindex).is_some());
@@ -191,13 +179,15 @@ impl Attachments {
         // Replies must find their program before the first request is translated.
         for side in [Side::Egress, Side::Ingress] {
             let program = program_for(role, side);
-            if self.links.contains_key(&Hook::Device(ifindex, side)) || self.filters.contains(ifindex, side) {
+            if self.follow(programs, Hook::Device(ifindex, side), program)?
+                || self.filters.contains(ifindex, side, program)
+            {
                 continue;
             }
             if self.mode != TcMode::Clsact {
                 match link::attach_tcx(programs.fd(program)?.as_fd(), ifindex, side) {
                     Ok(link) => {
-                        self.keep(Hook::Device(ifindex, side), link)?;
+                        self.keep(Hook::Device(ifindex, side), program, link)?;
                         continue;
                     }
                     Err(error) if self.mode == TcMode::Auto && lacks_tcx(&error) => {
@@ -212,10 +202,22 @@ impl Attachments {
         Ok(())
     }
 
-    fn keep(&mut self, hook: Hook, link: OwnedFd) -> Result<(), Error> {
+    /// Puts `program` into the link of `hook`, if there is one with another program: an
+    /// earlier agent's, or that of another role of the device. False without a link.
+    fn follow(&mut self, programs: &Programs, hook: Hook, program: &'static str) -> Result<bool, Error> {
+        let Some(link) = self.links.get_mut(&hook) else { return Ok(false) };
+        if link.program != Some(program) {
+            link::update(link.fd.as_fd(), programs.fd(program)?.as_fd())
+                .map_err(|error| attach_error(program, &hook.pin(), &error))?;
+            link.program = Some(program);
+        }
+        Ok(true)
+    }
+
+    fn keep(&mut self, hook: Hook, program: &'static str, fd: OwnedFd) -> Result<(), Error> {
         let path = self.pins.link(&hook.pin());
-        link::pin(link.as_fd(), &path).map_err(Error::file(path))?;
-        self.links.insert(hook, link);
+        link::pin(fd.as_fd(), &path).map_err(Error::file(path))?;
+        self.links.insert(hook, Link { fd, program: Some(program) });
         Ok(())
     }
 
@@ -228,7 +230,7 @@ impl Attachments {
         let dead: Vec<_> = self
             .links
             .iter()
-            .filter(|(hook, link)| match (hook, link::info(link.as_fd()).map(|info| info.target)) {
+            .filter(|(hook, link)| match (hook, link::info(link.fd.as_fd()).map(|info| info.target)) {
                 (Hook::Device(ifindex, _), Ok(Target::Device(found))) => found != Some(*ifindex),
                 (Hook::Socket(_), Ok(Target::Cgroup(found))) => Some(found) != cgroup,
                 _ => true,
@@ -301,7 +303,7 @@ pub(super) fn attach_error(program: &str, target: &str, error: &io::Error) -> Er
 /// One attachment, for reports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Attached {
-    /// The device's name, or the cgroup's folder.
+    /// The device's name, or `cgroup`.
     pub device: String,
     /// The hook's name: `tcx_ingress`, `clsact_egress`, `cgroup_connect4` and so on.
     pub hook: String,

@@ -2,21 +2,40 @@
 
 use std::{fs, io, path::Path};
 
-use super::{Error, attach::Attachments, attach::TcMode, attach::Wanted, loopback, pins::Pins};
+use super::{
+    Error,
+    attach::{Attachments, TcMode, Wanted},
+    lock, loopback,
+    pins::Pins,
+};
 
-/// Detaches all programs and removes all pins, of this layout and of others.
+/// Detaches all programs and removes all pins, of this layout and of others. Refuses
+/// while an agent runs, whose hold on the programs would keep them in the kernel.
 pub async fn run(pins: &Pins) -> Result<(), Error> {
+    if !pins.root().exists() {
+        return Ok(());
+    }
+    // Whatever else the flag may name by mistake is not ours to remove.
+    pins.on_bpffs()?;
+    let _lock = lock::take(pins).await?;
     if pins.links().is_dir() {
         Attachments::adopt(pins, TcMode::Auto)?.detach_all().await?;
     }
     loopback::close(pins)?;
-    match remove_tree(pins.root()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(pins.root())(error)),
-        _ => Ok(()),
+    for layout in pins.layouts()? {
+        remove_tree(&layout).map_err(Error::file(layout))?;
+    }
+    match fs::remove_dir(pins.root()) {
+        // The root of a mount, or a folder that others use as well.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::DirectoryNotEmpty) =>
+        {
+            Ok(())
+        }
+        result => result.map_err(Error::file(pins.root())),
     }
 }
 
-/// Removes what is below `path`, and `path` itself unless it is the root of a mount.
 fn remove_tree(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
@@ -26,10 +45,7 @@ fn remove_tree(path: &Path) -> io::Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
-    match fs::remove_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(()),
-        result => result,
-    }
+    fs::remove_dir(path)
 }
 
 impl Attachments {

@@ -87,10 +87,10 @@ impl Filters {
         Ok(filters)
     }
 
-    /// Whether a filter with the current program is attached.
-    pub(super) fn contains(&self, ifindex: u32, side: Side) -> bool {
+    /// Whether a filter with that program of this agent is attached.
+    pub(super) fn contains(&self, ifindex: u32, side: Side, program: &str) -> bool {
         let key = (ifindex, is_ingress(side));
-        self.attached.contains_key(&key) && !self.adopted.contains(&key)
+        self.attached.get(&key).is_some_and(|attached| attached == program) && !self.adopted.contains(&key)
     }
 
     /// Attaches a filter, in place of an earlier agent's if there is one.
@@ -110,8 +110,10 @@ impl Filters {
         let Program::SchedClassifier(classifier) = programs.program_mut(program)? else {
             return Err(attach_error(program, device, &io::Error::other("it is no classifier")));
         };
-        let replaced = self.adopted.remove(&(ifindex, ingress)) && replace(classifier, device, ingress);
-        if !replaced {
+        // Marked first: a filter that nobody knows of could never be removed.
+        mark(pins, &marker(ifindex, ingress, program))?;
+        self.adopted.remove(&(ifindex, ingress));
+        if !replace(classifier, device, ingress) {
             let options = TcAttachOptions::Netlink(NlOptions {
                 priority: PRIORITY,
                 handle: HANDLE,
@@ -127,7 +129,7 @@ impl Filters {
         {
             unmark(pins, &marker(ifindex, ingress, &old))?;
         }
-        mark(pins, &marker(ifindex, ingress, program))
+        Ok(())
     }
 
     /// Removes the filters of devices that are not wanted.
@@ -156,7 +158,7 @@ impl Filters {
     }
 }
 
-/// Replaces the program of the filter of an earlier agent; false if there is none.
+/// Replaces the program of our filter; false if there is none.
 fn replace(classifier: &mut SchedClassifier, device: &str, ingress: bool) -> bool {
     let Ok(link) = SchedClassifierLink::attached(device, attach_type(ingress), PRIORITY, HANDLE, None) else {
         return false;

@@ -27,12 +27,20 @@ pub enum Error {
     /// The kernel lacks something that svclb cannot do without.
     #[error("this kernel lacks {0}")]
     Kernel(String),
-    /// The verifier refused a program, or the kernel a map.
+    /// The kernel refused a map, or the bytecode is not what it must be.
     #[error("{what}: {reason}")]
     Load {
         /// Program or map.
         what: String,
         /// Why.
+        reason: String,
+    },
+    /// The verifier refused a program.
+    #[error("this kernel refuses program {program}: {reason}")]
+    Verifier {
+        /// The program.
+        program: String,
+        /// Its last words.
         reason: String,
     },
     /// A program could not be attached.
@@ -54,12 +62,12 @@ pub enum Error {
         reason: String,
     },
     /// A file or folder could not be used.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {reason}", .path.display())]
     File {
         /// Which.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why; part of the text, and so no source to be told again.
+        reason: io::Error,
     },
 }
 
@@ -72,7 +80,7 @@ impl Error {
     /// An error of a file operation.
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File { path, source }
+        move |reason| Self::File { path, reason }
     }
 }
 

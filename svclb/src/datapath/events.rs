@@ -4,9 +4,13 @@ use std::net::IpAddr;
 
 use aya::maps::{Map, MapData, RingBuf};
 use svclb_common::{event::Event, layout::map, verdict::DropReason};
+use tokio::task::yield_now;
 
 use super::{Error, pins::Pins};
 use crate::sys::ready;
+
+/// Records that are read before others get a turn.
+const TURN: usize = 256;
 
 /// Reads events until the returned future is dropped, and logs each at level debug.
 pub async fn log(pins: &Pins) -> Result<(), Error> {
@@ -16,7 +20,11 @@ pub async fn log(pins: &Pins) -> Result<(), Error> {
     let mut ring = ready::ring(ring).map_err(|error| failed(&error))?;
     loop {
         let mut ready = ring.readable_mut().await.map_err(|error| failed(&error))?;
-        while let Some(record) = ready.get_inner_mut().next() {
+        let mut turn = 0;
+        while turn < TURN
+            && let Some(record) = ready.get_inner_mut().next()
+        {
+            turn += 1;
             if let Ok(event) = bytemuck::try_pod_read_unaligned::<Event>(&record) {
                 let reason = DropReason::of(event.reason).map_or("unknown", DropReason::as_str);
                 tracing::debug!(
@@ -28,7 +36,12 @@ pub async fn log(pins: &Pins) -> Result<(), Error> {
                 );
             }
         }
-        ready.clear_ready();
+        if turn < TURN {
+            ready.clear_ready();
+        }
+        drop(ready);
+        // A flood of refusals must not keep the agent from its work.
+        yield_now().await;
     }
 }
 

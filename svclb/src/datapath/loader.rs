@@ -75,10 +75,8 @@ fn load_programs(ebpf: &mut Ebpf) -> Result<usize, Error> {
             Program::CgroupSockAddr(program) => program.load(),
             _ => continue,
         };
-        result.map_err(|error| Error::Load {
-            what: format!("the kernel refused program {name}"),
-            reason: last_line(&chain(&error)),
-        })?;
+        result
+            .map_err(|error| Error::Verifier { program: name.into(), reason: last_line(&chain(&error)) })?;
         loaded += 1;
     }
     Ok(loaded)

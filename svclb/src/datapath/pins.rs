@@ -33,6 +33,19 @@ impl Pins {
         self.root.join(format!("v{LAYOUT_VERSION}"))
     }
 
+    /// The folders of all layouts that are there: `v` and a number.
+    pub fn layouts(&self) -> Result<Vec<PathBuf>, Error> {
+        let is_layout = |name: &str| {
+            name.strip_prefix('v')
+                .is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let entries = fs::read_dir(&self.root).map_err(Error::file(&self.root))?;
+        let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+        let mut paths = paths.map_err(Error::file(&self.root))?;
+        paths.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_layout));
+        Ok(paths)
+    }
+
     /// The folder of maps.
     pub fn maps(&self) -> PathBuf {
         self.layout().join("maps")

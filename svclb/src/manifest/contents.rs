@@ -25,6 +25,8 @@ pub(super) struct Contents {
     files: BTreeMap<String, Version>,
     /// Duplicates that have been reported and are still there.
     duplicates: BTreeSet<String>,
+    /// Whether the first look is over.
+    has_merged: bool,
 }
 
 #[derive(Debug, Default)]
@@ -35,12 +37,16 @@ struct Version {
     unreadable: Option<String>,
     /// Of the last good bytes.
     objects: Vec<Object>,
+    /// It was there at the first look and could not be read since: it may be what an
+    /// earlier agent read.
+    is_unknown: bool,
 }
 
 impl Contents {
     /// Takes the bytes of a file. If they are no manifest, its last good version stays in force.
     pub(super) fn update(&mut self, file: &str, bytes: &[u8], report: &mut Report) {
-        let version = self.files.entry(file.to_owned()).or_default();
+        let unknown = Version { is_unknown: !self.has_merged, ..Version::default() };
+        let version = self.files.entry(file.to_owned()).or_insert(unknown);
         version.unreadable = None;
         let fingerprint = Some(fingerprint(bytes));
         if version.fingerprint == fingerprint {
@@ -51,6 +57,7 @@ impl Contents {
             Ok(objects) => {
                 report.warnings.extend(ignored(file, &objects));
                 version.objects = objects;
+                version.is_unknown = false;
             }
             Err(error) => report.errors.push(error),
         }
@@ -58,7 +65,8 @@ impl Contents {
 
     /// Takes note that a file cannot be read. Its last good version stays in force.
     pub(super) fn fail(&mut self, file: &str, error: ManifestError, report: &mut Report) {
-        let version = self.files.entry(file.to_owned()).or_default();
+        let unknown = Version { is_unknown: !self.has_merged, ..Version::default() };
+        let version = self.files.entry(file.to_owned()).or_insert(unknown);
         let message = Some(error.to_string());
         if version.unreadable != message {
             version.unreadable = message;
@@ -96,6 +104,8 @@ impl Contents {
             }
         }
         self.duplicates = duplicates;
+        merged.set_partial(self.files.values().any(|version| version.is_unknown));
+        self.has_merged = true;
         merged
     }
 }

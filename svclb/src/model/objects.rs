@@ -46,9 +46,21 @@ pub struct Objects {
     services: BTreeMap<ObjectKey, Arc<Service>>,
     slices: BTreeMap<ObjectKey, Arc<EndpointSlice>>,
     nodes: BTreeMap<ObjectKey, Arc<Node>>,
+    is_partial: bool,
 }
 
 impl Objects {
+    /// Says whether the source holds objects that could not be read.
+    pub fn set_partial(&mut self, is_partial: bool) {
+        self.is_partial = is_partial;
+    }
+
+    /// Whether the source holds objects that could not be read: what is not here may
+    /// still be wanted.
+    pub fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
     /// Adds a Service or replaces its earlier state.
     pub fn apply_service(&mut self, service: impl Into<Arc<Service>>) {
         let service = service.into();

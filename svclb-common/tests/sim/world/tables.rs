@@ -12,7 +12,7 @@ use svclb_common::{
 };
 
 use super::{
-    Net, World,
+    NODE, Net, World,
     table::{flow_bytes, frontend_bytes, socket_bytes},
 };
 
@@ -82,13 +82,20 @@ impl<F: Net> Tables<F> for World<F> {
         self.half_open.remove(&key);
     }
 
+    fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+        let key = flow_bytes(key);
+        self.half_open.put(key.clone(), copy::<F>(entry));
+        self.flows.remove(&key);
+    }
+
     fn forget(&self, key: &FlowKey<F::Addr>) {
         self.flows.remove(&flow_bytes(key));
         self.half_open.remove(&flow_bytes(key));
     }
 
-    fn route(&self, dst: F::Addr) -> Route<F::Addr> {
-        self.route_to(dst)
+    fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
+        *source = F::addr(F::host(NODE));
+        self.route_to(*dst)
     }
 
     fn random(&self) -> u32 {

@@ -1,0 +1,149 @@
+//! What to ask for while part of the source cannot be read.
+//!
+//! A file that has not been read once since the agent started may hold anything, also
+//! what an earlier agent put into the tables. Until it can be read, the tables are its
+//! last good version.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use svclb_common::service::FrontendKind;
+
+use super::{Applied, FrontendKey, ServiceEntry, Tables};
+use crate::model::{self, Backend, BackendState, Frontend, ServicePort, ServicePortKey, Snapshot};
+
+/// Everything that is applied, as it is, and of `snapshot` only what is new.
+pub fn retained(snapshot: &Snapshot, applied: &Applied) -> Snapshot {
+    let mut services = BTreeMap::new();
+    for (key, id) in applied.services() {
+        let tables = applied.tables(key.family);
+        if let Some(entry) = tables.service(id) {
+            services.insert(key.clone(), service_port(applied, tables, id, entry));
+        }
+    }
+    let taken: BTreeSet<_> = services.iter().flat_map(|(key, port)| frontends(key, port)).collect();
+    for (key, port) in &snapshot.services {
+        if !services.contains_key(key) {
+            let mut port = port.clone();
+            port.frontends.retain(|frontend| !taken.contains(&of(key, frontend)));
+            services.insert(key.clone(), port);
+        }
+    }
+    Snapshot { services, ..snapshot.clone() }
+}
+
+fn frontends(key: &ServicePortKey, port: &ServicePort) -> impl Iterator<Item = (model::Family, FrontendKey)> {
+    port.frontends.iter().map(|frontend| of(key, frontend))
+}
+
+fn of(key: &ServicePortKey, frontend: &Frontend) -> (model::Family, FrontendKey) {
+    (key.family, FrontendKey::new(frontend, key.protocol))
+}
+
+fn service_port(applied: &Applied, tables: &Tables, id: u32, entry: &ServiceEntry) -> ServicePort {
+    let frontends = tables.frontends_of(id).into_iter().flatten().map(|(key, kind)| Frontend {
+        kind: model_kind(*kind),
+        address: key.address,
+        port: key.port,
+    });
+    let backends =
+        tables.slots(entry.slab).iter().filter_map(|backend| tables.backend(*backend)).map(|backend| {
+            Backend {
+                address: backend.key.address,
+                port: backend.key.port,
+                node: applied.node(backend.flags.node).map(str::to_owned),
+                local: backend.flags.local,
+                state: if backend.flags.terminating {
+                    BackendState::Terminating
+                } else {
+                    BackendState::Active
+                },
+            }
+        });
+    let mut backends: Vec<_> = backends.collect();
+    backends.sort();
+    ServicePort { frontends: frontends.collect(), backends }
+}
+
+fn model_kind(kind: FrontendKind) -> model::FrontendKind {
+    match kind {
+        FrontendKind::ClusterIp => model::FrontendKind::ClusterIp,
+        FrontendKind::NodePort => model::FrontendKind::NodePort,
+        FrontendKind::ExternalIp => model::FrontendKind::ExternalIp,
+        FrontendKind::LoadBalancer => model::FrontendKind::LoadBalancer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Family, Protocol},
+        plan::{Limits, plan},
+    };
+
+    fn snapshot(services: &[(&str, &str, &[&str])]) -> Snapshot {
+        let port = |(name, vip, backends): &(&str, &str, &[&str])| {
+            let key = ServicePortKey {
+                namespace: "default".into(),
+                name: (*name).into(),
+                port_name: String::new(),
+                protocol: Protocol::Tcp,
+                family: Family::V4,
+            };
+            let frontend = Frontend {
+                kind: model::FrontendKind::ClusterIp,
+                address: Some(vip.parse().unwrap()),
+                port: 80,
+            };
+            let backend = |address: &&str| Backend {
+                address: address.parse().unwrap(),
+                port: 8080,
+                node: Some("node1".into()),
+                local: true,
+                state: BackendState::Active,
+            };
+            let backends = backends.iter().map(backend).collect();
+            (key, ServicePort { frontends: [frontend].into(), backends })
+        };
+        Snapshot { services: services.iter().map(port).collect(), ..Snapshot::default() }
+    }
+
+    fn apply(snapshot: &Snapshot, applied: &mut Applied) -> usize {
+        let plan = plan(snapshot, applied, &Limits::default());
+        plan.ops.iter().for_each(|op| applied.apply(op));
+        plan.ops.len()
+    }
+
+    #[test]
+    fn what_is_applied_stays_and_what_is_new_comes() {
+        let before = snapshot(&[
+            ("a", "10.96.0.1", &["10.244.0.1", "10.244.0.2"]),
+            ("b", "10.96.0.2", &["10.244.0.3"]),
+        ]);
+        let mut applied = Applied::default();
+        apply(&before, &mut applied);
+        // One file with Service a and another with the slices of b cannot be read.
+        let half = snapshot(&[("b", "10.96.0.2", &[])]);
+        assert_eq!(apply(&retained(&half, &applied), &mut applied), 0);
+        let more = snapshot(&[
+            ("b", "10.96.0.2", &[]),
+            ("c", "10.96.0.1", &[]),
+            ("d", "10.96.0.4", &["10.244.0.4"]),
+        ]);
+        apply(&retained(&more, &applied), &mut applied);
+        let names =
+            |applied: &Applied| applied.services().map(|(key, _)| key.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&applied), ["a", "b", "c", "d"]);
+        let owner = |vip: &str| {
+            let key = FrontendKey { address: Some(vip.parse().unwrap()), port: 80, protocol: Protocol::Tcp };
+            let tables = applied.tables(Family::V4);
+            let service = tables.service(tables.frontend(&key).unwrap().service).unwrap();
+            service.key.clone().unwrap().name
+        };
+        assert_eq!(
+            (owner("10.96.0.1"), owner("10.96.0.4")),
+            ("a".into(), "d".into()),
+            "nobody loses a frontend"
+        );
+    }
+}
