@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Read},
     path::Path,
     process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -31,10 +31,24 @@ pub fn command<S: AsRef<OsStr>>(
     command
 }
 
+/// How long a command may take that ends by itself; the longest asks 20,000 times.
+const LONGEST: Duration = Duration::from_mins(1);
+
 /// Runs a command to its end.
 pub fn output(namespace: &Namespace, mut command: Command) -> anyhow::Result<Output> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Ok(spawn(namespace, command)?.wait_with_output()?)
+    let child = spawn(namespace, command)?;
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    let (done, outcome) = mpsc::channel();
+    let waiting = thread::spawn(move || done.send(child.wait_with_output()));
+    match outcome.recv_timeout(LONGEST) {
+        Ok(output) => Ok(output?),
+        Err(_late) => {
+            kill(pid, Signal::SIGKILL)?;
+            waiting.join().ok();
+            bail!("a command does not end within {LONGEST:?}")
+        }
+    }
 }
 
 fn spawn(namespace: &Namespace, mut command: Command) -> anyhow::Result<Child> {
