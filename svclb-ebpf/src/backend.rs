@@ -114,7 +114,8 @@ pub(crate) fn backend<F: BackendMaps>(id: BackendId) -> Option<Backend<F::Addr>>
 #[inline(always)]
 pub(crate) fn count_flow<F: BackendMaps>(service: ServiceId, backend: BackendId) {
     if let Some(traffic) = F::traffic().get_ptr_mut(service) {
-        // SAFETY: this CPU's own value; programs are not interrupted by themselves.
+        // SAFETY: this CPU's own value. A socket call may be interrupted by a packet between
+        // load and store; then one of the two is not counted.
         unsafe { (*traffic).flows += 1 };
     }
     if let Some(picks) = F::picks().get_ptr_mut(backend) {

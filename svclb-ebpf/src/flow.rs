@@ -137,7 +137,8 @@ pub(crate) fn forget<F: FlowMaps>(key: &FlowKey<F::Addr>) {
 }
 
 /// This CPU's working memory for first packets. TC hooks run with bottom halves
-/// disabled, so no other packet takes it over before the program ends.
+/// disabled, so no other packet takes it over before the program ends. (A kernel with
+/// `PREEMPT_RT` promises that only with `PREEMPT_RT_NEEDS_BH_LOCK`.)
 #[inline(always)]
 pub(crate) fn scratch<F: FlowMaps>() -> Option<&'static mut Scratch<F::Addr>> {
     // SAFETY: one user per CPU at a time; all zeros are a valid value.

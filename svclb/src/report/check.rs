@@ -90,7 +90,10 @@ fn forwarding() -> Vec<Finding> {
                 Ok(_) => finding(
                     what,
                     "note",
-                    format!("{} is 0: only this host's own processes reach pods", path.replace('/', ".")),
+                    format!(
+                        "{} is 0: pods and outside clients reach no pod of another device",
+                        path.replace('/', ".")
+                    ),
                 ),
                 Err(_) => finding(what, "note", "the kernel has no such family"),
             }

@@ -88,3 +88,40 @@ fn a_device_that_vanishes_takes_its_links_along() -> anyhow::Result<()> {
 fn a_device_that_vanishes_takes_its_filters_along() -> anyhow::Result<()> {
     a_pod_vanishes(&["--socket-lb", "off", "--tc", "clsact"])
 }
+
+/// The programs on the first node's uplink, by hook.
+fn on_uplink(world: &World) -> anyhow::Result<Vec<String>> {
+    let attached = world.status()?.attached;
+    Ok(attached.into_iter().filter(|attached| attached.device == "eth0").map(|a| a.program).collect())
+}
+
+fn a_device_becomes_an_uplink(flags: &[&str]) -> anyhow::Result<()> {
+    world(|world| {
+        world.ip(NODE1.name, "route del 0.0.0.0/0\nroute del ::/0")?;
+        let _agent = Agent::start(world, flags)?;
+        ensure!(on_uplink(world)? == ["pod_egress", "pod_ingress"], "{:?}", on_uplink(world)?);
+        world.ip(NODE1.name, "route add 0.0.0.0/0 dev eth0")?;
+        until("the programs of an uplink", PROMISE, || {
+            Ok((on_uplink(world)? == ["uplink_egress", "uplink_ingress"]).then_some(()))
+        })?;
+        // A route that goes, as at every renewal of a lease, does not take them away.
+        world.ip(NODE1.name, "route del 0.0.0.0/0")?;
+        world.add_pod(&LATE)?;
+        until("the device after the route", PROMISE, || {
+            let attached = world.status()?.attached;
+            Ok(attached.iter().any(|attached| attached.device.contains(LATE.name)).then_some(()))
+        })?;
+        ensure!(on_uplink(world)? == ["uplink_egress", "uplink_ingress"], "{:?}", on_uplink(world)?);
+        Ok(())
+    })
+}
+
+#[test]
+fn programs_follow_the_role_of_a_device() -> anyhow::Result<()> {
+    a_device_becomes_an_uplink(&[])
+}
+
+#[test]
+fn filters_follow_the_role_of_a_device() -> anyhow::Result<()> {
+    a_device_becomes_an_uplink(&["--tc", "clsact"])
+}

@@ -3,7 +3,12 @@
 use std::process::Output;
 
 use anyhow::ensure;
-use svclb_tests::netns::{Agent, World, layout::NODE1, manifest::Service};
+use svclb_tests::netns::{
+    Agent, Place, World,
+    client::Mode,
+    layout::{Family, Frontend, NODE1, POD1, POD2},
+    manifest::Service,
+};
 
 use crate::support::world;
 
@@ -46,10 +51,38 @@ fn pins_need_a_bpf_file_system() -> anyhow::Result<()> {
     world(|world| {
         let plain = world.path("plain").to_string_lossy().into_owned();
         let manifests = world.manifests().to_string_lossy().into_owned();
-        says(&run(world, &["run", "--manifests", &manifests, "--bpffs", &plain])?, 1, &plain)?;
+        says(&run(world, &["run", "--manifests", &manifests, "--bpffs", &plain])?, 2, &plain)?;
         let check = run(world, &["check", "--bpffs", &plain])?;
         ensure!(check.status.code() == Some(1), "{check:?}");
         ensure!(String::from_utf8_lossy(&check.stdout).contains(&plain), "{check:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn cleanup_removes_nothing_but_pins() -> anyhow::Result<()> {
+    world(|world| {
+        let plain = world.path("precious");
+        let file = plain.join("v1").join("maps").join("file");
+        std::fs::create_dir_all(plain.join("v1").join("maps"))?;
+        std::fs::write(&file, "precious")?;
+        says(&run(world, &["cleanup", "--bpffs", &plain.to_string_lossy()])?, 1, "BPF file system")?;
+        ensure!(file.is_file(), "cleanup removed an ordinary file");
+        Ok(())
+    })
+}
+
+#[test]
+fn cleanup_is_refused_while_an_agent_runs() -> anyhow::Result<()> {
+    world(|world| {
+        world.publish(&Service::new("stays", 91, &[POD2]))?;
+        let agent = Agent::start(world, &[])?;
+        says(&world.svclb(&["cleanup"])?, 1, "another svclb agent")?;
+        let to = Frontend::ClusterIp.of(91, Family::V4);
+        let answers = world.ask(Place::Pod(POD1), Mode::Tcp, to, 5)?;
+        ensure!(answers.answered() == 5, "{answers:?}");
+        ensure!(agent.terminate()?.success());
+        ensure!(world.svclb(&["cleanup"])?.status.success(), "cleanup after the agent");
         Ok(())
     })
 }

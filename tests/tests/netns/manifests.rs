@@ -6,7 +6,7 @@ use anyhow::ensure;
 use svclb_tests::netns::{
     Agent, Place, World,
     client::Mode,
-    layout::{Family, Frontend, Machine, POD1, POD2, POD3},
+    layout::{Family, Frontend, Machine, NODE1, POD1, POD2, POD3},
     manifest::Service,
     wait::{PATIENCE, PROMISE, until},
 };
@@ -112,6 +112,26 @@ fn a_file_that_does_not_parse_is_named_and_changes_nothing() -> anyhow::Result<(
             ensure!(now == writes, "{what} caused {} writes", now - writes);
         }
         world.publish_text("live.yaml", &good)?;
+        becomes(world, &[POD3])
+    })
+}
+
+/// A new agent has no last good version of a file; the tables are it.
+#[test]
+fn a_file_that_breaks_while_nobody_runs_keeps_its_services() -> anyhow::Result<()> {
+    world(|world| {
+        world.publish(&service(&[POD2]))?;
+        Agent::start(world, &["--socket-lb", "off"])?.kill()?;
+        fs::write(world.manifests().join("live.yaml"), "kind: [")?;
+        world.publish_text("more.yaml", &Service::new("more", SERVICE + 1, &[POD3]).yaml())?;
+        let agent = Agent::launch(world, &NODE1, &["--socket-lb", "off"])?;
+        let more = Frontend::ClusterIp.of(SERVICE + 1, Family::V4);
+        until("a new Service beside the broken file", PATIENCE, || {
+            Ok((world.ask(Place::Pod(POD1), Mode::Tcp, more, 1)?.answered() == 1).then_some(()))
+        })?;
+        ensure!(answered_by(world, 10)? == [POD2.name], "the Service of the broken file is gone");
+        ensure!(agent.log().text().contains("live.yaml:1"), "the file is not named");
+        world.publish(&service(&[POD3]))?;
         becomes(world, &[POD3])
     })
 }
