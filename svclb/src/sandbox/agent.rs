@@ -27,11 +27,11 @@ use super::{
 };
 
 /// How long an agent may take to have its tables complete.
-const SYNC_TIMEOUT: &str = "10s";
+const SYNC_TIMEOUT: &str = "60s";
 /// How long a command may take; longer than the agent may.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long an agent may take to stop.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// How much of an agent's log a failure shows.
 const LOG_TAIL: usize = 15;
 
