@@ -3,6 +3,7 @@
 use std::{fs, process::ExitCode};
 
 use serde::Serialize;
+use svclb_common::config::SNAT_PORTS;
 
 use super::{Output, table};
 use crate::{
@@ -37,6 +38,7 @@ pub async fn check(pins: &Pins, devices: &Devices, output: Output) -> anyhow::Re
         None => finding("cgroup", "note", "no socket hooks: host processes are translated per packet"),
     });
     findings.extend(forwarding());
+    findings.extend(ephemeral_ports());
     match netdev::watch().await {
         Ok(network) => findings.extend(interfaces(devices, &network.borrow())),
         Err(error) => findings.push(finding("network", "missing", error.to_string())),
@@ -99,6 +101,25 @@ fn forwarding() -> Vec<Finding> {
             }
         })
         .collect()
+}
+
+/// A connection of the host's own from a port for source translation could own the very
+/// tuple that a translated one is given.
+fn ephemeral_ports() -> Option<Finding> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut ports = text.split_whitespace().filter_map(|port| port.parse::<u16>().ok());
+    let (first, last) = (ports.next()?, ports.next()?);
+    let (min, max) = SNAT_PORTS;
+    let what = "ports for source translation";
+    Some(if last < min || first > max {
+        finding(what, "ok", format!("{min} to {max}, apart from ip_local_port_range"))
+    } else {
+        finding(
+            what,
+            "note",
+            format!("{min} to {max} overlap ip_local_port_range, {first} to {last}: narrow that"),
+        )
+    })
 }
 
 fn interfaces(devices: &Devices, network: &Network) -> Vec<Finding> {
