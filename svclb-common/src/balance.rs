@@ -65,6 +65,10 @@ pub fn learn<F: Family, T: Tables<F>>(
     };
     match recall(tables, scratch, transport, flags) {
         Memory::Flow => Learned::Known,
+        // A reset of nothing opens nothing, and the stack would send it astray.
+        Memory::Nothing if flags.any(TcpFlags::RST) && kind == Found::Frontend => {
+            Learned::Dropped(DropReason::StrayReset)
+        }
         // The node's own connections may use a port of the range: their answers come to a
         // node port and are no client's.
         Memory::Nothing if kind == Found::NodePort && transport == Transport::Tcp && !flags.opens() => {

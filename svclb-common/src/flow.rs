@@ -277,7 +277,9 @@ impl<A: Address> FlowEntry<A> {
         if flags.any(TcpFlags::RST) {
             state |= RST;
         } else {
-            state |= SEEN;
+            // Whoever has really reset its connection sends nothing more on it: the reset was
+            // a stray one, which the receiver ignored.
+            state = (state | SEEN) & !RST;
             if flags.any(TcpFlags::FIN) {
                 state |= FIN;
             }
@@ -366,7 +368,7 @@ mod tests {
         entry.touch(TcpFlags(TcpFlags::RST | TcpFlags::ACK), 1);
         assert!(!entry.is_seen() && entry.is_finished());
         entry.touch(TcpFlags(TcpFlags::SYN | TcpFlags::ACK), 2);
-        assert!(entry.is_seen());
+        assert!(entry.is_seen() && !entry.is_reset(), "who goes on has not reset");
         assert_eq!(entry.seen.load(), 0, "the stamp is kept within a tick");
         entry.touch(TcpFlags(TcpFlags::ACK), TICK_NS);
         assert_eq!(entry.seen.load(), TICK_NS);

@@ -7,7 +7,8 @@ use crate::cell::{Word32, Word64};
 #[repr(C)]
 #[derive(Debug)]
 pub struct AgentState {
-    /// 1 when the tables hold all that the agent knows of, 0 while it is behind.
+    /// 1 when the tables hold all that the agent knows of and every wanted device carries
+    /// its programs, 0 while one of them is known to lag.
     pub synced: Word32,
     /// Process of the agent that wrote last.
     pub pid: Word32,

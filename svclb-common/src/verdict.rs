@@ -43,6 +43,8 @@ reasons! {
     Unwritable = 7, "unwritable";
     /// An event did not fit into the ring: the record was lost, not a packet.
     EventLost = 8, "event_lost";
+    /// A reset to a frontend, of a connection that no flow knows: nobody is to have it.
+    StrayReset = 9, "stray_reset";
 }
 
 impl DropReason {

@@ -160,7 +160,11 @@ pub(super) fn ends<F: Family, T: Tables<F>>(
     let Scratch { key, peer: peer_key, .. } = scratch;
     let Some(entry) = any(tables, key) else { return false };
     *peer_key = entry.recipe.peer();
-    let Some(peer) = opposite(tables, peer_key, key) else { return false };
+    let Some(peer) = opposite(tables, peer_key, key) else {
+        // The table made room with the other entry. This one still says where the end of the
+        // connection goes, unless the client goes on: then the other is written again.
+        return flags.any(TcpFlags::RST) || !entry.recipe.is_original();
+    };
     if flags.any(TcpFlags::RST) || peer.is_finished() {
         if tables.flow(peer_key).is_some() {
             tables.retire(peer_key, peer);

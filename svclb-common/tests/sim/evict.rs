@@ -5,8 +5,8 @@ use svclb_common::{flow::Action, wire::Transport};
 use crate::{
     pair::Pair,
     world::{
-        ACK, FAR, FAR2, OUTSIDE, POD, POD_IN, POD_OUT, SYN, UPLINK_IN, VIP, World, at, everywhere, families,
-        next, open, reply, translated,
+        ACK, FAR, FAR2, FIN, OUTSIDE, POD, POD_IN, POD_OUT, RST, SYN, UPLINK_IN, VIP, World, at, everywhere,
+        families, next, open, reply, translated,
     },
 };
 
@@ -52,6 +52,42 @@ everywhere! {
 }
 
 families! {
+    /// The end of a connection is translated by the entry that is left, and a reset of
+    /// nothing opens nothing.
+    fn half_of_a_flow_knows_its_end<F>() {
+        for end in [FIN | ACK, RST, RST | ACK] {
+            let pair = Pair::<F>::new(Transport::Tcp);
+            let sent = pair.there(SYN);
+            let back = pair.back(sent, SYN | ACK);
+            pair.there(ACK);
+            pair.world.flows.retain(|entry| !entry.recipe.is_original());
+            assert_eq!(pair.back(sent, end), back, "the backend ends with {end:#x}");
+
+            let pair = Pair::<F>::new(Transport::Tcp);
+            let sent = pair.there(SYN);
+            pair.back(sent, SYN | ACK);
+            pair.there(ACK);
+            pair.world.flows.retain(|entry| entry.recipe.is_original());
+            assert_eq!(pair.there(end), sent, "the client ends with {end:#x}");
+        }
+        let pair = Pair::<F>::new(Transport::Tcp);
+        pair.there(RST);
+        assert_eq!((pair.world.flows.len(), pair.world.half_open.len()), (0, 0));
+    }
+
+    /// A stray reset, which the receiver ignores, costs a live connection nothing for long.
+    fn who_goes_on_after_a_reset_is_established_again<F>() {
+        let pair = Pair::<F>::new(Transport::Tcp);
+        let sent = pair.there(SYN);
+        pair.back(sent, SYN | ACK);
+        pair.there(ACK);
+        pair.back(sent, RST);
+        assert_eq!(pair.world.flows.len(), 0);
+        pair.back(sent, ACK);
+        assert_eq!(pair.there(ACK), sent);
+        assert_eq!((pair.world.flows.len(), pair.world.half_open.len()), (2, 0));
+    }
+
     fn a_flood_of_syns_leaves_established_flows_alone<F>() {
         let mut world = World::<F>::new().with_half_open(16);
         let (vip, backend) = (at::<F>(VIP, 80), at::<F>(FAR, 8080));

@@ -175,7 +175,8 @@ macro_rules! both {
                     sport in 1_u16.., ports in (1_u16.., 1_u16..), flags in 0_u8..0x20, seq: u32,
                     hops: u8, payload in vec(any::<u8>(), 0..64),
                 ) {
-                    let flags = TcpFlags(flags & (SYN | ACK | FIN | RST)).0;
+                    // A reset of nothing opens nothing.
+                    let flags = TcpFlags(flags & (SYN | ACK | FIN)).0;
                     let (src, dst) = (at::<$family>(hosts.0, sport), at::<$family>(hosts.1, ports.0));
                     let sketch = Sketch { seq, hops, payload, ..open(transport, src, dst).with(flags) };
                     there_and_back::<$family>(&sketch, hosts.1, hosts.2, ports);

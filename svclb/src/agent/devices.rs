@@ -10,7 +10,7 @@ use svclb_common::config::SocketMode;
 
 use crate::{
     datapath::{addresses::Addresses, attach::Wanted},
-    netdev::{self, Network, Role, roles},
+    netdev::{self, Network, roles},
 };
 
 /// What the operator said about devices and sockets.
@@ -55,7 +55,7 @@ impl Devices {
 /// apart by themselves. Link-local ones are not unique on the node, so no frontend and
 /// no source translation uses them. Only devices that carry programs lead anywhere: by
 /// another one answers would come back untranslated.
-pub(super) fn addresses(network: &Network, devices: &BTreeMap<u32, (String, Role)>) -> Addresses {
+pub(super) fn addresses(network: &Network, carries: impl Fn(u32) -> bool) -> Addresses {
     let usable = |ip: &IpAddr| !ip.is_loopback() && !is_link_local(ip);
     let local: BTreeSet<_> = network.addresses.iter().map(|(_, ip)| *ip).filter(usable).collect();
     let on = |index: u32, v4: bool| {
@@ -69,8 +69,13 @@ pub(super) fn addresses(network: &Network, devices: &BTreeMap<u32, (String, Role
     let primary = |v4: bool| network.default_routes.iter().find_map(|index| on(*index, v4));
     let any = |v4: bool| local.iter().find(|ip| ip.is_ipv4() == v4).copied();
     let source = |index: u32, v4: bool| on(index, v4).or_else(|| primary(v4)).or_else(|| any(v4));
-    let sources: BTreeMap<_, Vec<_>> = devices
+    // What leaves by a bridge passes one of its ports.
+    let ports = network.links.values().filter(|link| carries(link.index)).filter_map(|link| link.master);
+    let ports: BTreeSet<_> = ports.collect();
+    let sources: BTreeMap<_, Vec<_>> = network
+        .links
         .keys()
+        .filter(|index| carries(**index) || ports.contains(index))
         .map(|index| (*index, [true, false].into_iter().filter_map(|v4| source(*index, v4)).collect()))
         .collect();
     Addresses { local, sources }
@@ -93,6 +98,7 @@ mod tests {
             index: *index,
             name: format!("dev{index}"),
             kind: LinkKind::Veth,
+            master: None,
             up: true,
             ethernet: true,
             mtu: 1500,
@@ -119,8 +125,8 @@ mod tests {
             ],
             &[2],
         );
-        let role = |index| (index, (format!("dev{index}"), Role::Uplink));
-        let got = addresses(&network, &[2, 3, 4].map(role).into());
+        let got = addresses(&network, |index| index > 1);
+        assert_eq!(got.sources.keys().copied().collect::<Vec<_>>(), [2, 3, 4]);
         let ips = |list: &[&str]| list.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
         assert_eq!(
             got.local.into_iter().collect::<Vec<_>>(),

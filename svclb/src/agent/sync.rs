@@ -12,7 +12,7 @@ use crate::{
         loopback, readback,
         tables::Tables,
     },
-    model::{self, Notice, Objects, build},
+    model::{self, Notice, Objects, ServicePortKey, build},
     netdev::Network,
     plan::{Applied, Limits, Readback, plan, retained},
     sys::mapped::Access,
@@ -26,6 +26,8 @@ pub(super) struct Syncer {
     programs: Programs,
     tables: Tables,
     applied: Applied,
+    /// What an earlier agent left.
+    inherited: BTreeSet<ServicePortKey>,
     addresses: AddressMaps,
     attachments: Attachments,
     /// What was last attached to; hooks are left alone while it stays.
@@ -57,17 +59,19 @@ impl Syncer {
             tracing::warn!("tables repaired: {}", repair.fault);
             tables.apply(&repair.op)?;
         }
+        let attachments = Attachments::adopt(pins, settings.tc)?;
         Ok(Self {
             settings: settings.clone(),
+            inherited: applied.services().map(|(key, _)| key.clone()).collect(),
+            uplinks: attachments.uplinks(),
             model: model::Settings { node_name: settings.node_name.clone() },
             limits,
             programs,
             tables,
             applied,
             addresses: AddressMaps::open(pins)?,
-            attachments: Attachments::adopt(pins, settings.tc)?,
+            attachments,
             attached: None,
-            uplinks: BTreeSet::new(),
             notices: Vec::new(),
             refused: Vec::new(),
             missing: Vec::new(),
@@ -85,13 +89,15 @@ impl Syncer {
 
         // Each part goes as far as it can: a full table of addresses must not keep
         // Services from changing.
-        let addresses =
-            self.addresses.apply(&addresses(network, &wanted.devices), &self.tables).map(|()| true);
+        // A device leads somewhere once it carries programs, so addresses come before hooks
+        // for those that do and after them for those that did not.
+        let before = self.sync_addresses(network);
         let tables = self.sync_tables(objects);
         let hooks = self.sync_hooks(wanted).await.map(|()| true);
+        let after = self.sync_addresses(network);
         let mut works = true;
-        let mut complete = !self.attachments.is_incomplete();
-        for result in [addresses, tables, hooks] {
+        let mut complete = true;
+        for result in [before, tables, hooks, after] {
             match result {
                 Ok(part) => complete &= part,
                 Err(error) => {
@@ -107,8 +113,13 @@ impl Syncer {
         if works {
             self.failures.clear();
         }
-        self.mark(works && complete);
+        self.mark(works && complete && !self.attachments.is_incomplete());
         works && !self.attachments.is_incomplete()
+    }
+
+    fn sync_addresses(&mut self, network: &Network) -> Result<bool, Error> {
+        let wanted = addresses(network, |index| self.attachments.carries(index));
+        self.addresses.apply(&wanted, &self.tables).map(|()| true)
     }
 
     /// Warns of uplinks that the operator named and that are not there.
@@ -131,7 +142,8 @@ impl Syncer {
             }
             self.notices.clone_from(&snapshot.notices);
         }
-        let snapshot = if objects.is_partial() { retained(&snapshot, &self.applied) } else { snapshot };
+        let snapshot =
+            if objects.is_partial() { retained(&snapshot, &self.applied, &self.inherited) } else { snapshot };
         // A plan that frees what another needs is followed by one that finds the room.
         for _ in 0..2 {
             let plan = plan(&snapshot, &self.applied, &self.limits);
@@ -170,6 +182,8 @@ impl Syncer {
                 loopback::close(&self.settings.pins)?;
             }
         }
+        // Until it is sure, nothing is.
+        self.attached = None;
         self.attachments.apply(&mut self.programs, &wanted).await?;
         self.attached = Some(wanted);
         Ok(())

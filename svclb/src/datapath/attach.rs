@@ -5,7 +5,7 @@
 //! not wanted any more.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io,
     os::{
@@ -135,17 +135,7 @@ impl Attachments {
     pub async fn apply(&mut self, programs: &mut Programs, wanted: &Wanted) -> Result<(), Error> {
         self.drop_dead(wanted)?;
         self.detach_unwanted(wanted).await?;
-        if let Some(cgroup) = &wanted.cgroup {
-            let folder = File::open(cgroup).map_err(Error::file(cgroup))?;
-            for (program, kind) in SOCKET {
-                if self.follow(programs, Hook::Socket(program), program)? {
-                    continue;
-                }
-                let link = link::attach_cgroup(programs.fd(program)?.as_fd(), folder.as_fd(), kind)
-                    .map_err(|error| attach_error(program, &cgroup.display().to_string(), &error))?;
-                self.keep(Hook::Socket(program), program, link)?;
-            }
-        }
+        let sockets = self.attach_sockets(programs, wanted);
         self.failed.retain(|ifindex, _| wanted.role(*ifindex).is_some());
         for (ifindex, name, role) in wanted.roles() {
             match self.attach_device(programs, ifindex, name, role) {
@@ -161,7 +151,40 @@ impl Attachments {
                 }
             }
         }
+        sockets
+    }
+
+    fn attach_sockets(&mut self, programs: &Programs, wanted: &Wanted) -> Result<(), Error> {
+        if let Some(cgroup) = &wanted.cgroup {
+            let folder = File::open(cgroup).map_err(Error::file(cgroup))?;
+            for (program, kind) in SOCKET {
+                if self.follow(programs, Hook::Socket(program), program)? {
+                    continue;
+                }
+                let link = link::attach_cgroup(programs.fd(program)?.as_fd(), folder.as_fd(), kind)
+                    .map_err(|error| attach_error(program, &cgroup.display().to_string(), &error))?;
+                self.keep(Hook::Socket(program), program, link)?;
+            }
+        }
         Ok(())
+    }
+
+    /// Devices that an earlier agent took for uplinks, by the programs they carry.
+    pub fn uplinks(&self) -> BTreeSet<u32> {
+        let of_link = |(hook, link): (&Hook, &Link)| match hook {
+            Hook::Device(ifindex, _) => {
+                let program = program_name(link::info(link.fd.as_fd()).ok()?.program)?;
+                program.starts_with("uplink").then_some(*ifindex)
+            }
+            Hook::Socket(_) => None,
+        };
+        self.links.iter().filter_map(of_link).chain(self.filters.uplinks()).collect()
+    }
+
+    /// Whether a device carries programs on both sides.
+    pub fn carries(&self, ifindex: u32) -> bool {
+        let linked = |side| self.links.contains_key(&Hook::Device(ifindex, side));
+        linked(Side::Ingress) && linked(Side::Egress) || self.filters.carries(ifindex)
     }
 
     /// Whether a wanted device has refused, and another attempt is worth while.
@@ -223,10 +246,9 @@ impl Attachments {
 
     /// Forgets links whose device is gone, or whose cgroup is another one than wanted.
     fn drop_dead(&mut self, wanted: &Wanted) -> Result<(), Error> {
-        let cgroup = match &wanted.cgroup {
-            Some(path) => Some(fs::metadata(path).map_err(Error::file(path))?.ino()),
-            None => None,
-        };
+        // A folder that cannot be looked at is told of when it is attached to.
+        let cgroup =
+            wanted.cgroup.as_ref().and_then(|path| fs::metadata(path).ok()).map(|folder| folder.ino());
         let dead: Vec<_> = self
             .links
             .iter()
@@ -317,7 +339,11 @@ pub fn attached(pins: &Pins, names: &BTreeMap<u32, String>) -> Result<Vec<Attach
     for pin in pins.link_names()? {
         let Some(hook) = Hook::from_pin(&pin) else { continue };
         let path = pins.link(&pin);
-        let info = link::open(&path).and_then(|link| link::info(link.as_fd())).map_err(Error::file(path))?;
+        let info = match link::open(&path).and_then(|link| link::info(link.as_fd())) {
+            // Its device went between the list and this look.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            info => info.map_err(Error::file(path))?,
+        };
         let device = match (hook, info.target) {
             (Hook::Device(..), Target::Device(None)) => continue,
             (Hook::Device(ifindex, _), _) => {

@@ -9,7 +9,8 @@ use super::{
     pins::Pins,
 };
 
-/// Detaches all programs and removes all pins, of this layout and of others. Refuses
+/// Detaches all programs and removes all pins, those of other layouts as well (whose
+/// filters and sysctls their own svclb knows). Refuses
 /// while an agent runs, whose hold on the programs would keep them in the kernel.
 pub async fn run(pins: &Pins) -> Result<(), Error> {
     if !pins.root().exists() {

@@ -93,6 +93,17 @@ impl Filters {
         self.attached.get(&key).is_some_and(|attached| attached == program) && !self.adopted.contains(&key)
     }
 
+    /// Devices whose filters an agent attached as an uplink's.
+    pub(super) fn uplinks(&self) -> impl Iterator<Item = u32> {
+        let uplinks = self.attached.iter().filter(|(_, program)| program.starts_with("uplink"));
+        uplinks.map(|((ifindex, _), _)| *ifindex)
+    }
+
+    /// Whether both sides have a filter of this agent or an earlier one.
+    pub(super) fn carries(&self, ifindex: u32) -> bool {
+        [true, false].iter().all(|ingress| self.attached.contains_key(&(ifindex, *ingress)))
+    }
+
     /// Attaches a filter, in place of an earlier agent's if there is one.
     pub(super) fn attach(
         &mut self,
@@ -103,7 +114,8 @@ impl Filters {
         side: Side,
     ) -> Result<(), Error> {
         let ingress = is_ingress(side);
-        if !self.qdiscs.contains(&ifindex) && tc::qdisc_add_clsact(device).is_ok() {
+        // One that is there already is somebody else's, or ours from before.
+        if tc::qdisc_add_clsact(device).is_ok() {
             mark(pins, &qdisc_marker(ifindex))?;
             self.qdiscs.insert(ifindex);
         }
@@ -112,7 +124,6 @@ impl Filters {
         };
         // Marked first: a filter that nobody knows of could never be removed.
         mark(pins, &marker(ifindex, ingress, program))?;
-        self.adopted.remove(&(ifindex, ingress));
         if !replace(classifier, device, ingress) {
             let options = TcAttachOptions::Netlink(NlOptions {
                 priority: PRIORITY,
@@ -124,6 +135,7 @@ impl Filters {
                 .map_err(|error| attach_error(program, device, &io::Error::other(chain(&error))))?;
             keep(classifier, id);
         }
+        self.adopted.remove(&(ifindex, ingress));
         if let Some(old) = self.attached.insert((ifindex, ingress), program.to_owned())
             && old != program
         {

@@ -37,7 +37,7 @@ pub struct Flow {
     pub source: SocketAddr,
     /// Who serves.
     pub backend: SocketAddr,
-    /// Whether both ends have spoken.
+    /// Whether it is among the established flows: both ends have spoken, and not ended.
     pub established: bool,
     /// Whether the client has ended its side.
     pub closing: bool,

@@ -45,8 +45,7 @@ struct Version {
 impl Contents {
     /// Takes the bytes of a file. If they are no manifest, its last good version stays in force.
     pub(super) fn update(&mut self, file: &str, bytes: &[u8], report: &mut Report) {
-        let unknown = Version { is_unknown: !self.has_merged, ..Version::default() };
-        let version = self.files.entry(file.to_owned()).or_insert(unknown);
+        let version = self.version(file);
         version.unreadable = None;
         let fingerprint = Some(fingerprint(bytes));
         if version.fingerprint == fingerprint {
@@ -63,10 +62,19 @@ impl Contents {
         }
     }
 
+    /// Takes note that a file is there, and was not read yet.
+    pub(super) fn expect(&mut self, file: &str) {
+        self.version(file);
+    }
+
+    fn version(&mut self, file: &str) -> &mut Version {
+        let unknown = Version { is_unknown: !self.has_merged, ..Version::default() };
+        self.files.entry(file.to_owned()).or_insert(unknown)
+    }
+
     /// Takes note that a file cannot be read. Its last good version stays in force.
     pub(super) fn fail(&mut self, file: &str, error: ManifestError, report: &mut Report) {
-        let unknown = Version { is_unknown: !self.has_merged, ..Version::default() };
-        let version = self.files.entry(file.to_owned()).or_insert(unknown);
+        let version = self.version(file);
         let message = Some(error.to_string());
         if version.unreadable != message {
             version.unreadable = message;

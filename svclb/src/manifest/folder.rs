@@ -92,7 +92,10 @@ impl Folder {
         let path = self.dir.join(file);
         let name = file.to_owned();
         match read_limited(&path, MAX_FILE_BYTES) {
-            Ok(_) if !stamp_of(&path).is_some_and(|now| stamp.is_same_file_as(&now)) => return false,
+            Ok(_) if !stamp_of(&path).is_some_and(|now| stamp.is_same_file_as(&now)) => {
+                self.contents.expect(file);
+                return false;
+            }
             Ok(Some(bytes)) => self.contents.update(file, &bytes, report),
             Ok(None) => {
                 let error = ManifestError::TooLarge { file: name, limit: MAX_FILE_BYTES };

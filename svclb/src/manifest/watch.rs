@@ -35,7 +35,11 @@ pub fn watch(
     // The watch comes before the first look: a change between the two must not be missed.
     let events = Events::of(dir);
     let mut folder = Folder::open(dir)?;
-    log(&folder.scan());
+    let mut report = folder.scan();
+    if let Some(lost) = report.errors.iter().position(|error| matches!(error, ManifestError::Folder { .. })) {
+        return Err(report.errors.swap_remove(lost));
+    }
+    log(&report);
     let (sender, receiver) = channel(Arc::clone(folder.objects()));
     Ok((receiver, follow(folder, events, sender)))
 }

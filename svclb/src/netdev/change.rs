@@ -143,6 +143,7 @@ mod tests {
             index,
             name: format!("dev{index}"),
             kind: LinkKind::Physical,
+            master: None,
             up,
             ethernet: true,
             mtu: 1500,

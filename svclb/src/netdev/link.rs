@@ -11,6 +11,8 @@ pub struct Link {
     pub name: String,
     /// What made the device.
     pub kind: LinkKind,
+    /// The device that it is a port of: a bridge, for example.
+    pub master: Option<u32>,
     /// Whether it is administratively up.
     pub up: bool,
     /// Whether its packets start with an Ethernet header.
@@ -47,6 +49,7 @@ impl Link {
             index: message.header.index,
             name: String::new(),
             kind: LinkKind::Physical,
+            master: None,
             up: message.header.flags.contains(LinkFlags::Up),
             ethernet: matches!(
                 message.header.link_layer_type,
@@ -58,6 +61,7 @@ impl Link {
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
+                LinkAttribute::Controller(index) => link.master = Some(*index).filter(|index| *index != 0),
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Address(address) => link.mac = address.as_slice().try_into().ok(),
                 LinkAttribute::LinkInfo(infos) => {
@@ -115,6 +119,7 @@ mod tests {
         message.attributes = vec![
             LinkAttribute::IfName("dev".into()),
             LinkAttribute::Mtu(1450),
+            LinkAttribute::Controller(3),
             LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
         ];
         if let Some(kind) = kind {
@@ -130,6 +135,7 @@ mod tests {
             index: 7,
             name: "dev".into(),
             kind: LinkKind::Veth,
+            master: Some(3),
             up: true,
             ethernet: true,
             mtu: 1450,

@@ -111,7 +111,16 @@ mod tests {
             (10, "dummy0", LinkKind::Other("dummy".into()), true),
         ];
         let link = |(index, name, kind, ethernet): (u32, &str, LinkKind, bool)| {
-            let link = Link { index, name: name.into(), kind, up: true, ethernet, mtu: 1500, mac: None };
+            let link = Link {
+                index,
+                name: name.into(),
+                kind,
+                master: None,
+                up: true,
+                ethernet,
+                mtu: 1500,
+                mac: None,
+            };
             (index, link)
         };
         Network {

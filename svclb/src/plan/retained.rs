@@ -11,10 +11,13 @@ use svclb_common::service::FrontendKind;
 use super::{Applied, FrontendKey, ServiceEntry, Tables};
 use crate::model::{self, Backend, BackendState, Frontend, ServicePort, ServicePortKey, Snapshot};
 
-/// Everything that is applied, as it is, and of `snapshot` only what is new.
-pub fn retained(snapshot: &Snapshot, applied: &Applied) -> Snapshot {
+/// `snapshot`, and what it does not name, or names without backends, of the service ports
+/// that an earlier agent left (`inherited`), as they are applied.
+pub fn retained(snapshot: &Snapshot, applied: &Applied, inherited: &BTreeSet<ServicePortKey>) -> Snapshot {
     let mut services = BTreeMap::new();
-    for (key, id) in applied.services() {
+    let is_told =
+        |key| snapshot.services.get(key).is_some_and(|port: &ServicePort| !port.backends.is_empty());
+    for (key, id) in applied.services().filter(|(key, _)| inherited.contains(key) && !is_told(key)) {
         let tables = applied.tables(key.family);
         if let Some(entry) = tables.service(id) {
             services.insert(key.clone(), service_port(applied, tables, id, entry));
@@ -123,14 +126,15 @@ mod tests {
         let mut applied = Applied::default();
         apply(&before, &mut applied);
         // One file with Service a and another with the slices of b cannot be read.
+        let inherited = applied.services().map(|(key, _)| key.clone()).collect();
         let half = snapshot(&[("b", "10.96.0.2", &[])]);
-        assert_eq!(apply(&retained(&half, &applied), &mut applied), 0);
+        assert_eq!(apply(&retained(&half, &applied, &inherited), &mut applied), 0);
         let more = snapshot(&[
             ("b", "10.96.0.2", &[]),
             ("c", "10.96.0.1", &[]),
             ("d", "10.96.0.4", &["10.244.0.4"]),
         ]);
-        apply(&retained(&more, &applied), &mut applied);
+        apply(&retained(&more, &applied, &inherited), &mut applied);
         let names =
             |applied: &Applied| applied.services().map(|(key, _)| key.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&applied), ["a", "b", "c", "d"]);
