@@ -121,7 +121,7 @@ fn answer<F: Family, T: Tables<F>>(
         scratch.peer = scratch.key.reversed(place.answers_at());
         claim(tables, scratch);
     }
-    match tables.half_open(&scratch.key) {
+    match life::half_open(tables, &scratch.key) {
         Some(entry) if decides(entry, transport, flags, tables) => Learned::Known,
         _ => Learned::NotOurs,
     }

@@ -123,7 +123,10 @@ fn learn<F: Maps>(skb: *mut __sk_buff, edge: Edge, hook: Hook) -> i32 {
 fn act_on_known<F: Maps>(skb: *mut __sk_buff, hook: Hook) -> i32 {
     let Some(packet) = parse::<F>(skb) else { return NEXT };
     let key = packet.flow(hook);
-    match flow::find::<F>(&key).or_else(|| flow::half_open::<F>(&key)) {
+    // Another CPU may establish it between the two looks.
+    let entry =
+        flow::find::<F>(&key).or_else(|| flow::half_open::<F>(&key)).or_else(|| flow::find::<F>(&key));
+    match entry {
         Some(entry) => act(skb, packet, entry, hook),
         // Evicted a moment after it was found: the sender repeats itself.
         None => drop::<F>(skb, &key, DropReason::FlowTableFull),

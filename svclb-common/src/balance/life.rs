@@ -41,9 +41,21 @@ pub(super) fn is_current<F: Family>(entry: &FlowEntry<F::Addr>, tables: &impl Ta
 }
 
 /// The entry under `key`, established or not.
+///
+/// Another CPU may establish it between the two looks: then it is in neither table where
+/// it is looked for, and in the first one when that is asked again.
 #[inline(always)]
 fn any<'t, F: Family>(tables: &'t impl Tables<F>, key: &FlowKey<F::Addr>) -> Option<&'t FlowEntry<F::Addr>> {
-    tables.flow(key).or_else(|| tables.half_open(key))
+    tables.flow(key).or_else(|| half_open(tables, key))
+}
+
+/// The entry under `key` for who did not find it among the established ones.
+#[inline(always)]
+pub(super) fn half_open<'t, F: Family>(
+    tables: &'t impl Tables<F>,
+    key: &FlowKey<F::Addr>,
+) -> Option<&'t FlowEntry<F::Addr>> {
+    tables.half_open(key).or_else(|| tables.flow(key))
 }
 
 /// The entry under `key`, if it is the other direction of the one under `of`.
