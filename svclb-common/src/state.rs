@@ -16,8 +16,4 @@ pub struct AgentState {
     pub writes: Word64,
     /// How many times that agent applied a plan, empty plans among them.
     pub applied: Word64,
-    /// Name of the node: a key of the node names.
-    pub node: Word32,
-    /// Zero.
-    pub reserved: Word32,
 }
