@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    error::Error,
+    fs, io, iter,
     os::fd::AsFd as _,
     path::PathBuf,
     process::Command,
@@ -39,11 +40,11 @@ impl Loaded {
     pub fn remaining(&self) -> anyhow::Result<Self> {
         let mut maps = BTreeSet::new();
         for map in loaded_maps() {
-            maps.insert(map?.id());
+            maps.extend(there(map)?.map(|map| map.id()));
         }
         let mut programs = BTreeSet::new();
         for program in loaded_programs() {
-            programs.insert(program?.id());
+            programs.extend(there(program)?.map(|program| program.id()));
         }
         Ok(Self {
             maps: self.maps.intersection(&maps).copied().collect(),
@@ -58,9 +59,8 @@ impl Loaded {
             loaded.maps.insert(MapInfo::from_pin(entry?.path())?.id());
         }
         for program in loaded_programs() {
-            let program = program?;
-            // A program may be gone before it is asked.
-            let Ok(Some(maps)) = program.map_ids() else { continue };
+            let Some(program) = there(program)? else { continue };
+            let Some(maps) = there(program.map_ids())?.flatten() else { continue };
             if maps.iter().any(|map| loaded.maps.contains(map)) {
                 loaded.programs.insert(program.id());
             }
@@ -75,6 +75,21 @@ impl Loaded {
         }
         Ok(loaded)
     }
+}
+
+/// What the kernel listed and still had when it was asked: other worlds come and go meanwhile.
+fn there<T, E: Error + Send + Sync + 'static>(listed: Result<T, E>) -> anyhow::Result<Option<T>> {
+    match listed {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if gone(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn gone(error: &(dyn Error + 'static)) -> bool {
+    iter::successors(Some(error), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 impl World {
