@@ -7,7 +7,7 @@ use aya_ebpf::{
 use svclb_common::{
     family::{Addr4, Addr6, Family, V4, V6},
     layout::capacity,
-    service::{Backend, BackendCell, BackendId, ServiceCell, ServiceId, Slab, Traffic},
+    service::{Backend, BackendCell, BackendId, List, ServiceCell, ServiceId, Slab, Traffic},
 };
 
 use crate::agent::MMAPABLE;
@@ -95,7 +95,7 @@ maps!(V6, SERVICES_V6, SLOTS_V6, BACKENDS_V6, TRAFFIC_V6, PICKS_V6);
 /// The slots of a service.
 #[inline(always)]
 pub(crate) fn slab<F: BackendMaps>(service: ServiceId) -> Option<Slab> {
-    F::services().get(service).map(|cell| Slab::unpack(cell.slab.load()))
+    F::services().get(service).map(|cell| cell.slab(List::Cluster))
 }
 
 /// The backend in a slot.

@@ -10,4 +10,5 @@ pub mod netdev;
 pub mod plan;
 pub mod report;
 pub mod sandbox;
+pub mod source;
 pub mod sys;

@@ -15,8 +15,11 @@ mod endpoint;
 #[cfg(test)]
 mod fixture;
 mod frontend;
+mod health_check;
+mod node;
 mod notice;
 mod objects;
+mod policy;
 mod port;
 mod protocol;
 mod service;
@@ -27,11 +30,14 @@ mod vip;
 
 pub use self::{
     address::{Family, parse_address},
-    backend::{Backend, BackendState},
+    backend::{Backend, BackendState, Lists},
     build::{Settings, build},
     frontend::{Frontend, FrontendKind},
+    health_check::HealthCheck,
+    node::NodeState,
     notice::Notice,
     objects::{ObjectKey, Objects},
+    policy::{Algorithm, Policy, SourceRanges, TrafficPolicy},
     protocol::Protocol,
     service::{ServicePort, ServicePortKey},
     skip::{SkipReason, Skipped},

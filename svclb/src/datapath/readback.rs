@@ -6,7 +6,8 @@ use svclb_common::{
     cell::Word32,
     layout::map,
     service::{
-        BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendHead, FrontendKind, Slab, node_port_index,
+        BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendHead, FrontendKind, List, Slab,
+        node_port_index,
     },
     wire::Transport,
 };
@@ -36,7 +37,7 @@ fn read_family<F: MapFamily>(tables: &FamilyTables<F>) -> Result<RawTables, Erro
     let services = tables
         .services
         .iter()
-        .map(|(id, cell)| (id, (Slab::unpack(cell.slab.load()), cell.capacity.load())))
+        .map(|(id, cell)| (id, (cell.slab(List::Cluster), cell.capacities[List::Cluster as usize].load())))
         .filter(|(_, entry)| *entry != (Slab::default(), 0))
         .collect::<BTreeMap<_, _>>();
     let used =

@@ -15,7 +15,7 @@ use svclb_common::{
     layout::map,
     service::{
         BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendCell, BackendHead, Frontend, LABEL_LEN,
-        NODE_NAME_LEN, NodeName, ServiceCell, ServiceName, Slab, node_port_index,
+        List, NODE_NAME_LEN, NodeName, ServiceCell, ServiceName, Slab, node_port_index,
     },
     state::AgentState,
     wire::Transport,
@@ -145,8 +145,8 @@ impl<F: MapFamily> FamilyTables<F> {
     fn set_slab(&self, service: u32, slab: Slab, capacity: u32) -> Result<(), Error> {
         let cell = element(&self.services, F::map(map::SERVICES), service)?;
         // Readers in the kernel look at the slab alone.
-        cell.capacity.store(capacity);
-        cell.slab.store(slab.pack());
+        cell.capacities[List::Cluster as usize].store(capacity);
+        cell.slabs[List::Cluster as usize].store(slab.pack());
         Ok(())
     }
 

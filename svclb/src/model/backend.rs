@@ -34,4 +34,21 @@ pub struct Backend {
     pub local: bool,
     /// What it may still be used for.
     pub state: BackendState,
+    /// Which lists it is in.
+    pub lists: Lists,
+}
+
+/// The lists of a Service port that a backend is in (kube-proxy's `CategorizeEndpoints`). A backend in none
+/// of them serves, and gets no new connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lists {
+    /// What traffic under policy Cluster is balanced over.
+    pub cluster: bool,
+    /// What traffic under policy Local is balanced over.
+    pub local: bool,
+}
+
+impl Lists {
+    /// In the cluster list alone.
+    pub const CLUSTER: Self = Self { cluster: true, local: false };
 }

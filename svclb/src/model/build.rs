@@ -67,7 +67,11 @@ fn claimants_of<'a>(
         ports.iter().map(move |port| {
             let key = port.key(service, family);
             let backends = endpoint::backends(slices, &key, &settings.node_name);
-            Claimant { service, key, port: ServicePort { frontends: port.frontends(&vips), backends } }
+            Claimant {
+                service,
+                key,
+                port: ServicePort { frontends: port.frontends(&vips), backends, ..ServicePort::default() },
+            }
         })
     };
     families.flat_map(of_family).collect()

@@ -4,7 +4,9 @@ use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr};
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 
-use super::{Backend, BackendState, Family, Notice, ObjectKey, Protocol, ServicePortKey, parse_address};
+use super::{
+    Backend, BackendState, Family, Lists, Notice, ObjectKey, Protocol, ServicePortKey, parse_address,
+};
 
 const LABEL_SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The endpoints of headless Services, which nobody proxies.
@@ -86,6 +88,7 @@ fn candidate(endpoint: &Endpoint, address: IpAddr, port: u16, node_name: &str) -
             node: endpoint.node_name.clone(),
             local: endpoint.node_name.as_deref() == Some(node_name),
             state: if ready { BackendState::Active } else { BackendState::Terminating },
+            lists: Lists::CLUSTER,
         },
         serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or(false),

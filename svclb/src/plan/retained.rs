@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use svclb_common::service::FrontendKind;
 
 use super::{Applied, FrontendKey, ServiceEntry, Tables};
-use crate::model::{self, Backend, BackendState, Frontend, ServicePort, ServicePortKey, Snapshot};
+use crate::model::{self, Backend, BackendState, Frontend, Lists, ServicePort, ServicePortKey, Snapshot};
 
 /// `snapshot`, and what it does not name, or names without backends, of the service ports
 /// that an earlier agent left (`inherited`), as they are applied.
@@ -60,11 +60,12 @@ fn service_port(applied: &Applied, tables: &Tables, id: u32, entry: &ServiceEntr
                 } else {
                     BackendState::Active
                 },
+                lists: Lists::CLUSTER,
             }
         });
     let mut backends: Vec<_> = backends.collect();
     backends.sort();
-    ServicePort { frontends: frontends.collect(), backends }
+    ServicePort { frontends: frontends.collect(), backends, ..ServicePort::default() }
 }
 
 fn model_kind(kind: FrontendKind) -> model::FrontendKind {
@@ -104,9 +105,10 @@ mod tests {
                 node: Some("node1".into()),
                 local: true,
                 state: BackendState::Active,
+                lists: Lists::CLUSTER,
             };
             let backends = backends.iter().map(backend).collect();
-            (key, ServicePort { frontends: [frontend].into(), backends })
+            (key, ServicePort { frontends: [frontend].into(), backends, ..ServicePort::default() })
         };
         Snapshot { services: services.iter().map(port).collect(), ..Snapshot::default() }
     }

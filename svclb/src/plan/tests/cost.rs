@@ -11,7 +11,10 @@ use crate::{
 /// One service with the backends `members`.
 fn one_service(members: impl IntoIterator<Item = u16>) -> Snapshot {
     let backends = members.into_iter().map(|number| backend(Family::V4, number)).collect();
-    snapshot([(key(0), ServicePort { frontends: [cluster_ip(Family::V4, 1)].into(), backends })])
+    snapshot([(
+        key(0),
+        ServicePort { frontends: [cluster_ip(Family::V4, 1)].into(), backends, ..ServicePort::default() },
+    )])
 }
 
 /// A service of 400 ports with the pods `members`.
@@ -23,7 +26,14 @@ fn many_ports(members: &[u16]) -> Snapshot {
             Backend { port: 8000 + port, ..backend }
         });
         let frontend = Frontend { port, ..cluster_ip(Family::V4, 1) };
-        (key, ServicePort { frontends: [frontend].into(), backends: backends.collect() })
+        (
+            key,
+            ServicePort {
+                frontends: [frontend].into(),
+                backends: backends.collect(),
+                ..ServicePort::default()
+            },
+        )
     }))
 }
 
@@ -87,7 +97,7 @@ fn a_slab_that_is_nearly_empty_is_given_back() {
 fn a_dead_backend_is_led_to_no_more_before_anything_else_is_written() {
     let port = |number: u16, members: std::ops::Range<u16>| {
         let backends = members.map(|number| backend(Family::V4, number)).collect();
-        ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends }
+        ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends, ..ServicePort::default() }
     };
     let mut applied = Applied::default();
     advance(&snapshot([(key(4), port(1, 0..3))]), &mut applied);

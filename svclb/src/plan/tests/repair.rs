@@ -15,7 +15,7 @@ use crate::{
 fn desired() -> Snapshot {
     let port = |number: u16| {
         let backends = (number..number + 3).map(|number| backend(Family::V4, number)).collect();
-        ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends }
+        ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends, ..ServicePort::default() }
     };
     snapshot([(key(0), port(1)), (key(4), port(2))])
 }

@@ -114,7 +114,7 @@ proptest! {
 
 fn port(number: u16, members: impl IntoIterator<Item = u16>) -> ServicePort {
     let backends = members.into_iter().map(|number| backend(Family::V4, number)).collect();
-    ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends }
+    ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends, ..ServicePort::default() }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use proptest::{array::uniform6, collection::vec, prelude::*};
 
 use crate::{
     model::{
-        Backend, BackendState, Family, Frontend, FrontendKind, Protocol, ServicePort, ServicePortKey,
+        Backend, BackendState, Family, Frontend, FrontendKind, Lists, Protocol, ServicePort, ServicePortKey,
         Snapshot,
     },
     plan::{Applied, BackendKey, FrontendKey, Limits, MapOp, plan},
@@ -42,7 +42,14 @@ pub(super) fn address(family: Family, network: u8, number: u16) -> IpAddr {
 /// A backend that is just there.
 pub(super) fn backend(family: Family, number: u16) -> Backend {
     let (node, state) = (Some("node".into()), BackendState::Active);
-    Backend { address: address(family, 1, number), port: 8080, node, local: false, state }
+    Backend {
+        address: address(family, 1, number),
+        port: 8080,
+        node,
+        local: false,
+        state,
+        lists: Lists::CLUSTER,
+    }
 }
 
 /// A ClusterIP.
@@ -79,7 +86,11 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
                 let node = (node > 0).then(|| format!("node{node}"));
                 Backend { node, local, state, ..backend(family, at.into()) }
             });
-            ServicePort { frontends: frontends.collect(), backends: backends.collect() }
+            ServicePort {
+                frontends: frontends.collect(),
+                backends: backends.collect(),
+                ..ServicePort::default()
+            }
         };
         let present = services.into_iter().enumerate().filter(|(_, (present, ..))| *present);
         snapshot(present.map(|(number, (_, members, few))| (key(number), port(number, members, few))))
