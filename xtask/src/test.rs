@@ -26,8 +26,15 @@ pub(crate) enum Ring {
 const NEEDS_ROOT: &str = "the rings prog and netns load programs into the kernel: run them as root";
 
 /// Commands the tests start, and the package that has each.
-const COMMANDS: &[(&str, &str)] =
-    &[("curl", "curl"), ("ip", "iproute2"), ("sysctl", "procps"), ("unshare", "util-linux")];
+const COMMANDS: &[(&str, &str)] = &[
+    ("curl", "curl"),
+    ("dig", "bind9-dnsutils"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("ip", "iproute2"),
+    ("nginx", "nginx-light"),
+    ("sysctl", "procps"),
+    ("unshare", "util-linux"),
+];
 
 /// Builds what the ring needs, then runs it; `args` go to the test binaries.
 pub(crate) fn test(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow::Result<()> {

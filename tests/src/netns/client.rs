@@ -84,6 +84,18 @@ impl World {
         process::output(self.namespace(place.machine().name), command)
     }
 
+    /// Runs a command that ends by itself.
+    pub fn run(&self, place: Place, program: &str, arguments: &[&str]) -> anyhow::Result<Output> {
+        let command = process::command(&self.cgroup(place.cgroup()), program.as_ref(), arguments);
+        process::output(self.namespace(place.machine().name), command)
+    }
+
+    /// Starts a program that runs beside the test.
+    pub fn start(&self, place: Place, program: &str, arguments: &[&str]) -> anyhow::Result<Process> {
+        let command = process::command(&self.cgroup(place.cgroup()), program.as_ref(), arguments);
+        Process::start(self.namespace(place.machine().name), command)
+    }
+
     /// Sends requests until [`Load::finish`].
     pub fn load(&self, place: Place, mode: Mode, to: SocketAddr) -> anyhow::Result<Load> {
         Ok(Load(self.probe(place, mode.as_str(), to)?))
