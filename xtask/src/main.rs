@@ -2,6 +2,7 @@
 
 mod apt;
 mod bytecode;
+mod cluster;
 mod compiler;
 mod fingerprint;
 mod licences;
