@@ -26,6 +26,7 @@ mod frontend;
 mod health_check;
 mod no_local;
 mod node;
+mod node_ports;
 mod notice;
 mod notice_board;
 mod objects;
@@ -55,6 +56,7 @@ pub use self::{
     health_check::HealthCheck,
     no_local::{NoLocal, PerFamily},
     node::NodeState,
+    node_ports::NodePortAddresses,
     notice::{Notice, ObjectKind, Reason},
     objects::{ObjectKey, Objects},
     policy::{Policy, TrafficPolicy},
