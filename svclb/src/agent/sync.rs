@@ -64,7 +64,7 @@ impl Syncer {
             settings: settings.clone(),
             inherited: applied.services().map(|(key, _)| key.clone()).collect(),
             uplinks: attachments.uplinks(),
-            model: model::Settings { node_name: settings.node_name.clone() },
+            model: model::Settings { node_name: settings.node_name.clone(), ..model::Settings::default() },
             limits,
             programs,
             tables,
@@ -138,7 +138,7 @@ impl Syncer {
         let snapshot = build(objects, &self.model);
         if snapshot.notices != self.notices {
             for notice in snapshot.notices.iter().filter(|notice| !self.notices.contains(notice)) {
-                tracing::warn!("{}: {}: {}", notice.object, notice.field, notice.message);
+                tracing::warn!("{notice}");
             }
             self.notices.clone_from(&snapshot.notices);
         }

@@ -4,7 +4,7 @@
 /// (`spec.healthCheckNodePort`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// `spec.healthCheckNodePort`.
+    /// `spec.healthCheckNodePort`, never 0.
     pub port: u16,
     /// Distinct addresses of ready endpoints on this node, over all ports of the Service: of IPv4, if the
     /// Service has that family.

@@ -1,8 +1,8 @@
 //! How a Service port treats its clients.
 
-use std::{collections::BTreeSet, num::NonZeroU32};
+use std::num::NonZeroU32;
 
-use ipnet::IpNet;
+use super::{Algorithm, SourceRanges};
 
 /// Which endpoints traffic may go to (`internalTrafficPolicy`, `externalTrafficPolicy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,23 +12,6 @@ pub enum TrafficPolicy {
     Cluster,
     /// Those of this node.
     Local,
-}
-
-/// Who may use the load balancer addresses (`spec.loadBalancerSourceRanges` of one family).
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourceRanges {
-    /// The ranges, and each VIP of the Service as a range of its own if `admits_host`.
-    pub ranges: BTreeSet<IpNet>,
-    /// Whether some range contains an address of this node (its Node object's, of this family).
-    pub admits_host: bool,
-}
-
-/// How backends are chosen (`svclb.io/algorithm`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Algorithm {
-    /// Each new flow by a random number.
-    #[default]
-    Random,
 }
 
 /// How a Service port treats its clients.

@@ -61,6 +61,7 @@ fn service_port(applied: &Applied, tables: &Tables, id: u32, entry: &ServiceEntr
                     BackendState::Active
                 },
                 lists: Lists::CLUSTER,
+                weight: 1,
             }
         });
     let mut backends: Vec<_> = backends.collect();
@@ -106,6 +107,7 @@ mod tests {
                 local: true,
                 state: BackendState::Active,
                 lists: Lists::CLUSTER,
+                weight: 1,
             };
             let backends = backends.iter().map(backend).collect();
             (key, ServicePort { frontends: [frontend].into(), backends, ..ServicePort::default() })

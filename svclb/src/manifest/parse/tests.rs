@@ -145,7 +145,7 @@ fn an_object_without_defaults_becomes_a_balanced_service() {
     for object in parse(&format!("{SERVICE}---\n{SLICE}"), "f.yaml").unwrap() {
         object.resource.apply(&mut objects);
     }
-    let snapshot = build(&objects, &Settings { node_name: "node-1".into() });
+    let snapshot = build(&objects, &Settings { node_name: "node-1".into(), ..Settings::default() });
     assert_eq!((snapshot.frontends(), snapshot.backends()), (1, 1));
     assert!(snapshot.services.values().all(|service| service.backends[0].local));
     assert!(snapshot.notices.is_empty() && snapshot.skipped.is_empty());

@@ -49,6 +49,7 @@ pub(super) fn backend(family: Family, number: u16) -> Backend {
         local: false,
         state,
         lists: Lists::CLUSTER,
+        weight: 1,
     }
 }
 
