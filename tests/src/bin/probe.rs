@@ -6,12 +6,14 @@
 //! | `udp` | connects a datagram socket, asks, is answered |
 //! | `sendto` | names the destination with each datagram, on one socket |
 //! | `hold` | asks again on the one connection, once per line of standard input |
+//! | `table` | `tcp` for each line `ADDRESS COUNT` of standard input, all lines at once |
 //!
 //! COUNT may be `-`: until standard input closes. The outcome is one line of JSON on
-//! standard output; `hold` writes one line per request. Socket hooks belong to a cgroup,
+//! standard output, for `table` an object by address; `hold` writes one line per request. Socket hooks belong to a cgroup,
 //! so a client must be a process: the tests cannot ask by themselves.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead as _, BufReader, ErrorKind, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
     sync::{
@@ -34,6 +36,9 @@ const MAX_FAILURES: u32 = 3;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|mode| mode == "table") {
+        return table();
+    }
     let [mode, address, count] = arguments.as_slice() else { bail!("usage: svclb-probe MODE ADDRESS COUNT") };
     let address: SocketAddr = address.parse().context("ADDRESS")?;
     if mode == "hold" {
@@ -96,6 +101,38 @@ fn sendto(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
     let mut buffer = [0; 256];
     let (length, source) = client.socket.recv_from(&mut buffer)?;
     answers.answer(&String::from_utf8_lossy(&buffer[..length]), source.to_string());
+    Ok(())
+}
+
+/// The stack of a thread that asks: there may be thousands.
+const STACK: usize = 128 << 10;
+
+/// Many addresses at once: silence takes its time, and it is the same time for all.
+fn table() -> anyhow::Result<()> {
+    let mut threads = Vec::new();
+    for line in io::stdin().lines() {
+        let line = line?;
+        let (address, count) = line.split_once(' ').context("a line is ADDRESS COUNT")?;
+        let (address, count): (SocketAddr, u32) = (address.parse()?, count.parse()?);
+        let body = move || -> io::Result<Answers> {
+            let mut client = Client { address, socket: UdpSocket::bind(any(address))? };
+            let mut answers = Answers::default();
+            for _ in 0..count {
+                if let Err(error) = tcp(&mut client, &mut answers) {
+                    answers.error(name(&error));
+                    break;
+                }
+            }
+            Ok(answers)
+        };
+        threads.push((address, thread::Builder::new().stack_size(STACK).spawn(body)?));
+    }
+    let mut outcomes = BTreeMap::new();
+    for (address, thread) in threads {
+        let answers = thread.join().map_err(|_panic| anyhow::anyhow!("a thread has panicked"))??;
+        outcomes.insert(address.to_string(), answers);
+    }
+    println!("{}", serde_json::to_string(&outcomes)?);
     Ok(())
 }
 

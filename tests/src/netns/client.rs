@@ -1,6 +1,6 @@
 //! Who asks, and with what.
 
-use std::{io::Write as _, net::SocketAddr, process::Output};
+use std::{collections::BTreeMap, io::Write as _, net::SocketAddr, process::Output};
 
 use anyhow::{Context as _, ensure};
 
@@ -99,6 +99,26 @@ impl World {
     /// Sends requests until [`Load::finish`].
     pub fn load(&self, place: Place, mode: Mode, to: SocketAddr) -> anyhow::Result<Load> {
         Ok(Load(self.probe(place, mode.as_str(), to)?))
+    }
+
+    /// Asks many addresses at once by TCP, each so many times, until one time fails.
+    pub fn ask_all(
+        &self,
+        place: Place,
+        targets: &BTreeMap<SocketAddr, u32>,
+    ) -> anyhow::Result<BTreeMap<SocketAddr, Answers>> {
+        let command =
+            process::command(&self.cgroup(place.cgroup()), &self.ground().probe, ["table".to_owned()]);
+        let mut probe = Process::start(self.namespace(place.machine().name), command)?;
+        for (address, count) in targets {
+            writeln!(probe.stdin()?, "{address} {count}")?;
+        }
+        probe.close_stdin();
+        let line = probe.log.wait_for(0, PATIENCE * 12, |line| line.starts_with('{'))?;
+        let outcomes: BTreeMap<SocketAddr, Answers> =
+            serde_json::from_str(&line).with_context(|| probe.log.text())?;
+        ensure!(outcomes.len() == targets.len(), "svclb-probe: {}", probe.log.text());
+        Ok(outcomes)
     }
 
     /// Opens a connection that stays.

@@ -17,6 +17,7 @@ mod refuse;
 mod restart;
 mod rolling;
 mod sandbox;
+mod semantics;
 mod sources;
 mod spread;
 mod support;
