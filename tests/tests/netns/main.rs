@@ -1,5 +1,6 @@
 //! Real connections through a real kernel: a world of network namespaces for each test.
 
+mod apiserver;
 mod bridge;
 mod cleanup;
 mod clsact;
