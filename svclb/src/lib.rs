@@ -1,6 +1,7 @@
 //! The agent of svclb as a library.
 
 pub mod agent;
+pub mod apiserver;
 pub mod cgroup;
 pub mod cli;
 pub mod datapath;

@@ -1,7 +1,7 @@
 //! A running agent, and the commands beside it.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Output},
     sync::Arc,
 };
@@ -57,13 +57,31 @@ impl Agent {
     /// Starts the agent of a node and waits until its tables are complete.
     pub fn start_on(world: &World, node: &Machine, flags: &[&str]) -> anyhow::Result<Self> {
         let mut agent = Self::launch(world, node, flags)?;
+        agent.wait_synced_on(world, node)?;
+        Ok(agent)
+    }
+
+    fn wait_synced_on(&mut self, world: &World, node: &Machine) -> anyhow::Result<()> {
         let ready = until("a synced agent", PATIENCE, || {
-            ensure!(!agent.process.has_ended()?, "the agent has ended");
+            ensure!(!self.process.has_ended()?, "the agent has ended");
             let status = world.svclb_on(node, &["status", "--wait-synced", "1s"])?.status;
             Ok(status.success().then_some(()))
         });
-        ready.with_context(|| format!("the agent's log:\n{}", agent.log().text()))?;
-        Ok(agent)
+        ready.with_context(|| format!("the agent's log:\n{}", self.log().text()))?;
+        Ok(())
+    }
+
+    /// Starts the agent of the first node, which follows an API server, and does not wait.
+    pub fn launch_with_api(world: &World, kubeconfig: &Path, flags: &[&str]) -> anyhow::Result<Self> {
+        let source = ["--kubeconfig".to_owned(), kubeconfig.to_string_lossy().into_owned()];
+        let arguments = world.agent_args(&NODE1, source, flags);
+        let command = process::command(&world.cgroup(NODE1.name), &world.ground().svclb, arguments);
+        Ok(Self { process: Process::start(world.namespace(NODE1.name), command)? })
+    }
+
+    /// Waits until the tables of the first node are complete.
+    pub fn wait_synced(&mut self, world: &World) -> anyhow::Result<()> {
+        self.wait_synced_on(world, &NODE1)
     }
 
     /// Starts an agent and does not wait.
@@ -97,10 +115,14 @@ impl Agent {
 impl World {
     /// The arguments of `svclb run` on a node.
     pub fn run_args(&self, node: &Machine, flags: &[&str]) -> Vec<String> {
+        let source = ["--manifests".to_owned(), self.manifests().to_string_lossy().into_owned()];
+        self.agent_args(node, source, flags)
+    }
+
+    fn agent_args(&self, node: &Machine, source: [String; 2], flags: &[&str]) -> Vec<String> {
         let path = |path: PathBuf| path.to_string_lossy().into_owned();
-        let mut arguments: Vec<String> =
-            ["run", "--node-name", node.name, "--manifests"].map(String::from).into();
-        arguments.push(path(self.manifests()));
+        let mut arguments: Vec<String> = ["run", "--node-name", node.name].map(String::from).into();
+        arguments.extend(source);
         arguments.extend(["--bpffs".into(), path(self.bpffs(node))]);
         arguments.extend(["--cgroup".into(), path(self.cgroup(node.name))]);
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));

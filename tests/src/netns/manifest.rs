@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::layout::{Family, Frontend, Machine, POD_PORT, SERVICE_PORT, node_of, node_port};
 
 /// What an EndpointSlice says of an endpoint.
@@ -86,6 +88,11 @@ impl Service {
     /// The Service and its slices, the documents of one file.
     pub fn yaml(&self) -> String {
         format!("{}{}", self.service(), self.slices())
+    }
+
+    /// The Service and its slices, one after the other.
+    pub fn objects(&self) -> anyhow::Result<Vec<Value>> {
+        Ok(serde_saphyr::from_multiple(&self.yaml())?)
     }
 
     /// The Service alone.

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod affinity;
+mod apiserver;
 mod bridge;
 mod cleanup;
 mod clsact;
