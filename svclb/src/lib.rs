@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod cgroup;
 pub mod cli;
+pub mod config;
 pub mod datapath;
 pub mod manifest;
 pub mod model;
