@@ -13,3 +13,4 @@ pub mod report;
 pub mod sandbox;
 pub mod source;
 pub mod sys;
+pub mod sysctl;
