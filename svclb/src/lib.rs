@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod config;
 pub mod datapath;
+pub mod health;
 pub mod http;
 pub mod manifest;
 pub mod metrics;
