@@ -1,5 +1,7 @@
 //! The command line: flags, subcommands, exit codes.
 
+mod run;
+
 use std::{
     io::IsTerminal as _,
     path::{Path, PathBuf},
@@ -7,11 +9,13 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use svclb_common::config::SocketMode;
 
+use self::run::RunArgs;
 use crate::{
     agent::{self, RunError},
+    config::{SocketLb, Tc},
     datapath::{attach::TcMode, cleanup, pins::Pins},
     manifest::Folder,
     model::{self, build},
@@ -33,7 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the agent
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show a small world of network namespaces in which Services are balanced
     Sandbox(Box<sandbox::Options>),
     /// Tell whether the tables hold what was asked for, and what is attached
@@ -66,32 +70,9 @@ struct DeviceArgs {
     /// Devices that lead to pods, by pattern; repeatable [default: veth and netkit devices]
     #[arg(long = "pod-interface", value_name = "GLOB")]
     pod_interfaces: Vec<String>,
-    /// Translate at sockets: for all processes, for those of the host, or not at all
-    #[arg(long, value_enum, default_value_t = SocketLb::All)]
-    socket_lb: SocketLb,
-}
-
-#[derive(Args, Debug)]
-struct RunArgs {
-    /// Name of this node [default: the lower-cased host name]
-    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
-    node_name: Option<String>,
-    /// Folder of Service, EndpointSlice and Node manifests to follow
-    #[arg(long, value_name = "DIR")]
-    manifests: PathBuf,
-    #[command(flatten)]
-    pins: PinArgs,
-    #[command(flatten)]
-    devices: DeviceArgs,
-    /// How to attach to devices
-    #[arg(long, value_enum, default_value_t = Tc::Auto, hide = true)]
-    tc: Tc,
-    /// Flow entries to have room for, per family; each flow takes two
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
-    max_flows: Option<u32>,
-    /// Stop when the parent process does
-    #[arg(long, hide = true)]
-    die_with_parent: bool,
+    /// Translate at sockets: for all processes, for those of the host, or not at all [default: all]
+    #[arg(long, value_name = "all|host|off")]
+    socket_lb: Option<SocketLb>,
 }
 
 #[derive(Args, Debug)]
@@ -129,20 +110,6 @@ struct CheckArgs {
     devices: DeviceArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SocketLb {
-    All,
-    Host,
-    Off,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Tc {
-    Auto,
-    Tcx,
-    Clsact,
-}
-
 impl From<SocketLb> for SocketMode {
     fn from(flag: SocketLb) -> Self {
         match flag {
@@ -175,7 +142,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     init_log(&cli.command);
-    match run(cli.command) {
+    match execute(cli.command) {
         Ok(code) => code,
         Err(error) => {
             let (line, code) = match error.downcast_ref::<RunError>() {
@@ -227,12 +194,12 @@ fn init_log(command: &Command) {
         .init();
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
             Command::Run(args) => {
-                agent::run(settings(args)?).await.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+                agent::run(run::settings(*args)?).await.map(|()| ExitCode::SUCCESS).map_err(Into::into)
             }
             Command::Sandbox(options) => sandbox::run(*options, not_proxied).await,
             Command::Status(args) => {
@@ -245,7 +212,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 report::flows(&pins, args.report.output, args.service.as_ref())
             }
             Command::Check(args) => {
-                let devices = devices(args.devices)?;
+                let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb } = args.devices;
+                let devices = devices(cgroup, socket_lb.unwrap_or_default(), uplinks, pod_interfaces)?;
                 report::check(&Pins::new(args.report.pins.bpffs), &devices, args.report.output).await
             }
             Command::Cleanup(args) => {
@@ -257,9 +225,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn devices(args: DeviceArgs) -> Result<agent::Devices, RunError> {
-    let mode = SocketMode::from(args.socket_lb);
-    let cgroup = match (args.cgroup, mode) {
+fn devices(
+    cgroup: Option<PathBuf>,
+    socket_lb: SocketLb,
+    uplinks: Vec<String>,
+    pod_globs: Vec<String>,
+) -> Result<agent::Devices, RunError> {
+    let socket_mode = SocketMode::from(socket_lb);
+    let cgroup = match (cgroup, socket_mode) {
         (_, SocketMode::Off) => None,
         (Some(path), _) if path.join("cgroup.controllers").is_file() => Some(path),
         (Some(path), _) => {
@@ -269,31 +242,7 @@ fn devices(args: DeviceArgs) -> Result<agent::Devices, RunError> {
             crate::cgroup::mount_point().map_err(|error| RunError::Config(format!("--cgroup: {error}")))?,
         ),
     };
-    Ok(agent::Devices { cgroup, socket_mode: mode, uplinks: args.uplinks, pod_globs: args.pod_interfaces })
-}
-
-fn settings(args: RunArgs) -> Result<agent::Settings, RunError> {
-    if args.die_with_parent {
-        agent::die_with_parent()?;
-    }
-    let node_name = match args.node_name {
-        Some(name) if name.is_empty() => {
-            return Err(RunError::Config("--node-name: must not be empty".into()));
-        }
-        Some(name) => name,
-        None => nix::unistd::gethostname()
-            .map_err(|errno| RunError::Config(format!("--node-name: cannot read the host name: {errno}")))?
-            .to_string_lossy()
-            .to_lowercase(),
-    };
-    Ok(agent::Settings {
-        node_name,
-        manifests: args.manifests,
-        pins: Pins::new(args.pins.bpffs),
-        devices: devices(args.devices)?,
-        tc: args.tc.into(),
-        max_flows: args.max_flows,
-    })
+    Ok(agent::Devices { cgroup, socket_mode, uplinks, pod_globs })
 }
 
 /// Which Services of a folder are left alone, and why.

@@ -7,15 +7,15 @@
 
 mod check;
 mod contents;
-mod decode;
+pub(crate) mod decode;
 mod defaults;
 mod error;
-mod fault;
+pub(crate) mod fault;
 mod folder;
 mod object;
 pub mod parse;
 mod stamp;
-mod tree;
+pub(crate) mod tree;
 pub mod watch;
 
 pub use self::{

@@ -113,7 +113,7 @@ fn title(tree: &Tree, kind: &str) -> String {
 }
 
 /// Text of a manifest as part of a line of the log, which it must not break.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     let escaped = |c: char| if breaks(c) { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escaped).collect()

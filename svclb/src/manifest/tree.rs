@@ -17,14 +17,14 @@ const MAX_DEPTH: usize = 64;
 
 /// A value and the line it stands on, counted from 1 in the file.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Tree {
-    pub(super) line: u64,
-    pub(super) value: Value,
+pub(crate) struct Tree {
+    pub(crate) line: u64,
+    pub(crate) value: Value,
 }
 
 /// A YAML value of the JSON subset that manifests use.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Signed(i64),
@@ -32,11 +32,18 @@ pub(super) enum Value {
     Float(f64),
     Text(String),
     List(Vec<Tree>),
-    Map(Vec<(String, Tree)>),
+    Map(Vec<(Key, Tree)>),
+}
+
+/// The name of a value in a map, and the line it stands on, which may be above the value's.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) line: u64,
+    pub(crate) name: String,
 }
 
 /// The documents in `text`, YAML or JSON; empty ones are left out.
-pub(super) fn documents(text: &str) -> Result<Vec<Tree>, Fault> {
+pub(crate) fn documents(text: &str) -> Result<Vec<Tree>, Fault> {
     // Every value takes a byte of text, so that what is more has been multiplied by aliases.
     let nodes = text.len().clamp(64, MAX_NODES);
     let budget = serde_saphyr::budget! {
@@ -55,20 +62,20 @@ pub(super) fn documents(text: &str) -> Result<Vec<Tree>, Fault> {
 
 impl Tree {
     /// The value under `key`, if this is a map that has it.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         let Value::Map(entries) = &self.value else { return None };
-        entries.iter().find(|(name, _)| name == key).map(|(_, tree)| tree)
+        entries.iter().find(|(found, _)| found.name == key).map(|(_, tree)| tree)
     }
 
     /// The text of this value, if it is one.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         let Value::Text(text) = &self.value else { return None };
         Some(text)
     }
 
     /// The line of the value at `field` (`spec.ports[0].port`) or, if there is none, of what is nearest on the
     /// way to it.
-    pub(super) fn line_of(&self, field: &str) -> u64 {
+    pub(crate) fn line_of(&self, field: &str) -> u64 {
         let mut here = self;
         for step in field.split(['.', '[']) {
             let next = match (&here.value, step.strip_suffix(']')) {
@@ -86,6 +93,13 @@ impl<'de> Deserialize<'de> for Tree {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Spanned { value, referenced, .. } = Spanned::deserialize(deserializer)?;
         Ok(Self { line: referenced.line(), value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Spanned { value, referenced, .. } = Spanned::deserialize(deserializer)?;
+        Ok(Self { line: referenced.line(), name: value })
     }
 }
 
@@ -166,6 +180,14 @@ mod tests {
         assert_eq!([line(0, ""), line(0, "a"), line(0, "b[0]")], [2, 2, 3]);
         assert_eq!([line(1, "c"), line(1, "c.d[0].e"), line(1, "c.d[1].e")], [7, 7, 8]);
         assert_eq!([line(1, "c.d[7].e"), line(1, "c.x.y"), line(1, "x")], [7, 7, 6]);
+    }
+
+    #[test]
+    fn a_key_may_stand_above_its_value() {
+        let documents = documents("a:\n  b:\n  - c\n").unwrap();
+        let Value::Map(entries) = &documents[0].value else { panic!() };
+        let (Key { line, name }, value) = &entries[0];
+        assert_eq!((*line, name.as_str(), value.line), (1, "a", 2));
     }
 
     #[test]
