@@ -55,7 +55,11 @@ impl Devices {
 /// apart by themselves. Link-local ones are not unique on the node, so no frontend and
 /// no source translation uses them. Only devices that carry programs lead anywhere: by
 /// another one answers would come back untranslated.
-pub(super) fn addresses(network: &Network, carries: impl Fn(u32) -> bool) -> Addresses {
+pub(super) fn addresses(
+    network: &Network,
+    carries: impl Fn(u32) -> bool,
+    node_ports: impl Fn(IpAddr) -> bool,
+) -> Addresses {
     let usable = |ip: &IpAddr| !ip.is_loopback() && !is_link_local(ip);
     let local: BTreeSet<_> = network.addresses.iter().map(|(_, ip)| *ip).filter(usable).collect();
     let on = |index: u32, v4: bool| {

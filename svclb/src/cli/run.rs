@@ -11,7 +11,6 @@ use crate::{
         Algorithm, Bind, ClusterCidrs, ConfigError, Environment, ExternalMode, Layer, NodePortAddresses,
         Source, Tc, Xdp, resolve,
     },
-    datapath::pins::Pins,
 };
 
 #[derive(Args, Debug)]
@@ -115,17 +114,13 @@ pub(super) fn settings(mut args: RunArgs) -> Result<agent::Settings, RunError> {
         tracing::warn!("{warning}");
     }
     let config = resolved.config;
-    let Source::Manifests(manifests) = config.source else {
-        return Err(RunError::Config("an API server cannot be followed yet; give --manifests DIR".into()));
-    };
-    Ok(agent::Settings {
-        node_name: config.node_name,
-        manifests,
-        pins: Pins::new(config.bpffs),
-        devices: super::devices(config.cgroup, config.socket_lb, config.uplinks, config.pod_interfaces)?,
-        tc: config.tc.into(),
-        max_flows: config.max_flows,
-    })
+    let devices = super::devices(
+        config.cgroup.clone(),
+        config.socket_lb,
+        config.uplinks.clone(),
+        config.pod_interfaces.clone(),
+    )?;
+    Ok(agent::Settings::new(config, resolved.file, devices))
 }
 
 #[cfg(test)]

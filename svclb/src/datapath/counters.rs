@@ -40,8 +40,9 @@ impl TrafficMap {
             Family::V6 => V6::map(map::TRAFFIC),
         };
         let data = MapData::from_pin(pins.map(&name)).map_err(|error| Error::map(&name, &error))?;
-        let counters =
-            Map::from_map_data(data).and_then(PerCpuArray::try_from).map_err(|error| Error::map(&name, &error))?;
+        let counters = Map::from_map_data(data)
+            .and_then(PerCpuArray::try_from)
+            .map_err(|error| Error::map(&name, &error))?;
         Ok(Self { name, counters })
     }
 
