@@ -53,6 +53,7 @@ impl Settings {
             socket_mode: self.devices.socket_mode as u32,
             snat_port_min: SNAT_PORTS.0,
             snat_port_max: SNAT_PORTS.1,
+            ..DatapathConfig::PER_PACKET
         })
     }
 }

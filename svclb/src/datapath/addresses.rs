@@ -9,6 +9,7 @@ use aya::maps::MapError;
 use svclb_common::{
     family::{V4, V6},
     layout::map,
+    service::{LOCAL_ADDRESS, LOCAL_NODE_PORTS},
 };
 
 use super::{
@@ -82,7 +83,9 @@ impl<F: MapFamily> FamilyMaps<F> {
         let failed = |name: &str, error: &MapError| Error::map(F::map(name), error);
         // What was written is known at once, so that a failure leaves no false memory.
         for (ip, addr) in difference::<F>(&local, &self.local) {
-            self.locals.insert(addr, 1, 0).map_err(|error| failed(map::LOCALS, &error))?;
+            self.locals
+                .insert(addr, LOCAL_ADDRESS | LOCAL_NODE_PORTS, 0)
+                .map_err(|error| failed(map::LOCALS, &error))?;
             self.local.insert(ip);
             tables.count_write()?;
         }
