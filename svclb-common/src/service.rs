@@ -21,7 +21,8 @@ pub type ServiceId = u32;
 /// Number of a backend cell. 0 is none.
 pub type BackendId = u32;
 
-/// What kind of frontend a packet came to; for reports, the datapath treats all alike.
+/// What kind of frontend a packet came to. A policy for internal traffic is for the first
+/// kind, one for external traffic for the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum FrontendKind {
