@@ -8,6 +8,7 @@ pub mod manifest;
 pub mod model;
 pub mod netdev;
 pub mod plan;
+pub mod rbac;
 pub mod report;
 pub mod sandbox;
 pub mod sys;
