@@ -6,6 +6,7 @@ mod clsact;
 mod devices;
 mod errors;
 mod manifests;
+mod privileges;
 mod reach;
 mod refuse;
 mod restart;
