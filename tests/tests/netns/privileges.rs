@@ -25,9 +25,10 @@ fn granted() -> anyhow::Result<Vec<String>> {
 
 /// A program in `folder` that becomes the agent, with root's name and these capabilities at most.
 fn confined(folder: &Path, svclb: &Path, capabilities: &[String]) -> anyhow::Result<PathBuf> {
-    let set: String = capabilities.iter().map(|name| format!(",+{name}")).collect();
+    let set =
+        ["-all"].into_iter().chain(capabilities.iter().map(String::as_str)).collect::<Vec<_>>().join(",+");
     let script = format!(
-        "#!/bin/sh\nexec setpriv --no-new-privs --bounding-set=-all{set} --inh-caps=-all{set} {} \"$@\"\n",
+        "#!/bin/sh\nexec setpriv --no-new-privs --bounding-set={set} --inh-caps={set} {} \"$@\"\n",
         svclb.display()
     );
     let program = folder.join("svclb");
