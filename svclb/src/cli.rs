@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use svclb_common::config::SocketMode;
 
 use self::run::RunArgs;
@@ -134,6 +134,11 @@ impl From<Tc> for TcMode {
 const WRONG_CONFIG: u8 = 2;
 /// Exit code for a kernel that lacks something.
 const WRONG_KERNEL: u8 = 3;
+
+/// The command line as clap knows it, for whoever wants to compare something with it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Parses the command line, runs the command, and turns errors into one line and an exit code.
 pub fn main() -> ExitCode {
@@ -281,8 +286,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -13,6 +13,7 @@ mod health;
 mod ingress;
 mod manifests;
 mod policy;
+mod privileges;
 mod reach;
 mod refuse;
 mod restart;
