@@ -1,5 +1,6 @@
 //! Test harness.
 
+pub mod cluster;
 pub mod netns;
 pub mod packet;
 pub mod probe;
