@@ -1,6 +1,7 @@
 //! Test harness.
 
 pub mod apiserver;
+pub mod cluster;
 pub mod netns;
 pub mod packet;
 pub mod probe;

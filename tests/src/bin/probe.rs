@@ -6,10 +6,12 @@
 //! | `udp` | connects a datagram socket, asks, is answered |
 //! | `sendto` | names the destination with each datagram, on one socket |
 //! | `hold` | asks again on the one connection, once per line of standard input |
+//! | `hold-udp` | as `sendto`, once per line of standard input |
 //! | `table` | `tcp` for each line `ADDRESS COUNT` of standard input, all lines at once |
 //!
 //! COUNT may be `-`: until standard input closes. The outcome is one line of JSON on
-//! standard output, for `table` an object by address; `hold` writes one line per request. Socket hooks belong to a cgroup,
+//! standard output, for `table` an object by address; `hold` and `hold-udp` write one line per request. Socket hooks
+//! belong to a cgroup,
 //! so a client must be a process: the tests cannot ask by themselves.
 
 use std::{
@@ -47,11 +49,14 @@ fn main() -> anyhow::Result<()> {
     let ask: fn(&mut Client, &mut Answers) -> io::Result<()> = match mode.as_str() {
         "tcp" => tcp,
         "udp" => udp,
-        "sendto" => sendto,
+        "sendto" | "hold-udp" => sendto,
         _ => bail!("no such MODE: {mode}"),
     };
     let mut client = Client { address, socket: UdpSocket::bind(any(address))? };
     client.socket.set_read_timeout(Some(TIMEOUT))?;
+    if mode == "hold-udp" {
+        return hold_udp(&mut client);
+    }
     let mut answers = Answers::default();
     let mut repetitions = Repetitions::parse(count)?;
     while answers.failed() < MAX_FAILURES && repetitions.next() {
@@ -151,6 +156,20 @@ fn hold(address: SocketAddr) -> anyhow::Result<()> {
             Ok(0) => answers.error("EOF".into()),
             Ok(_) => answers.answer(&reply, peer),
             Err(error) => answers.error(name(&error)),
+        }
+        println!("{}", serde_json::to_string(&answers)?);
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// One socket, one request per line of standard input.
+fn hold_udp(client: &mut Client) -> anyhow::Result<()> {
+    for line in io::stdin().lines() {
+        line?;
+        let mut answers = Answers::default();
+        if let Err(error) = sendto(client, &mut answers) {
+            answers.error(name(&error));
         }
         println!("{}", serde_json::to_string(&answers)?);
         io::stdout().flush()?;

@@ -1,9 +1,10 @@
 //! A running agent, and the commands beside it.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{ExitStatus, Output},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -57,38 +58,43 @@ impl Agent {
     /// Starts the agent of a node and waits until its tables are complete.
     pub fn start_on(world: &World, node: &Machine, flags: &[&str]) -> anyhow::Result<Self> {
         let mut agent = Self::launch(world, node, flags)?;
-        agent.wait_synced_on(world, node)?;
+        agent.synced(world, node, PATIENCE)?;
         Ok(agent)
-    }
-
-    fn wait_synced_on(&mut self, world: &World, node: &Machine) -> anyhow::Result<()> {
-        let ready = until("a synced agent", PATIENCE, || {
-            ensure!(!self.process.has_ended()?, "the agent has ended");
-            let status = world.svclb_on(node, &["status", "--wait-synced", "1s"])?.status;
-            Ok(status.success().then_some(()))
-        });
-        ready.with_context(|| format!("the agent's log:\n{}", self.log().text()))?;
-        Ok(())
     }
 
     /// Starts the agent of the first node, which follows an API server, and does not wait.
     pub fn launch_with_api(world: &World, kubeconfig: &Path, flags: &[&str]) -> anyhow::Result<Self> {
         let source = ["--kubeconfig".to_owned(), kubeconfig.to_string_lossy().into_owned()];
-        let arguments = world.agent_args(&NODE1, source, flags);
+        let arguments = world.run_args_from(&NODE1, source, flags);
         let command = process::command(&world.cgroup(NODE1.name), &world.ground().svclb, arguments);
         Ok(Self { process: Process::start(world.namespace(NODE1.name), command)? })
     }
 
     /// Waits until the tables of the first node are complete.
     pub fn wait_synced(&mut self, world: &World) -> anyhow::Result<()> {
-        self.wait_synced_on(world, &NODE1)
+        self.synced(world, &NODE1, PATIENCE)
     }
 
     /// Starts an agent and does not wait.
     pub fn launch(world: &World, node: &Machine, flags: &[&str]) -> anyhow::Result<Self> {
-        let command =
-            process::command(&world.cgroup(node.name), &world.ground().svclb, world.run_args(node, flags));
+        Self::launch_with(world, node, world.run_args(node, flags))
+    }
+
+    /// Starts an agent with exactly these arguments, and does not wait.
+    pub fn launch_with(world: &World, node: &Machine, arguments: Vec<String>) -> anyhow::Result<Self> {
+        let command = process::command(&world.cgroup(node.name), &world.ground().svclb, arguments);
         Ok(Self { process: Process::start(world.namespace(node.name), command)? })
+    }
+
+    /// Waits until its tables are complete.
+    pub fn synced(&mut self, world: &World, node: &Machine, patience: Duration) -> anyhow::Result<()> {
+        let ready = until("a synced agent", patience, || {
+            ensure!(!self.process.has_ended()?, "the agent has ended");
+            let status = world.svclb_on(node, &["status", "--wait-synced", "1s"])?.status;
+            Ok(status.success().then_some(()))
+        });
+        ready.with_context(|| format!("the agent's log:\n{}", self.log().text()))?;
+        Ok(())
     }
 
     /// What it has written.
@@ -115,12 +121,11 @@ impl Agent {
 impl World {
     /// The arguments of `svclb run` on a node.
     pub fn run_args(&self, node: &Machine, flags: &[&str]) -> Vec<String> {
-        let source = ["--manifests".to_owned(), self.manifests().to_string_lossy().into_owned()];
-        self.agent_args(node, source, flags)
+        self.run_args_from(node, ["--manifests".into(), path(self.manifests())], flags)
     }
 
-    fn agent_args(&self, node: &Machine, source: [String; 2], flags: &[&str]) -> Vec<String> {
-        let path = |path: PathBuf| path.to_string_lossy().into_owned();
+    /// The arguments of `svclb run` on a node, with the flag that names the source of objects.
+    pub fn run_args_from(&self, node: &Machine, source: [String; 2], flags: &[&str]) -> Vec<String> {
         let mut arguments: Vec<String> = ["run", "--node-name", node.name].map(String::from).into();
         arguments.extend(source);
         arguments.extend(["--bpffs".into(), path(self.bpffs(node))]);
@@ -159,4 +164,8 @@ impl World {
     pub fn drops(&self, reason: &str) -> anyhow::Result<u64> {
         Ok(self.status()?.drops.get(reason).copied().unwrap_or(0))
     }
+}
+
+fn path(path: impl AsRef<Path>) -> String {
+    path.as_ref().to_string_lossy().into_owned()
 }

@@ -126,6 +126,11 @@ impl World {
         Ok(Held(self.probe(place, "hold", to)?))
     }
 
+    /// Opens a datagram socket that stays and is not connected.
+    pub fn hold_udp(&self, place: Place, to: SocketAddr) -> anyhow::Result<Held> {
+        Ok(Held(self.probe(place, "hold-udp", to)?))
+    }
+
     fn probe(&self, place: Place, mode: &str, to: SocketAddr) -> anyhow::Result<Process> {
         let arguments = [mode.into(), to.to_string(), "-".into()];
         let command = process::command(&self.cgroup(place.cgroup()), &self.ground().probe, arguments);
@@ -145,11 +150,11 @@ impl Load {
     }
 }
 
-/// A client that keeps one connection.
+/// A client that keeps one connection or socket.
 pub struct Held(Process);
 
 impl Held {
-    /// Asks on the connection.
+    /// Asks on it.
     pub fn ask(&mut self) -> anyhow::Result<Answers> {
         let before = self.0.log.len();
         self.0.stdin()?.write_all(b"\n")?;
