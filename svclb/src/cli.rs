@@ -254,7 +254,7 @@ fn devices(
 fn not_proxied(folder: &Path) -> Vec<(String, String)> {
     let Ok(mut folder) = Folder::open(folder) else { return Vec::new() };
     let _errors_are_the_agents_to_report = folder.scan();
-    let snapshot = build(folder.objects(), &model::Settings::default());
+    let snapshot = build(&folder.objects(), &model::Settings::default());
     let line = |skipped: &model::Skipped| {
         (format!("{}/{}", skipped.namespace, skipped.name), skipped.reason.explain().to_owned())
     };

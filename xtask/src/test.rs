@@ -96,7 +96,8 @@ fn run(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow::Result<()>
         Ring::Netns => &[&["--package", "svclb-tests", "--test", "netns"]],
         Ring::Cluster => &[&["--package", "svclb-tests", "--test", "cluster"]],
     };
-    let agent = if matches!(ring, Ring::Netns | Ring::Cluster) { Some(build_agent(workspace, &[])?) } else { None };
+    let agent =
+        if matches!(ring, Ring::Netns | Ring::Cluster) { Some(build_agent(workspace, &[])?) } else { None };
     let mut outcome = Ok(());
     for target in targets {
         let mut cargo = workspace.cargo(&["test", "--locked", "--no-fail-fast"]).args(*target);

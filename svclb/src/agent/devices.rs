@@ -85,7 +85,8 @@ pub(super) fn addresses(
         .filter(|index| carries(**index) || ports.contains(index))
         .map(|index| (*index, [true, false].into_iter().filter_map(|v4| source(*index, v4)).collect()))
         .collect();
-    let local = local.into_iter().map(|ip| (ip, LOCAL_ADDRESS | LOCAL_NODE_PORTS)).collect();
+    let flags = |ip| if node_ports(ip) { LOCAL_ADDRESS | LOCAL_NODE_PORTS } else { LOCAL_ADDRESS };
+    let local = local.into_iter().map(|ip| (ip, flags(ip))).collect();
     Addresses { local, sources }
 }
 
@@ -133,7 +134,11 @@ mod tests {
             ],
             &[2],
         );
-        let got = addresses(&network, |index| index > 1);
+        let second = |ip: IpAddr| ip != "10.244.1.1".parse::<IpAddr>().unwrap();
+        let got = addresses(&network, |index| index > 1, second);
+        let flags: Vec<_> = got.local.values().copied().collect();
+        let both = LOCAL_ADDRESS | LOCAL_NODE_PORTS;
+        assert_eq!(flags, [LOCAL_ADDRESS, both, both]);
         assert_eq!(got.sources.keys().copied().collect::<Vec<_>>(), [2, 3, 4]);
         let ips = |list: &[&str]| list.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
         assert_eq!(

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::error::chain;
-use crate::model::ObjectKey;
+use crate::model::{Notice, ObjectKey};
 
 /// What events are reported by.
 const CONTROLLER: &str = "svclb";
@@ -91,6 +91,20 @@ impl Events {
             ..ObjectReference::default()
         };
         self.tell(regarding, severity, reason, message);
+    }
+
+    /// Tells of a field that is ignored, contested or malformed, to whoever looks at its object.
+    pub fn notice(&self, notice: &Notice) {
+        let regarding = ObjectReference {
+            api_version: Some(notice.kind.api_version().into()),
+            kind: Some(notice.kind.as_str().into()),
+            namespace: Some(notice.object.namespace.clone()).filter(|namespace| !namespace.is_empty()),
+            name: Some(notice.object.name.clone()),
+            uid: notice.uid.clone(),
+            ..ObjectReference::default()
+        };
+        let message = format!("{}: {}", notice.field, notice.message);
+        self.tell(regarding, Severity::Warning, notice.reason.as_str(), &message);
     }
 
     /// Tells something about this node. An empty `uid` becomes the node's name, by which kubelet and kube-proxy

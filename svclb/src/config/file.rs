@@ -46,8 +46,8 @@ impl File {
         let located = |Fault { line, field, message }| ConfigError::Field {
             path: self.path.clone(),
             line,
-            field: one_line(&field),
-            message: one_line(&message),
+            field: one_line(&field).into_owned(),
+            message: one_line(&message).into_owned(),
         };
         let text = std::str::from_utf8(&self.content).map_err(|error| {
             let before = &self.content[..error.valid_up_to()];

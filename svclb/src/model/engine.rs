@@ -16,7 +16,7 @@ use k8s_openapi::{
 };
 
 use super::{
-    Delta, HealthCheck, NoLocal, NodeState, Notice, ObjectKey, ServicePort, ServicePortKey, Settings,
+    Delta, Family, HealthCheck, NoLocal, NodeState, Notice, ObjectKey, ServicePort, ServicePortKey, Settings,
     SkipReason, Skipped, Snapshot,
     compute::{Computed, View},
     desired::{Desired, Round},
@@ -43,7 +43,7 @@ pub struct Model {
     desired: Desired,
     /// Services to be computed anew.
     touched: BTreeSet<ObjectKey>,
-    triggers: Vec<Timestamp>,
+    triggers: Vec<(Family, Timestamp)>,
     settled_node: NodeState,
     settled_cidrs: BTreeSet<IpNet>,
     /// How many times a Service has been computed.
@@ -93,14 +93,12 @@ impl Model {
 
     pub(super) fn apply_slice(&mut self, key: &ObjectKey, slice: Option<&EndpointSlice>) {
         let facts = slice.and_then(SliceFacts::of);
-        let is_used = facts.is_some();
+        let family = facts.as_ref().map(|facts| facts.family);
         let touched = self.slices.replace(key, facts);
         if touched.is_empty() {
             return;
         }
-        if is_used {
-            self.triggers.extend(slice.and_then(slice::trigger));
-        }
+        self.triggers.extend(family.zip(slice.and_then(slice::trigger)));
         self.touched.extend(touched.into_iter().filter(|owner| self.services.contains_key(owner)));
     }
 

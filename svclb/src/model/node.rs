@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus};
 
-use super::{cidr::parse_range, parse_address};
+use super::{Family, cidr::parse_range, parse_address};
 
 const LABEL_ZONE: &str = "topology.kubernetes.io/zone";
 /// The taint of a node that is about to be deleted.
@@ -50,6 +50,12 @@ impl NodeState {
             zone: zone.filter(|zone| !zone.is_empty()).cloned(),
             is_eligible: node.metadata.deletion_timestamp.is_none() && !is_tainted,
         }
+    }
+
+    /// The first address of each family.
+    pub fn primary_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let first = |family| self.addresses.iter().copied().find(move |known| Family::of(*known) == family);
+        Family::ALL.into_iter().filter_map(first)
     }
 }
 

@@ -44,9 +44,7 @@ impl NodePortAddresses {
     pub fn accepts(&self, address: IpAddr, node: &NodeState) -> bool {
         let family = Family::of(address);
         match self {
-            Self::Primary => {
-                node.addresses.iter().find(|known| Family::of(**known) == family) == Some(&address)
-            }
+            Self::Primary => node.primary_addresses().any(|known| known == address),
             Self::Within(ranges) => {
                 let mut of_family = ranges.iter().filter(|range| family_of(**range) == family).peekable();
                 of_family.peek().is_none() || of_family.any(|range| range.contains(&address))

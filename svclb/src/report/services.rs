@@ -8,7 +8,7 @@ use svclb_common::service::{FrontendKind, List};
 use super::{Output, table};
 use crate::{
     datapath::{pins::Pins, readback, tables::Tables},
-    model::{Algorithm, Family, TrafficPolicy},
+    model::{Family, TrafficPolicy},
     plan::{Applied, Limits, Readback, model_policy},
     sys::mapped::Access,
 };
@@ -95,7 +95,7 @@ fn list(applied: &Applied) -> Vec<ServicePort> {
             name: key.name.clone(),
             port_name: key.port_name.clone(),
             protocol: key.protocol.as_str(),
-            algorithm: algorithm_name(policy.algorithm),
+            algorithm: policy.algorithm.as_str(),
             internal_traffic_policy: policy_name(policy.internal),
             external_traffic_policy: policy_name(policy.external),
             session_affinity_seconds: policy.affinity.map_or(0, NonZeroU32::get),
@@ -121,12 +121,6 @@ fn policy_name(policy: TrafficPolicy) -> &'static str {
     match policy {
         TrafficPolicy::Cluster => "Cluster",
         TrafficPolicy::Local => "Local",
-    }
-}
-
-fn algorithm_name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Random => "random",
     }
 }
 

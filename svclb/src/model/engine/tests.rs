@@ -232,9 +232,9 @@ fn triggers_are_those_of_slices_that_changed() {
     let (one, two) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
     let mut model = new();
     let triggers = |model: &mut Model, change| settle(model, [change]).0.triggers;
-    assert_eq!(triggers(&mut model, stamped("here", one)), [one.parse().unwrap()]);
+    assert_eq!(triggers(&mut model, stamped("here", one)), [(Family::V4, one.parse().unwrap())]);
     assert_eq!(triggers(&mut model, stamped("here", two)), [], "the endpoints are as before");
-    assert_eq!(triggers(&mut model, stamped("there", two)), [two.parse().unwrap()]);
+    assert_eq!(triggers(&mut model, stamped("there", two)), [(Family::V4, two.parse().unwrap())]);
     assert_eq!(triggers(&mut model, Change::Slice(key("default", "s"), None)), []);
 }
 
