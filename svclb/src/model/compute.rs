@@ -52,16 +52,16 @@ impl Computed {
         let mut ports: Vec<_> = facts
             .families
             .iter()
-            .flat_map(|(family, vips)| facts.ports.iter().map(move |port| (*family, vips, port)))
-            .map(|(family, vips, port)| {
+            .flat_map(|of| facts.ports.iter().map(move |port| (of, port)))
+            .map(|(of, port)| {
                 let key = ServicePortKey {
                     namespace: key.namespace.clone(),
                     name: key.name.clone(),
                     port_name: port.name.clone(),
                     protocol: port.protocol,
-                    family,
+                    family: of.family,
                 };
-                computed_port(key, port.frontends(vips), port, facts, slices, view)
+                computed_port(key, port.frontends(&of.vips), port, facts, slices, view)
             })
             .collect();
         ports.sort_by(|a, b| a.key.cmp(&b.key));
@@ -133,7 +133,7 @@ fn sources(
 fn health_check(facts: &ServiceFacts, slices: &[&SliceFacts], view: View<'_>) -> Option<HealthCheck> {
     let port = facts.health_check?;
     let count = |family| {
-        let has_family = facts.families.iter().any(|(known, _)| *known == family);
+        let has_family = facts.families.iter().any(|of| of.family == family);
         has_family.then(|| endpoint::ready_here(slices, family, place(view)))
     };
     Some(HealthCheck { port, v4: count(Family::V4), v6: count(Family::V6) })

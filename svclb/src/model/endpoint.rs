@@ -97,10 +97,10 @@ pub(super) fn categorize(
     weights: &BTreeMap<IpAddr, u16>,
 ) -> Categorized {
     let is_fallback = |endpoint: &Endpoint| !endpoint.ready && endpoint.serving && endpoint.terminating;
-    let ready = || endpoints.values().filter(|endpoint| endpoint.ready);
-    let has_ready = ready().next().is_some();
-    let has_ready_here = ready().any(|endpoint| place.is_local(endpoint));
-    let topology = Topology::of(ready().copied(), place);
+    let ready: Vec<_> = endpoints.values().copied().filter(|endpoint| endpoint.ready).collect();
+    let has_ready = !ready.is_empty();
+    let has_ready_here = ready.iter().any(|endpoint| place.is_local(endpoint));
+    let topology = Topology::of(&ready, place);
     let lists = |endpoint: &Endpoint| {
         let of = |has_ready: bool| if has_ready { endpoint.ready } else { is_fallback(endpoint) };
         Lists {
@@ -136,10 +136,10 @@ enum Topology {
 }
 
 impl Topology {
-    fn of<'a>(ready: impl Iterator<Item = &'a Endpoint> + Clone, place: Place<'_>) -> Self {
+    fn of(ready: &[&Endpoint], place: Place<'_>) -> Self {
         let holds = |mode: Self| {
-            ready.clone().all(|endpoint| !mode.hints(endpoint).is_empty())
-                && ready.clone().any(|endpoint| mode.allows(endpoint, place))
+            ready.iter().all(|endpoint| !mode.hints(endpoint).is_empty())
+                && ready.iter().any(|endpoint| mode.allows(endpoint, place))
         };
         [Self::SameNode, Self::SameZone].into_iter().find(|mode| holds(*mode)).unwrap_or(Self::Any)
     }

@@ -27,7 +27,7 @@ pub(super) struct ServiceFacts {
     /// Its ports that can be proxied.
     pub(super) ports: Box<[ProxiedPort]>,
     /// Its addresses in each family in which it has a ClusterIP.
-    pub(super) families: Vec<(Family, Box<[(FrontendKind, IpAddr)]>)>,
+    pub(super) families: Box<[FamilyFacts]>,
     /// `spec.internalTrafficPolicy`.
     pub(super) internal: TrafficPolicy,
     /// `spec.externalTrafficPolicy`, where it counts.
@@ -46,6 +46,15 @@ pub(super) struct ServiceFacts {
     pub(super) notices: Vec<Notice>,
 }
 
+/// The addresses of a Service in one family.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct FamilyFacts {
+    /// The family.
+    pub(super) family: Family,
+    /// Its addresses there, each with why it has it.
+    pub(super) vips: Box<[(FrontendKind, IpAddr)]>,
+}
+
 impl ServiceFacts {
     /// What counts of `service`, which is proxied.
     pub(super) fn of(service: &Service) -> Self {
@@ -56,16 +65,15 @@ impl ServiceFacts {
         notices.extend(left_out);
         let (ranges, invalid) = source_ranges::listed(service);
         notices.extend(invalid);
-        let families: Vec<_> = Family::ALL
-            .into_iter()
-            .filter(|&family| vip::cluster_ip(service, family).is_some())
-            .map(|family| (family, vip::vips(service, family).into_iter().collect::<Box<[_]>>()))
+        let with_address =
+            Family::ALL.into_iter().filter(|&family| vip::cluster_ip(service, family).is_some());
+        let families: Box<[_]> = with_address
+            .map(|family| FamilyFacts { family, vips: vip::vips(service, family).into_iter().collect() })
             .collect();
-        let balanced = families
-            .iter()
-            .filter(|(_, vips)| vips.iter().any(|(kind, _)| *kind == FrontendKind::LoadBalancer));
-        notices
-            .extend(balanced.filter_map(|(family, _)| source_ranges::open_family(service, &ranges, *family)));
+        let is_balanced =
+            |of: &&FamilyFacts| of.vips.iter().any(|(kind, _)| *kind == FrontendKind::LoadBalancer);
+        let balanced = families.iter().filter(is_balanced);
+        notices.extend(balanced.filter_map(|of| source_ranges::open_family(service, &ranges, of.family)));
         let external = external_policy(spec);
         Self {
             created: service.metadata.creation_timestamp.as_ref().map(|time| time.0),
@@ -167,7 +175,9 @@ fn annotated_weights(service: &Service, notices: &mut Vec<Notice>) -> BTreeMap<I
     let mut tell = |reason, message| {
         notices.push(Notice::service(service, reason, field(weights::ANNOTATION), message));
     };
-    wrong.into_iter().for_each(|message| tell(Reason::InvalidWeight, message));
+    for message in wrong {
+        tell(Reason::InvalidWeight, message);
+    }
     if weights.values().any(|weight| *weight != weights::DEFAULT) {
         tell(
             Reason::NotHonoured,

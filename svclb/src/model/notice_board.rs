@@ -46,3 +46,45 @@ impl NoticeBoard {
         self.posted.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ObjectKey, ObjectKind, Reason};
+
+    fn notice(field: &str) -> Notice {
+        Notice {
+            kind: ObjectKind::EndpointSlice,
+            object: ObjectKey::default(),
+            field: field.to_owned(),
+            reason: Reason::InvalidAddress,
+            message: String::new(),
+            uid: None,
+        }
+    }
+
+    #[test]
+    fn a_notice_that_changes_hands_is_no_news() {
+        let mut board = NoticeBoard::default();
+        board.post([notice("b"), notice("a")]);
+        assert_eq!(board.settle(), [notice("a"), notice("b")]);
+
+        board.post([notice("a")]);
+        board.withdraw([notice("a")]);
+        assert_eq!(board.settle(), [], "the new owner was first");
+        board.withdraw([notice("a")]);
+        board.post([notice("a")]);
+        assert_eq!(board.settle(), [], "the old owner was first");
+        assert_eq!(board.iter().count(), 2);
+
+        board.withdraw([notice("a")]);
+        board.post([notice("c")]);
+        assert_eq!(board.settle(), [notice("c")]);
+        assert_eq!(board.iter().collect::<Vec<_>>(), [&notice("b"), &notice("c")]);
+
+        board.post([notice("d")]);
+        board.withdraw([notice("d")]);
+        assert_eq!(board.settle(), [], "what did not last is not told");
+        assert_eq!(board.iter().count(), 2);
+    }
+}

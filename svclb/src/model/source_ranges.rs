@@ -51,13 +51,12 @@ pub(super) fn listed(service: &Service) -> (Vec<IpNet>, Vec<Notice>) {
     let mut ranges = Vec::new();
     let mut notices = Vec::new();
     for (i, text) in texts.iter().map(|text| text.trim()).enumerate().filter(|(_, text)| !text.is_empty()) {
-        match parse_range(text) {
-            Some(range) => ranges.push(range),
-            None => {
-                let field = format!("spec.loadBalancerSourceRanges[{i}]");
-                let message = format!("{text:?} is not a range of addresses: ignored");
-                notices.push(Notice::service(service, Reason::InvalidRange, field, message));
-            }
+        if let Some(range) = parse_range(text) {
+            ranges.push(range);
+        } else {
+            let field = format!("spec.loadBalancerSourceRanges[{i}]");
+            let message = format!("{text:?} is not a range of addresses: ignored");
+            notices.push(Notice::service(service, Reason::InvalidRange, field, message));
         }
     }
     (ranges, notices)

@@ -1,5 +1,4 @@
 //! The model against the tables in `bpf-fixtures/semantics/`. Needs nothing but a compiler.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},

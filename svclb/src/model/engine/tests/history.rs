@@ -118,7 +118,7 @@ fn any_slice() -> impl Strategy<Value = EndpointSlice> {
         });
     (0..4_usize, word("IPv4 IPv4 IPv6 FQDN"), word("a null UDP"), vec(endpoint, 0..5), prop::bool::weighted(0.1))
         .prop_map(|(owner, family, port, endpoints, headless)| {
-            let ports = json!([{ "name": "", "port": 8080, "protocol": if port == "UDP" { port.clone() } else { Value::Null } },
+            let ports = json!([{ "name": "", "port": 8080, "protocol": if port == "UDP" { port } else { Value::Null } },
                 { "name": "a", "port": 8081 }]);
             let family = family.as_str().unwrap();
             let mut slice = fixture::slice("", &format!("s{owner}"), family, &ports, &json!(endpoints));
@@ -178,7 +178,9 @@ proptest! {
         if !forward {
             changes.reverse();
         }
-        changes.iter().for_each(|change| fresh.apply(change));
+        for change in &changes {
+            fresh.apply(change);
+        }
         fresh.settle();
         prop_assert_eq!(told(&model), told(&fresh));
     }
@@ -186,7 +188,9 @@ proptest! {
     #[test]
     fn claims_and_lists_hold_together(history in vec(any_change(), 0..40)) {
         let mut model = new();
-        history.iter().for_each(|change| model.apply(change));
+        for change in &history {
+            model.apply(change);
+        }
         model.settle();
         let mut claims = BTreeSet::new();
         for (key, port) in model.services() {
