@@ -6,7 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use svclb_common::config::SocketMode;
+use svclb_common::{
+    config::SocketMode,
+    service::{LOCAL_ADDRESS, LOCAL_NODE_PORTS},
+};
 
 use crate::{
     datapath::{addresses::Addresses, attach::Wanted},
@@ -78,6 +81,7 @@ pub(super) fn addresses(network: &Network, carries: impl Fn(u32) -> bool) -> Add
         .filter(|index| carries(**index) || ports.contains(index))
         .map(|index| (*index, [true, false].into_iter().filter_map(|v4| source(*index, v4)).collect()))
         .collect();
+    let local = local.into_iter().map(|ip| (ip, LOCAL_ADDRESS | LOCAL_NODE_PORTS)).collect();
     Addresses { local, sources }
 }
 
@@ -129,7 +133,7 @@ mod tests {
         assert_eq!(got.sources.keys().copied().collect::<Vec<_>>(), [2, 3, 4]);
         let ips = |list: &[&str]| list.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
         assert_eq!(
-            got.local.into_iter().collect::<Vec<_>>(),
+            got.local.into_keys().collect::<Vec<_>>(),
             ips(&["10.244.1.1", "192.0.2.11", "2001:db8::11"])
         );
         assert_eq!(got.sources[&2], ips(&["192.0.2.11", "2001:db8::11"]));

@@ -14,7 +14,7 @@ use crate::{
     },
     model::{self, Notice, Objects, ServicePortKey, build},
     netdev::Network,
-    plan::{Applied, Limits, Readback, plan, retained},
+    plan::{Applied, Limits, Readback, plan_all, retained},
     sys::mapped::Access,
 };
 
@@ -142,14 +142,17 @@ impl Syncer {
             }
             self.notices.clone_from(&snapshot.notices);
         }
-        let snapshot =
-            if objects.is_partial() { retained(&snapshot, &self.applied, &self.inherited) } else { snapshot };
+        let services = if objects.is_partial() {
+            retained(&snapshot.services, &self.applied, &self.inherited)
+        } else {
+            snapshot.services
+        };
         // A plan that frees what another needs is followed by one that finds the room.
         for _ in 0..2 {
-            let plan = plan(&snapshot, &self.applied, &self.limits);
+            let plan = plan_all(&services, &self.applied, &self.limits);
             if !plan.ops.is_empty() {
                 self.mark(false);
-                tracing::info!(writes = plan.ops.len(), services = snapshot.services.len(), "tables change");
+                tracing::info!(writes = plan.ops.len(), services = services.len(), "tables change");
             }
             for op in &plan.ops {
                 self.tables.apply(op)?;

@@ -1,9 +1,6 @@
 //! The maps of the node's addresses: which are its own, and which it uses on a device.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::maps::MapError;
 use svclb_common::{
@@ -21,8 +18,9 @@ use super::{
 /// What the maps are to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
-    /// The node's own addresses, on any device.
-    pub local: BTreeSet<IpAddr>,
+    /// The node's own addresses, on any device, and what each is good for: `LOCAL_ADDRESS`, and
+    /// `LOCAL_NODE_PORTS` where node ports answer.
+    pub local: BTreeMap<IpAddr, u32>,
     /// By device: the address for connections that go out by it; at most one per family.
     pub sources: BTreeMap<u32, Vec<IpAddr>>,
 }
@@ -31,7 +29,7 @@ pub struct Addresses {
 struct FamilyMaps<F: MapFamily> {
     locals: Hash<F::Addr, u32>,
     sources: Hash<u32, F::Addr>,
-    local: BTreeSet<IpAddr>,
+    local: BTreeMap<IpAddr, u32>,
     source: BTreeMap<u32, IpAddr>,
 }
 
@@ -59,8 +57,8 @@ impl<F: MapFamily> FamilyMaps<F> {
         let locals: Hash<F::Addr, u32> = open_hash(pins, &F::map(map::LOCALS))?;
         let sources: Hash<u32, F::Addr> = open_hash(pins, &F::map(map::SOURCES))?;
         let local = locals
-            .keys()
-            .map(|key| key.map(Into::into))
+            .iter()
+            .map(|item| item.map(|(addr, flags)| (addr.into(), flags)))
             .collect::<Result<_, _>>()
             .map_err(|error| read_error(F::map(map::LOCALS), &error))?;
         let source = sources
@@ -72,8 +70,8 @@ impl<F: MapFamily> FamilyMaps<F> {
     }
 
     fn apply(&mut self, wanted: &Addresses, tables: &Tables) -> Result<(), Error> {
-        let local: BTreeSet<_> =
-            wanted.local.iter().copied().filter(|ip| F::address(*ip).is_some()).collect();
+        let local: BTreeMap<_, _> =
+            wanted.local.iter().filter_map(|(ip, flags)| Some((*ip, (F::address(*ip)?, *flags)))).collect();
         let source: BTreeMap<_, _> = wanted
             .sources
             .iter()
@@ -81,10 +79,12 @@ impl<F: MapFamily> FamilyMaps<F> {
             .collect();
         let failed = |name: &str, error: &MapError| Error::map(F::map(name), error);
         // What was written is known at once, so that a failure leaves no false memory.
-        for (ip, addr) in difference::<F>(&local, &self.local) {
-            self.locals.insert(addr, 1, 0).map_err(|error| failed(map::LOCALS, &error))?;
-            self.local.insert(ip);
-            tables.count_write()?;
+        for (ip, (addr, flags)) in &local {
+            if self.local.get(ip) != Some(flags) {
+                self.locals.insert(addr, flags, 0).map_err(|error| failed(map::LOCALS, &error))?;
+                self.local.insert(*ip, *flags);
+                tables.count_write()?;
+            }
         }
         for (ifindex, ip) in &source {
             let Some(addr) = F::address(*ip).filter(|_| self.source.get(ifindex) != Some(ip)) else {
@@ -101,18 +101,14 @@ impl<F: MapFamily> FamilyMaps<F> {
             self.source.remove(&ifindex);
             tables.count_write()?;
         }
-        for (ip, addr) in difference::<F>(&self.local, &local) {
+        let gone: Vec<_> = self.local.keys().filter(|ip| !local.contains_key(ip)).copied().collect();
+        for (ip, addr) in gone.into_iter().filter_map(|ip| Some((ip, F::address(ip)?))) {
             self.locals.remove(&addr).or_else(absent).map_err(|error| failed(map::LOCALS, &error))?;
             self.local.remove(&ip);
             tables.count_write()?;
         }
         Ok(())
     }
-}
-
-/// Addresses of the family that are in the one set and not in the other.
-fn difference<F: MapFamily>(one: &BTreeSet<IpAddr>, other: &BTreeSet<IpAddr>) -> Vec<(IpAddr, F::Addr)> {
-    one.difference(other).filter_map(|ip| Some((*ip, F::address(*ip)?))).collect()
 }
 
 /// What is not there need not be removed.
