@@ -59,6 +59,7 @@ proptest! {
                 done.ops.is_empty()
             });
             prop_assert!(rests);
+            prop_assert_eq!(plan_all(&new.services, &applied, &limits).ops, vec![]);
             old = new;
         }
     }
