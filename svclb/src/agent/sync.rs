@@ -164,7 +164,7 @@ impl Syncer {
             return Ok(());
         }
         let services = &self.services;
-        let cover = |family| services.applied().tables(family).cluster_ip_cover();
+        let cover = |family| services.applied().cluster_ip_cover(family);
         let left_out = self.ranges.apply(services.model().service_cidrs(), cover, services.tables())?;
         let lines = left_out.iter().map(|range| {
             format!(

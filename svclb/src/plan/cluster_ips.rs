@@ -99,7 +99,9 @@ mod tests {
     fn the_cover_is_the_common_prefix() {
         let cover = |addresses: &[&str]| {
             let mut all = ClusterIps::default();
-            addresses.iter().for_each(|address| all.set_listed(address.parse().unwrap(), true));
+            for address in addresses {
+                all.set_listed(address.parse().unwrap(), true);
+            }
             all.cover().map(|range| range.to_string())
         };
         assert_eq!(cover(&[]), None);

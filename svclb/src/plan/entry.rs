@@ -108,8 +108,9 @@ impl BackendKey {
         Self { owner: if self.protocol == Protocol::Udp { service } else { 0 }, ..self }
     }
 
-    /// The key under which the cell is known when an agent died while the backend went from one list to another:
-    /// nothing tells then whose it was. Its next owner takes it over as it is, for the sake of its flows.
+    /// The key under which a cell is known that no slot names: an agent died while the backend went from one list
+    /// to another, or away, and nothing tells whose it was. A service that wants such a backend takes the cell
+    /// over as it is, for the sake of the flows that it most likely has there itself.
     #[must_use]
     pub(super) fn stray(self) -> Self {
         Self { owner: 0, ..self }

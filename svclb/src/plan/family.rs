@@ -132,7 +132,9 @@ impl<'a> FamilyPlan<'a> {
             match self.reserve_slots(list, &mut taken) {
                 Ok(to) => moves[list.list as usize] = to,
                 Err(refusal) => {
-                    taken.into_iter().for_each(|taken| self.free_slots.put_back(taken));
+                    for taken in taken {
+                        self.free_slots.put_back(taken);
+                    }
                     return Err(refusal);
                 }
             }
@@ -181,8 +183,12 @@ impl<'a> FamilyPlan<'a> {
             }
             let fill = |&backend| self.backends.fill(backend, change.key(backend), nodes, &mut self.steps);
             let coming: Vec<_> = list.coming.iter().filter_map(fill).collect();
-            coming.iter().for_each(|&id| self.backends.hold(id));
-            list.leaving().for_each(|id| self.backends.release(id));
+            for &id in &coming {
+                self.backends.hold(id);
+            }
+            for id in list.leaving() {
+                self.backends.release(id);
+            }
             self.commit_slots(change, list, to, &coming);
         }
         if !change.exists {
@@ -261,17 +267,21 @@ impl<'a> FamilyPlan<'a> {
         let known = &self.tables.cluster_ips;
         let mut changes: BTreeMap<_, i64> = known.odd().map(|address| (address, 0)).collect();
         for (key, entry) in &self.added {
-            cluster_ip(key, entry.kind).into_iter().for_each(|ip| *changes.entry(ip).or_default() += 1);
+            if let Some(ip) = cluster_ip(key, entry.kind) {
+                *changes.entry(ip).or_default() += 1;
+            }
         }
         for key in self.added.keys().chain(&self.dropped) {
             let old = self.tables.frontend(key).and_then(|entry| cluster_ip(key, entry.kind));
-            old.into_iter().for_each(|ip| *changes.entry(ip).or_default() -= 1);
+            if let Some(ip) = old {
+                *changes.entry(ip).or_default() -= 1;
+            }
         }
         for (address, change) in changes {
             match (i64::from(known.frontends(address)) + change > 0, known.is_listed(address)) {
                 (true, false) => self.steps.push(Step::ClusterIps, TableOp::AddClusterIp { address }),
                 (false, true) => {
-                    self.steps.push(Step::RemoveClusterIps, TableOp::RemoveClusterIp { address })
+                    self.steps.push(Step::RemoveClusterIps, TableOp::RemoveClusterIp { address });
                 }
                 _ => {}
             }

@@ -8,7 +8,7 @@ use super::{NodeId, numbers::Numbers, visits::visit};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
     /// By number.
-    names: Vec<Option<String>>,
+    by_id: Vec<Option<String>>,
     by_name: BTreeMap<String, NodeId>,
     pub(super) ids: Numbers,
     /// By number: backend cells of both families.
@@ -20,14 +20,14 @@ pub(super) struct Names {
 impl Names {
     /// Every named node.
     pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &str)> {
-        let names = (0..).zip(&self.names).filter_map(|(id, name)| Some((id, name.as_deref()?)));
+        let names = (0..).zip(&self.by_id).filter_map(|(id, name)| Some((id, name.as_deref()?)));
         names.inspect(|_| visit(1))
     }
 
     /// The name of node `id`.
     pub(super) fn get(&self, id: NodeId) -> Option<&str> {
         visit(1);
-        self.names.get(id as usize)?.as_deref()
+        self.by_id.get(id as usize)?.as_deref()
     }
 
     /// The number of the node `name`.
@@ -49,14 +49,14 @@ impl Names {
     pub(super) fn write(&mut self, id: NodeId, name: &str) {
         self.ids.take(id);
         let at = id as usize;
-        self.names.resize(self.names.len().max(at + 1), None);
-        self.names[at] = Some(name.to_owned());
+        self.by_id.resize(self.by_id.len().max(at + 1), None);
+        self.by_id[at] = Some(name.to_owned());
         self.by_name.insert(name.to_owned(), id);
         self.note(id);
     }
 
     pub(super) fn remove(&mut self, id: NodeId) {
-        if let Some(name) = self.names.get_mut(id as usize).and_then(Option::take) {
+        if let Some(name) = self.by_id.get_mut(id as usize).and_then(Option::take) {
             self.by_name.remove(&name);
             self.ids.give_up(id);
             self.note(id);
@@ -79,7 +79,7 @@ impl Names {
     }
 
     fn note(&mut self, id: NodeId) {
-        let has_name = self.names.get(id as usize).is_some_and(Option::is_some);
+        let has_name = self.by_id.get(id as usize).is_some_and(Option::is_some);
         if has_name && self.uses(id) == 0 {
             self.unused.insert(id);
         } else {

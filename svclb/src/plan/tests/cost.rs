@@ -1,5 +1,7 @@
 //! A change costs writes in proportion to itself.
 
+use std::{net::Ipv4Addr, ops::Range};
+
 use svclb_common::service::{List, Slab};
 
 use super::world::{advance, backend, cluster_ip, follow, key, snapshot};
@@ -97,7 +99,7 @@ fn a_slab_that_is_nearly_empty_is_given_back() {
 
 #[test]
 fn a_dead_backend_is_led_to_no_more_before_anything_else_is_written() {
-    let port = |number: u16, members: std::ops::Range<u16>| {
+    let port = |number: u16, members: Range<u16>| {
         let backends = members.map(|number| backend(Family::V4, number)).collect();
         ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends, ..ServicePort::default() }
     };
@@ -109,31 +111,47 @@ fn a_dead_backend_is_led_to_no_more_before_anything_else_is_written() {
 
 /// That many services with a ClusterIP, three backends on three nodes and a source range each; the first has
 /// `members`.
-fn many_services(number: u16, members: std::ops::Range<u16>) -> Snapshot {
+fn many_services(number: u32, members: Range<u32>) -> Snapshot {
+    let address = |network: u8, at: u32| Ipv4Addr::from(u32::from_be_bytes([network, 0, 0, 0]) + at).into();
     snapshot((0..number).map(|at| {
         let name = format!("web{at}");
-        let members = if at == 0 { members.clone() } else { 3 * at..3 * at + 3 };
-        let node = |pod: u16| Some(format!("node{}", pod % 3));
-        let backends = members.map(|pod| Backend { node: node(pod), ..backend(Family::V4, pod) });
-        let sources =
-            Some(SourceRanges { ranges: ["192.0.2.0/24".parse().unwrap()].into(), admits_host: false });
+        let members = if at == 0 { members.clone() } else { 3 * at + 1..3 * at + 4 };
+        let backends = members.map(|pod| Backend {
+            address: address(10, pod),
+            node: Some(format!("node{}", pod % 3)),
+            ..backend(Family::V4, 0)
+        });
+        let sources = SourceRanges { ranges: ["192.0.2.0/24".parse().unwrap()].into(), admits_host: false };
         let port = ServicePort {
-            frontends: [cluster_ip(Family::V4, at)].into(),
+            frontends: [Frontend { address: Some(address(11, at)), ..cluster_ip(Family::V4, 0) }].into(),
             backends: backends.collect(),
-            policy: Policy { sources, ..Policy::default() },
+            policy: Policy { sources: Some(sources), ..Policy::default() },
         };
         (ServicePortKey { name, ..key(0) }, port)
     }))
 }
 
+/// 44,000 services of three backends are more than the tables hold by default.
+const NO_LIMITS: Limits = Limits {
+    frontends: u32::MAX,
+    services: u32::MAX,
+    slots: u32::MAX,
+    backends: u32::MAX,
+    source_ranges: u32::MAX,
+    nodes: u32::MAX,
+};
+
 /// Writes for one more backend of the first of `number` services, and for the first service's end, and how many
 /// elements of the tables the plans look at.
-fn cost_among(number: u16) -> [(usize, usize); 4] {
+fn cost_among(number: u32) -> [(usize, usize); 4] {
     let (old, new) = (many_services(number, 0..3), many_services(number, 0..4));
     let mut applied = Applied::default();
-    advance(&old, &mut applied);
+    let all = old.services.iter().map(|(key, port)| (key, Some(port)));
+    for op in plan(all, &applied, &NO_LIMITS).ops {
+        applied.apply(&op);
+    }
     let first = old.services.keys().next().unwrap();
-    let limits = Limits::default();
+    let limits = NO_LIMITS;
     let mut cost = |port| {
         let (plan, looks) = visits(|| plan([(first, port)], &applied, &limits));
         plan.ops.iter().for_each(|op| applied.apply(op));
@@ -145,8 +163,7 @@ fn cost_among(number: u16) -> [(usize, usize); 4] {
 
 #[test]
 fn a_change_costs_the_same_among_few_services_and_among_many() {
-    // Pods have 16 bits in this world; 20,000 services have all of them.
-    let many = cost_among(20_000);
+    let many = cost_among(44_000);
     assert_eq!(cost_among(20), many);
     let [added, same, gone, back] = many;
     assert_eq!((added.0, same), (3, (0, same.1)));
@@ -155,7 +172,7 @@ fn a_change_costs_the_same_among_few_services_and_among_many() {
 
 #[test]
 fn slots_are_found_at_once_among_many_free_ones() {
-    let cost = |number: u16| {
+    let cost = |number: u32| {
         let all = many_services(number, 0..3);
         let mut applied = Applied::default();
         advance(&all, &mut applied);
@@ -165,7 +182,7 @@ fn slots_are_found_at_once_among_many_free_ones() {
         let left = staying.into_iter().map(|(_, (key, port))| (key.clone(), port.clone()));
         let ops = follow(&all, &snapshot(left), &mut applied);
         assert!(ops.len() >= going.len());
-        let limits = Limits { slots: 4 * u32::from(number), ..Limits::default() };
+        let limits = Limits { slots: 4 * number, ..Limits::default() };
         let (plan, looks) =
             visits(|| plan(going.iter().take(10).map(|(_, (k, p))| (*k, Some(*p))), &applied, &limits));
         assert_eq!(plan.refused, []);

@@ -14,7 +14,7 @@ use crate::{
 };
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn plans_of_changes_lead_to_what_is_wanted(history in any_history()) {
@@ -59,6 +59,7 @@ proptest! {
                 done.ops.is_empty()
             });
             prop_assert!(rests);
+            prop_assert_eq!(plan_all(&new.services, &applied, &limits).ops, vec![]);
             old = new;
         }
     }

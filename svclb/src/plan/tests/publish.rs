@@ -113,7 +113,7 @@ impl Way<'_> {
         }
     }
 
-    /// The addresses of which a program says that they are ClusterIPs.
+    /// The addresses of which a program says that they are `ClusterIP`s.
     fn check_cluster_ips(self, kernel: &Kernel, family: Family) {
         let tables = kernel.tables(family);
         let has = |address| tables.frontends.keys().any(|key| key.address == Some(address));
@@ -147,7 +147,7 @@ impl Way<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn every_prefix_of_a_plan_is_old_or_new(history in any_history()) {

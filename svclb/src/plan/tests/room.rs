@@ -94,7 +94,7 @@ pub(super) fn any_limits() -> impl Strategy<Value = Limits> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn a_service_port_is_whole_or_refused(history in any_history(), limits in any_limits()) {
