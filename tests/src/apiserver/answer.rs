@@ -24,6 +24,9 @@ const LARGEST: usize = 1 << 20;
 /// How long a watch lasts that does not say.
 const LONGEST: &str = "1800";
 
+/// A line of JSON that is no event.
+const GARBAGE: &str = "{\"type\":\"ADDED\",\"object\":17}\n";
+
 /// Answers one call.
 pub(super) async fn answer(shared: Arc<Shared>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
@@ -148,9 +151,7 @@ impl Watch {
         match self.fault {
             Some(Fault::End) => return Ok(()),
             Some(Fault::ErrorEvent(code)) => return self.error(code).await,
-            Some(Fault::Garbage) => {
-                self.pipe.write("{\"type\":\"ADDED\",\"object\":17}\n".into()).await?;
-            }
+            Some(Fault::Garbage) if from.is_some() => self.pipe.write(GARBAGE.into()).await?,
             _ => {}
         }
         loop {
@@ -196,8 +197,12 @@ impl Watch {
             let state = self.shared.lock();
             (state.store.version(), state.store.list(self.resource.plural, &self.selector))
         };
-        for object in objects {
-            self.pipe.send(&json!({ "type": "ADDED", "object": object })).await?;
+        for (index, object) in objects.into_iter().enumerate() {
+            if index == 0 && self.fault == Some(Fault::Garbage) {
+                self.pipe.write(GARBAGE.into()).await?;
+            } else {
+                self.pipe.send(&json!({ "type": "ADDED", "object": object })).await?;
+            }
         }
         if self.fault != Some(Fault::NoBookmark) {
             self.bookmark(version, true).await?;

@@ -19,7 +19,7 @@ pub enum Fault {
     End,
     /// A watch never says that its list is complete.
     NoBookmark,
-    /// A watch tells something that is no event.
+    /// A watch tells something that is no event; if it begins with a list, in place of the first object.
     Garbage,
 }
 
