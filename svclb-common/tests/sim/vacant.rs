@@ -91,16 +91,21 @@ everywhere! {
     }
 
     fn at_a_socket<F>(transport) {
-        let table = |in_host| [
-            (TAKEN, 81, SocketVerdict::Fail(DropReason::UnknownPort)),
-            (VIPS, 80, if in_host { SocketVerdict::Fail(DropReason::UnallocatedVip) } else { SocketVerdict::Keep }),
-            (VIPS + 256, 80, SocketVerdict::Keep),
-            (FAR, 80, SocketVerdict::Keep),
-        ];
         let world = world::<F>(transport).with_sockets(SocketMode::All);
-        for in_host in [true, false] {
-            for (host, port, right) in table(in_host) {
-                let socket = Socket { cookie: 1, in_host, transport, unconnected: false };
+        for (in_host, unconnected) in [(true, true), (true, false), (false, true), (false, false)] {
+            let fails = |reason| match (transport, unconnected) {
+                // To connect is not to send.
+                (Transport::Udp, false) => SocketVerdict::Keep,
+                _ => SocketVerdict::Fail(reason),
+            };
+            let unallocated = if in_host { fails(DropReason::UnallocatedVip) } else { SocketVerdict::Keep };
+            for (host, port, right) in [
+                (TAKEN, 81, fails(DropReason::UnknownPort)),
+                (VIPS, 80, unallocated),
+                (VIPS + 256, 80, SocketVerdict::Keep),
+                (FAR, 80, SocketVerdict::Keep),
+            ] {
+                let socket = Socket { cookie: 1, in_host, transport, unconnected };
                 let ip: IpAddr = F::host(host);
                 assert_eq!(towards(&world, socket, F::addr(ip), u16::to_be(port)), right);
             }
