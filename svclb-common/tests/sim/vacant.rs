@@ -76,6 +76,14 @@ everywhere! {
         }
     }
 
+    fn a_range_that_is_gone_does_not_count<F>(transport) {
+        let mut world = world::<F>(transport);
+        let packet = open(transport, at::<F>(POD, 40000), at::<F>(VIPS, 80));
+        assert_eq!(world.send(POD_IN, &packet), untouched(UNALLOCATED, &packet));
+        world.remove_service_cidr();
+        assert_eq!(world.send(POD_IN, &packet), untouched(Verdict::NotOurs, &packet));
+    }
+
     /// A flow outlives its Service's address.
     fn a_flow_is_not_new<F>(transport) {
         let mut world = world::<F>(transport);
