@@ -9,11 +9,15 @@
 //! the same cell, so one 8-byte store into that cell moves all of them to other
 //! backends.
 
+mod range;
+
 use crate::{
     cell::{Quiet, Word32, Word64},
     family::Address,
     wire::Transport,
 };
+
+pub use range::{Range, RangeKey, SERVICE_RANGES, ServiceRanges};
 
 /// Number of a service cell: a service port in one family. 0 is none.
 pub type ServiceId = u32;
@@ -170,49 +174,10 @@ impl ServiceCell {
     }
 }
 
-/// Key of the source ranges, behind the prefix length: a longest-prefix match within one
-/// service. The prefix counts the 32 bits of `service` and the range's own length.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RangeKey<A> {
-    /// The service cell.
-    pub service: ServiceId,
-    /// The range, or a client's address.
-    pub addr: A,
-}
-
 /// Local address flag, in the value of the node's addresses: it is one.
 pub const LOCAL_ADDRESS: u32 = 1;
 /// Local address flag: node ports answer on it.
 pub const LOCAL_NODE_PORTS: u32 = 2;
-
-/// How many address ranges of Services the programs know, per family.
-pub const SERVICE_RANGES: usize = 8;
-
-/// An address range. An address is in it if its bits under `mask` are those of `addr`.
-/// `addr` all zeros under any mask is a range that no packet is sent to.
-#[repr(C)]
-#[derive(Debug)]
-pub struct Range<A> {
-    /// First address.
-    pub addr: Quiet<A>,
-    /// Ones where the prefix is.
-    pub mask: Quiet<A>,
-}
-
-/// The single value of the ranges: where addresses of Services are.
-#[repr(C)]
-#[derive(Debug)]
-pub struct ServiceRanges<A> {
-    /// The common prefix of all `ClusterIP`s: what is outside of it needs no lookup.
-    pub cover: Range<A>,
-    /// `ServiceCIDR`s: an address in one of them that no Service has leads nowhere.
-    pub cidrs: [Range<A>; SERVICE_RANGES],
-    /// How many of `cidrs` count.
-    pub len: Word32,
-    /// Not used; zero.
-    pub reserved: Word32,
-}
 
 /// Key of the affinity table.
 #[repr(C)]

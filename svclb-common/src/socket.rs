@@ -98,6 +98,11 @@ pub fn towards<F: Family, T: SocketTables<F>>(
         return SocketVerdict::Keep;
     }
     let Some(frontend) = find_frontend(tables, socket, addr, port) else {
+        // To connect a datagram socket sends nothing. Resolvers do it to every address that
+        // they have found, on any port, for the source address that they would have.
+        if socket.transport == Transport::Udp && !socket.unconnected {
+            return SocketVerdict::Keep;
+        }
         return match vacant(tables, Wide::new(addr).get()) {
             // A pod's packet is dropped by the programs of its device.
             Some(DropReason::UnallocatedVip) if !socket.in_host => SocketVerdict::Keep,

@@ -31,17 +31,15 @@ pub(super) fn open<F: Family, T: Tables<F>>(
     place: Place,
     scratch: &mut Scratch<F::Addr>,
 ) -> Learned {
-    match choose(tables, scratch, Side::of(place)) {
-        None => {}
-        Some(DropReason::NoBackend) => return Learned::Refused(DropReason::NoBackend),
-        Some(reason) => return Learned::Dropped(reason),
+    if let Some(reason) = choose(tables, scratch, Side::of(place)) {
+        return goes_nowhere(reason);
     }
     // As wide as a slot of the stack: the verifier forgets what a narrower number there was.
     let mut attempt = 0_u64;
     while attempt < TRIES {
         let keeps = attempt == 0 && scratch.is_kept();
         if !keeps && let Err(reason) = select(tables, scratch) {
-            return Learned::Dropped(reason);
+            return goes_nowhere(reason);
         }
         let masquerades = is_internal(scratch.frontend) && tables.is_set(MASQUERADE_ALL);
         let Scratch { key, backend, source, .. } = scratch;
@@ -72,6 +70,15 @@ pub(super) fn open<F: Family, T: Tables<F>>(
         attempt += 1;
     }
     Learned::Dropped(DropReason::PortsExhausted)
+}
+
+/// What becomes of a packet that has no backend.
+#[inline(always)]
+fn goes_nowhere(reason: DropReason) -> Learned {
+    match reason {
+        DropReason::NoBackend => Learned::Refused(reason),
+        reason => Learned::Dropped(reason),
+    }
 }
 
 /// Puts the backend into `scratch` that the client comes back to, or a random one.

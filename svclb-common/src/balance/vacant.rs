@@ -1,20 +1,6 @@
 //! Addresses and ports of Services that no Service has.
 
-use crate::{
-    balance::tables::Tables,
-    family::{Address, Family},
-    service::{Range, SERVICE_RANGES},
-    verdict::DropReason,
-};
-
-impl<A: Address> Range<A> {
-    /// Whether `addr` is in the range. One that begins at zero is being written or is none.
-    #[inline(always)]
-    fn holds(&self, addr: A) -> bool {
-        let start = self.addr.load();
-        addr.is_in(start, self.mask.load()) && start != A::ZERO
-    }
-}
+use crate::{balance::tables::Tables, family::Family, service::SERVICE_RANGES, verdict::DropReason};
 
 /// What is wrong with something new to `addr`, to which no frontend fits: the port, or the
 /// address, or nothing because it is no Service's.

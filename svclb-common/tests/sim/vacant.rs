@@ -76,6 +76,14 @@ everywhere! {
         }
     }
 
+    fn a_range_that_is_gone_does_not_count<F>(transport) {
+        let mut world = world::<F>(transport);
+        let packet = open(transport, at::<F>(POD, 40000), at::<F>(VIPS, 80));
+        assert_eq!(world.send(POD_IN, &packet), untouched(UNALLOCATED, &packet));
+        world.remove_service_cidr();
+        assert_eq!(world.send(POD_IN, &packet), untouched(Verdict::NotOurs, &packet));
+    }
+
     /// A flow outlives its Service's address.
     fn a_flow_is_not_new<F>(transport) {
         let mut world = world::<F>(transport);
@@ -91,16 +99,21 @@ everywhere! {
     }
 
     fn at_a_socket<F>(transport) {
-        let table = |in_host| [
-            (TAKEN, 81, SocketVerdict::Fail(DropReason::UnknownPort)),
-            (VIPS, 80, if in_host { SocketVerdict::Fail(DropReason::UnallocatedVip) } else { SocketVerdict::Keep }),
-            (VIPS + 256, 80, SocketVerdict::Keep),
-            (FAR, 80, SocketVerdict::Keep),
-        ];
         let world = world::<F>(transport).with_sockets(SocketMode::All);
-        for in_host in [true, false] {
-            for (host, port, right) in table(in_host) {
-                let socket = Socket { cookie: 1, in_host, transport, unconnected: false };
+        for (in_host, unconnected) in [(true, true), (true, false), (false, true), (false, false)] {
+            let fails = |reason| match (transport, unconnected) {
+                // To connect is not to send.
+                (Transport::Udp, false) => SocketVerdict::Keep,
+                _ => SocketVerdict::Fail(reason),
+            };
+            let unallocated = if in_host { fails(DropReason::UnallocatedVip) } else { SocketVerdict::Keep };
+            for (host, port, right) in [
+                (TAKEN, 81, fails(DropReason::UnknownPort)),
+                (VIPS, 80, unallocated),
+                (VIPS + 256, 80, SocketVerdict::Keep),
+                (FAR, 80, SocketVerdict::Keep),
+            ] {
+                let socket = Socket { cookie: 1, in_host, transport, unconnected };
                 let ip: IpAddr = F::host(host);
                 assert_eq!(towards(&world, socket, F::addr(ip), u16::to_be(port)), right);
             }

@@ -61,7 +61,7 @@ fn load_maps(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, Error> {
 }
 
 /// Maps whose size is part of their meaning.
-const FIXED: [&str; 5] = [map::DROPS, map::EVENTS, map::STATE, "RANGES_V4", "RANGES_V6"];
+const FIXED: [&str; 3] = [map::DROPS, map::EVENTS, map::STATE];
 
 fn load_programs(ebpf: &mut Ebpf) -> Result<usize, Error> {
     let mut loaded = 0;

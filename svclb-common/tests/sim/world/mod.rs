@@ -174,6 +174,11 @@ impl<F: Net> World<F> {
         self.ranges.len.store(at + 1);
     }
 
+    /// Takes the last such range away, and leaves its bytes where they are.
+    pub(crate) fn remove_service_cidr(&mut self) {
+        self.ranges.len.store(self.ranges.len.load() - 1);
+    }
+
     /// Names `service` by an exact address.
     pub(crate) fn add_frontend(&mut self, transport: Transport, end: SocketAddr, service: ServiceId) {
         self.add_frontend_of(FrontendKind::ClusterIp, transport, end, service);
