@@ -22,7 +22,9 @@ use self::sync::Syncer;
 pub use self::{devices::Devices, error::RunError, settings::Settings};
 use crate::{
     datapath::{Error, events, lock, probe, tables},
-    manifest, netdev,
+    manifest,
+    model::Objects,
+    netdev,
 };
 
 /// How long to wait before trying again what failed.
@@ -38,7 +40,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     if let Some(missing) = probe::missing() {
         return Err(Error::Kernel(format!("{} (Linux {} has them)", missing.what, missing.since)).into());
     }
-    let (mut objects, following) = manifest::watch(&settings.manifests)
+    let (mut batches, following) = manifest::watch(&settings.manifests)
         .map_err(|error| RunError::Config(format!("--manifests: {error}")))?;
     let mut network = netdev::watch().await.map_err(RunError::other)?;
     settings.pins.create()?;
@@ -54,11 +56,22 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             tracing::warn!("events are not logged: {error}");
         }
     });
+    let mut objects = Objects::default();
+    let mut is_complete = false;
     loop {
-        let (wanted, seen) = (objects.borrow_and_update().clone(), network.borrow_and_update().clone());
-        let retry = !syncer.sync(&wanted, &seen).await;
+        let mut retry = false;
+        // Before the first batch nothing is known of what is wanted, and the tables stay as they are.
+        if is_complete {
+            let seen = network.borrow_and_update().clone();
+            retry = !syncer.sync(&objects, &seen).await;
+        }
         tokio::select! {
-            changed = objects.changed() => changed.map_err(RunError::other)?,
+            batch = batches.recv() => {
+                let batch = batch.ok_or_else(|| RunError::other("manifests are not followed any more"))?;
+                batch.changes.iter().for_each(|change| objects.apply(change));
+                objects.set_partial(batch.is_partial);
+                is_complete = true;
+            }
             changed = network.changed() => changed.map_err(RunError::other)?,
             () = sleep(RETRY), if retry => {}
             _ = terminate.recv() => break,

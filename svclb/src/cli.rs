@@ -300,7 +300,7 @@ fn settings(args: RunArgs) -> Result<agent::Settings, RunError> {
 fn not_proxied(folder: &Path) -> Vec<(String, String)> {
     let Ok(mut folder) = Folder::open(folder) else { return Vec::new() };
     let _errors_are_the_agents_to_report = folder.scan();
-    let snapshot = build(folder.objects(), &model::Settings { node_name: String::new() });
+    let snapshot = build(&folder.objects(), &model::Settings { node_name: String::new() });
     let line = |skipped: &model::Skipped| {
         (format!("{}/{}", skipped.namespace, skipped.name), skipped.reason.explain().to_owned())
     };

@@ -3,15 +3,15 @@
 //! YAML is read untyped first because `kind`, which gives the type, may stand behind everything else; and
 //! because an untyped reading takes a quoted number for a string, like the API server does.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::fault::Fault;
 
 /// What a document may have in values, whatever its size. A manifest has about one in 14 bytes.
-const MAX_NODES: usize = 4_000_000;
+const MAX_NODES: usize = 20_000_000;
 /// How deep values may be nested. API objects stay below 20.
 const MAX_DEPTH: usize = 64;
 
@@ -53,6 +53,11 @@ pub(super) fn documents(text: &str) -> Result<Vec<Tree>, Fault> {
     })
 }
 
+/// The only document in `text`, if that is JSON and in each object every key is another. Every value is on line 1.
+pub(super) fn json(text: &str) -> Option<Tree> {
+    serde_json::from_str(text).ok().map(|Unplaced(tree)| tree)
+}
+
 impl Tree {
     /// The value under `key`, if this is a map that has it.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
@@ -91,13 +96,30 @@ impl<'de> Deserialize<'de> for Tree {
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
+        deserializer.deserialize_any(ValueVisitor::<Tree>(PhantomData))
     }
 }
 
-struct ValueVisitor;
+/// A tree of which no line is known.
+struct Unplaced(Tree);
 
-impl<'de> Visitor<'de> for ValueVisitor {
+impl From<Unplaced> for Tree {
+    fn from(Unplaced(tree): Unplaced) -> Self {
+        tree
+    }
+}
+
+impl<'de> Deserialize<'de> for Unplaced {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = deserializer.deserialize_any(ValueVisitor::<Self>(PhantomData))?;
+        Ok(Self(Tree { line: 1, value }))
+    }
+}
+
+/// Makes values, with whatever makes the trees in them.
+struct ValueVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de> + Into<Tree>> Visitor<'de> for ValueVisitor<T> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,16 +160,21 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = access.next_element()? {
-            items.push(item);
+        while let Some(item) = access.next_element::<T>()? {
+            items.push(item.into());
         }
         Ok(Value::List(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = access.next_entry()? {
-            entries.push(entry);
+        while let Some((key, tree)) = access.next_entry::<String, T>()? {
+            entries.push((key, tree.into()));
+        }
+        let mut keys: Vec<&str> = entries.iter().map(|(key, _): &(String, Tree)| key.as_str()).collect();
+        keys.sort_unstable();
+        if let Some(twice) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(A::Error::custom(format!("duplicate key {:?}", twice[0])));
         }
         Ok(Value::Map(entries))
     }
