@@ -98,7 +98,7 @@ impl Folder {
         let is_over = loop {
             match entries.next() {
                 Some(Ok(entry)) => {
-                    files.extend(entry.file_name().into_string().ok().filter(|f| is_manifest(f)))
+                    files.extend(entry.file_name().into_string().ok().filter(|f| is_manifest(f)));
                 }
                 Some(Err(source)) => {
                     self.lose(source, &mut report);

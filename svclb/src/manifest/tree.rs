@@ -173,8 +173,8 @@ impl<'de, T: Deserialize<'de> + Into<Tree>> Visitor<'de> for ValueVisitor<T> {
         }
         let mut keys: Vec<&str> = entries.iter().map(|(key, _): &(String, Tree)| key.as_str()).collect();
         keys.sort_unstable();
-        if let Some(twice) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(A::Error::custom(format!("duplicate key {:?}", twice[0])));
+        if let Some(twice) = keys.array_windows().find_map(|[a, b]| (a == b).then_some(a)) {
+            return Err(A::Error::custom(format!("duplicate key {twice:?}")));
         }
         Ok(Value::Map(entries))
     }
