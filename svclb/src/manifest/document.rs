@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(shape(&first), ["a 2, b 4, c 6", "a 2, b 4, c 6", "", ""]);
         let edited = read(&format!("#\n{a}{d}{c}"), &first.documents);
         assert_eq!(shape(&edited), ["a 3, d 5, c 7", "d 5", "b 4", ""]);
-        assert!(Arc::ptr_eq(&first.documents[2], &edited.documents[2]));
+        assert!(Arc::ptr_eq(&first.documents[2], &edited.documents[3]), "behind the comment");
         let swapped = read(&format!("{c}{a}{a}"), &edited.documents);
         assert_eq!(shape(&swapped), ["c 2, a 4, a 6", "a 6", "d 5", "a 4"]);
         assert!(Edition::read("[", "f", &first.documents).is_err());

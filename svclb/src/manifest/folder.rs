@@ -32,6 +32,13 @@ pub struct Folder {
     is_lost: bool,
 }
 
+/// What to do with a file that was written a moment ago.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unsettled {
+    Read,
+    Leave,
+}
+
 /// A file that was there when it was last looked at.
 #[derive(Debug, Default)]
 struct Known {
@@ -75,18 +82,23 @@ impl Folder {
     /// a file, or the folder as a whole.
     pub fn scan(&mut self) -> Report {
         self.round = None;
-        self.patrol(usize::MAX)
+        self.walk(usize::MAX, Unsettled::Read)
     }
 
-    /// Looks at the next `most` files, in rounds through the folder, and reads those that changed.
+    /// Looks at the next `most` files, in rounds through the folder, and reads those that changed. Files that were
+    /// written a moment ago are left for the next round: their writer may have emptied them only so far.
     pub fn patrol(&mut self, most: usize) -> Report {
+        self.walk(most, Unsettled::Leave)
+    }
+
+    fn walk(&mut self, most: usize, unsettled: Unsettled) -> Report {
         let mut report = Report::default();
         let Some(mut entries) = self.enter(&mut report) else { return report };
         let mut files = Vec::new();
         let is_over = loop {
             match entries.next() {
                 Some(Ok(entry)) => {
-                    files.extend(entry.file_name().into_string().ok().filter(|f| is_manifest(f)))
+                    files.extend(entry.file_name().into_string().ok().filter(|f| is_manifest(f)));
                 }
                 Some(Err(source)) => {
                     self.lose(source, &mut report);
@@ -103,7 +115,7 @@ impl Folder {
         let mut gone = Vec::new();
         for file in files {
             let file: Arc<str> = file.into();
-            if !self.visit(&file, &mut report) {
+            if !self.visit(&file, unsettled, &mut report) {
                 gone.push(file);
             }
         }
@@ -124,7 +136,7 @@ impl Folder {
         for file in files.into_iter().filter(|file| is_manifest(file)) {
             let file: Arc<str> =
                 self.known.get_key_value(file).map_or_else(|| file.into(), |(f, _)| Arc::clone(f));
-            if !self.visit(&file, &mut report) {
+            if !self.visit(&file, Unsettled::Read, &mut report) {
                 gone.push(file);
             }
         }
@@ -183,13 +195,16 @@ impl Folder {
     }
 
     /// Looks at a file, and reads it if it changed; `false` if it is not there.
-    fn visit(&mut self, file: &Arc<str>, report: &mut Report) -> bool {
+    fn visit(&mut self, file: &Arc<str>, unsettled: Unsettled, report: &mut Report) -> bool {
         report.effort.looked_at += 1;
         let path = self.dir.join(file.as_ref());
         let Some(stamp) = stamp_of(&path) else { return false };
         let known = self.known.entry(Arc::clone(file)).or_default();
         known.seen = self.rounds;
         if known.stamp.is_some_and(|known| known.proves_unchanged(&stamp)) {
+            return true;
+        }
+        if unsettled == Unsettled::Leave && !stamp.is_settled() {
             return true;
         }
         known.stamp = None;

@@ -40,11 +40,11 @@ pub(super) fn parse_chunk(chunk: &Chunk<'_>, file: &str) -> Result<Vec<Object>, 
     let trees = tree::documents(chunk.text).map_err(|fault| (fault, String::new()));
     trees.and_then(|trees| objects(&trees, chunk.inherited)).map_err(|(fault, object)| {
         let line = chunk.line - 1 + fault.line;
-        error(Fault { line, ..fault }, &object, file)
+        error(&Fault { line, ..fault }, &object, file)
     })
 }
 
-fn error(fault: Fault, object: &str, file: &str) -> ManifestError {
+fn error(fault: &Fault, object: &str, file: &str) -> ManifestError {
     let (file, line, object) = (file.to_owned(), fault.line, one_line(object).into_owned());
     let (field, message) = (one_line(&fault.field).into_owned(), one_line(&fault.message).into_owned());
     match (object.as_str(), field.as_str()) {

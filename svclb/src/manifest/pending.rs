@@ -117,10 +117,12 @@ mod tests {
         look
     }
 
+    type Event = (EventMask, u32, Option<&'static str>);
+
     #[test]
     fn what_is_complete_does_not_wait() {
         let own = None;
-        let table: [(&str, &[(EventMask, u32, Option<&str>)], &str, &str); 13] = [
+        let table: [(&str, &[Event], &str, &str); 13] = [
             ("a write", &[(CLOSE, 0, Some("a.yaml"))], "a.yaml", ""),
             ("a new file", &[(CREATE, 0, Some("a.yaml")), (CLOSE, 0, Some("a.yaml"))], "a.yaml", ""),
             ("a file that is being written", &[(CREATE, 0, Some("a.yaml"))], "", "a.yaml"),

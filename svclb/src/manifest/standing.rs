@@ -19,7 +19,7 @@ pub(super) struct Standing {
 
 #[derive(Debug, Default)]
 struct Places {
-    places: Vec<Place>,
+    all: Vec<Place>,
     /// What has been told of the object.
     told: Option<Resource>,
     /// Second places that have been reported and are still there.
@@ -64,7 +64,7 @@ impl Standing {
         for (index, object) in document.objects().iter().enumerate() {
             let Some(id) = object.resource.id() else { continue };
             let place = Place { file: Arc::clone(file), document: Arc::clone(document), index };
-            let places = &mut self.objects.entry(id.clone()).or_default().places;
+            let places = &mut self.objects.entry(id.clone()).or_default().all;
             places.reserve_exact(1);
             places.push(place);
             self.touched.insert(id);
@@ -75,7 +75,7 @@ impl Standing {
     pub(super) fn remove(&mut self, document: &Arc<Document>) {
         for id in document.objects().iter().filter_map(|object| object.resource.id()) {
             if let Some(known) = self.objects.get_mut(&id) {
-                known.places.retain(|place| !Arc::ptr_eq(&place.document, document));
+                known.all.retain(|place| !Arc::ptr_eq(&place.document, document));
                 self.touched.insert(id);
             }
         }
@@ -92,13 +92,13 @@ impl Standing {
         let mut settlement = Settlement { objects: touched.len(), ..Settlement::default() };
         for id in touched {
             let Some(known) = self.objects.get_mut(&id) else { continue };
-            known.places.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
-            let Some(first) = known.places.first() else {
+            known.all.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
+            let Some(first) = known.all.first() else {
                 let was_told = self.objects.remove(&id).is_some_and(|known| known.told.is_some());
                 settlement.changes.extend(was_told.then(|| id.gone()));
                 continue;
             };
-            settlement.duplicates.extend(duplicates(&id, &known.places, &mut known.reported));
+            settlement.duplicates.extend(duplicates(&id, &known.all, &mut known.reported));
             let now = &first.object().resource;
             if !known.told.as_ref().is_some_and(|told| told.is_same(now)) {
                 settlement.changes.extend(now.change());

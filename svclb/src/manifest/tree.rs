@@ -204,8 +204,8 @@ impl<'de, K: Deserialize<'de> + Into<Key>, T: Deserialize<'de> + Into<Tree>> Vis
         }
         let mut keys: Vec<&str> = entries.iter().map(|(key, _): &(Key, Tree)| key.name.as_str()).collect();
         keys.sort_unstable();
-        if let Some(twice) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(A::Error::custom(format!("duplicate key {:?}", twice[0])));
+        if let Some(twice) = keys.array_windows().find_map(|[a, b]| (a == b).then_some(a)) {
+            return Err(A::Error::custom(format!("duplicate key {twice:?}")));
         }
         Ok(Value::Map(entries))
     }

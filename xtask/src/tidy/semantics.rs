@@ -2,7 +2,7 @@
 
 mod rules;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use crate::tidy::source::Source;
 
@@ -72,8 +72,8 @@ fn judge(entry: &str, read: impl Fn(&str) -> Option<String>, may_miss: bool) -> 
         return Some(format!("name a test as `file::test`, not {entry:?}"));
     };
     let Some(text) = read(file) else { return Some(format!("there is no file {file}")) };
-    let is_there =
-        if file.ends_with(".rs") { has_function(file, &text, name) } else { has_case(&text, name) };
+    let is_rust = Path::new(file).extension().is_some_and(|kind| kind == "rs");
+    let is_there = if is_rust { has_function(file, &text, name) } else { has_case(&text, name) };
     (!is_there).then(|| format!("{file} has no {name:?}"))
 }
 

@@ -3,7 +3,7 @@
 mod cost;
 mod property;
 
-use std::os::unix::fs::symlink;
+use std::{os::unix::fs::symlink, time::Duration};
 
 use tempfile::TempDir;
 
@@ -31,6 +31,13 @@ impl World {
 
     fn write(&self, file: &str, text: &str) {
         fs::write(self.path(file), text).unwrap();
+    }
+
+    /// Writes a file as if it had been done `seconds` ago.
+    fn write_before(&self, seconds: u64, file: &str, text: &str) {
+        self.write(file, text);
+        let then = SystemTime::now() - Duration::from_secs(seconds);
+        File::options().append(true).open(self.path(file)).unwrap().set_modified(then).unwrap();
     }
 
     /// Scans; the names in force, whether they changed, and how many errors there were.
@@ -62,6 +69,17 @@ fn files_come_change_and_go() {
     assert_eq!(world.scan(), outcome("b c x", false, 0));
     fs::remove_file(world.path("b.json")).unwrap();
     assert_eq!(world.scan(), outcome("c x", true, 0));
+}
+
+#[test]
+fn a_round_leaves_a_file_to_its_writer() {
+    let mut world = World::new();
+    world.write_before(90, "a.yaml", &node("a"));
+    world.scan();
+    world.write("a.yaml", "");
+    assert!(world.folder.patrol(9).batch.changes.is_empty());
+    world.write_before(60, "a.yaml", &node("b"));
+    assert_eq!(world.folder.patrol(9).batch.changes.len(), 2);
 }
 
 #[test]

@@ -1,17 +1,13 @@
 //! What a change costs, in counts: it is in proportion to the file that changed.
 
-use std::time::Duration;
-
 use super::*;
 use crate::manifest::Effort;
 
 /// A folder of `files`, which were written long ago, after its first look.
 fn world(files: &[(String, String)]) -> World {
     let mut world = World::new();
-    let long_ago = SystemTime::now() - Duration::from_secs(60);
     for (file, text) in files {
-        world.write(file, text);
-        File::options().append(true).open(world.path(file)).unwrap().set_modified(long_ago).unwrap();
+        world.write_before(60, file, text);
     }
     assert_eq!(world.folder.scan().effort.read, files.len());
     world
@@ -47,9 +43,9 @@ fn metadata_alone_shows_that_nothing_changed() {
 #[test]
 fn a_round_is_walked_in_parts() {
     let mut world = many();
-    world.write("f150.yaml", &node("other"));
+    world.write_before(30, "f150.yaml", &node("other"));
     fs::remove_file(world.path("f200.yaml")).unwrap();
-    world.write("new.yaml", &node("new"));
+    world.write_before(30, "new.yaml", &node("new"));
     let mut total = Effort::default();
     let mut changes = 0;
     // 300 files are four parts, and the end of the folder may need a fifth.

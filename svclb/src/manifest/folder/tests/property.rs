@@ -72,16 +72,17 @@ proptest! {
         let mut told = Objects::default();
         let mut good: BTreeMap<&str, String> = BTreeMap::new();
         fold(&mut told, &world.folder.scan().batch)?;
-        for (step, how) in steps {
+        // Each write has a time of its own, as with people.
+        for ((step, how), ago) in steps.into_iter().zip((60..1000).rev()) {
             let touched = match step {
                 Step::Write { file, objects, form } => {
                     let text = text(&objects, form);
-                    world.write(FILES[file], &text);
+                    world.write_before(ago, FILES[file], &text);
                     good.insert(FILES[file], text);
                     vec![FILES[file]]
                 }
                 Step::Break { file } => {
-                    world.write(FILES[file], "]");
+                    world.write_before(ago, FILES[file], "]");
                     vec![FILES[file]]
                 }
                 Step::Remove { file } => {
