@@ -1,4 +1,4 @@
-//! What the DaemonSets say about the agent: its command line, its configuration, its place on the node.
+//! What the `DaemonSets` say about the agent: its command line, its configuration, its place on the node.
 
 use std::collections::BTreeSet;
 

@@ -13,9 +13,12 @@ use serde_json::{Value, json};
 
 use crate::objects::manifests;
 
+/// What is wrong with an object, if it is of the kind that is checked.
+type Check = fn(&Value) -> Option<Vec<String>>;
+
 /// What is wrong with an object, one line each.
 pub(crate) fn complaints(object: &Value) -> Vec<String> {
-    let kinds: [fn(&Value) -> Option<Vec<String>>; 5] = [
+    let kinds: [Check; 5] = [
         namespaced::<ServiceAccount>,
         namespaced::<ConfigMap>,
         namespaced::<DaemonSet>,

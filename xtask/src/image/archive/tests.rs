@@ -61,6 +61,11 @@ impl Layout {
         let config = self.json(&manifest["config"], CONFIG);
         assert_eq!(config["architecture"], arch.name());
         assert_eq!(config["os"], "linux");
+        let labels = config["config"]["Labels"].as_object().unwrap().values();
+        assert!(
+            labels.clone().all(|label| label.as_str().is_some_and(|text| !text.is_empty())),
+            "{labels:?}"
+        );
         assert_eq!(config["config"]["Entrypoint"], json!(["/svclb"]));
         let layers = manifest["layers"].as_array().unwrap();
         assert_eq!(layers.len(), 1);
