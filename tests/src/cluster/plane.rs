@@ -166,8 +166,14 @@ fn lock(members: &Mutex<Members>) -> MutexGuard<'_, Members> {
     members.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// `kubectl create` checks objects by the schema, which comes a moment after readiness.
 fn is_ready(kubectl: &Kubectl) -> anyhow::Result<bool> {
-    Ok(kubectl.output(&["get", "--raw", "/readyz", "--request-timeout", "5s"])?.status.success())
+    for path in ["/readyz", "/openapi/v3/api/v1"] {
+        if !kubectl.output(&["get", "--raw", path, "--request-timeout", "5s"])?.status.success() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Controllers announce nothing; that a Service has got its slice says that they work.

@@ -10,12 +10,13 @@ use std::{
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{Plane, follow, object, plane, relay::Relay};
+use super::{Plane, expect::BUDGET, follow, object, plane, relay::Relay};
 use crate::netns::{
     World,
     ground::Ground,
-    layout::{Family, Machine, POD_PORT, ROUTER},
+    layout::{Family, Machine, NODE1, NODE2, POD_PORT, ROUTER, number},
     server::Server,
+    wait::until,
     world::PodNetwork,
 };
 
@@ -43,10 +44,27 @@ impl<'p> Scene<'p> {
         let namespace = format!("svclb-{}-{number}-{name}", std::process::id());
         let world = World::build(ground, PodNetwork::PointToPoint)?;
         let mut scene = Self { servers: vec![], relay: None, world, plane, namespace };
+        scene.route_back()?;
         plane.agents_kubeconfig(&scene.kubeconfig())?;
         scene.connect()?;
         plane.kubectl().run(&["create", "namespace", &scene.namespace])?;
+        if !plane.is_own() {
+            scene.wait_for_account()?;
+        }
         Ok(scene)
+    }
+
+    /// Other clusters refuse Pods until the account of their namespace is there.
+    fn wait_for_account(&self) -> anyhow::Result<()> {
+        let get = ["--namespace", &self.namespace, "get", "serviceaccount", "default"];
+        let look = || Ok(self.plane.kubectl().output(&get)?.status.success().then_some(()));
+        until("the namespace's service account", BUDGET, look).map(|_found| ())
+    }
+
+    /// The relay answers pods whose address no network plugin hides behind the node's.
+    fn route_back(&self) -> anyhow::Result<()> {
+        let route = |node: &Machine| format!("route add 10.244.{}.0/24 via {}\n", number(node), node.v4);
+        self.world.ip(ROUTER.name, &[NODE1, NODE2].map(|node| route(&node)).concat())
     }
 
     /// Makes the API server reachable from the world.

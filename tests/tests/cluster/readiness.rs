@@ -99,7 +99,9 @@ fn evicted(scene: &mut Scene<'_>) -> anyhow::Result<()> {
     publish(scene, true)?;
     scene.pod(&POD2, "web")?;
     scene.all_see(&CLIENTS, to, Expect::From(&["pod2"]))?;
-    let status = r#"{"status": {"phase": "Failed", "reason": "Evicted"}}"#;
+    // What a kubelet reports of an evicted Pod: the phase alone would not reach the slices.
+    let status = r#"{"status": {"phase": "Failed", "reason": "Evicted",
+        "conditions": [{"type": "Ready", "status": "False", "reason": "PodFailed"}]}}"#;
     scene.kubectl(&["patch", "pod", POD2.name, "--subresource", "status", "--patch", status])?;
     scene.all_see(&CLIENTS, to, Expect::Refused)
 }
