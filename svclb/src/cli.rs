@@ -187,7 +187,8 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn init_log(command: &Command) {
     use tracing_subscriber::EnvFilter;
     let default = match command {
-        Command::Run(_) => "info",
+        // The client tells of every repetition; `apiserver` tells of an outage once.
+        Command::Run(_) => "info,kube_client=off,kube_runtime=off",
         _ => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
