@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{
     layout::{Machine, NODE1},
     process::{self, Log, Process},
-    wait::{PATIENCE, until},
+    wait::until,
     world::World,
 };
 
@@ -44,6 +44,9 @@ pub struct Attached {
     pub program: String,
 }
 
+/// How long an agent may take to start. Several at once, on a busy machine, wait for the verifier.
+const STARTING: Duration = Duration::from_secs(40);
+
 /// An agent, killed when it is dropped; its datapath goes with the world.
 pub struct Agent {
     process: Process,
@@ -58,7 +61,7 @@ impl Agent {
     /// Starts the agent of a node and waits until its tables are complete.
     pub fn start_on(world: &World, node: &Machine, flags: &[&str]) -> anyhow::Result<Self> {
         let mut agent = Self::launch(world, node, flags)?;
-        agent.synced(world, node, PATIENCE)?;
+        agent.synced(world, node, STARTING)?;
         Ok(agent)
     }
 
@@ -72,7 +75,7 @@ impl Agent {
 
     /// Waits until the tables of the first node are complete.
     pub fn wait_synced(&mut self, world: &World) -> anyhow::Result<()> {
-        self.synced(world, &NODE1, PATIENCE)
+        self.synced(world, &NODE1, STARTING)
     }
 
     /// Starts an agent and does not wait.

@@ -73,7 +73,11 @@ fn unallocated(world: &World, socket_lb: &str) -> anyhow::Result<()> {
             // A port that the Service does not have.
             let mut wrong = Frontend::ClusterIp.of(SERVICE, family);
             wrong.set_port(81);
-            for mode in [Mode::Tcp, Mode::Udp] {
+            // Where sockets are translated, connect() of a datagram socket of the host stays possible: resolvers
+            // try addresses so (RFC 6724), and send nothing.
+            let datagrams =
+                if place == Place::Host && socket_lb == "all" { Mode::SendTo } else { Mode::Udp };
+            for mode in [Mode::Tcp, datagrams] {
                 let answers = world.ask(place, mode, wrong, 1)?;
                 ensure!(answers.errors.contains_key("ECONNREFUSED"), "{place:?} {wrong}: {answers:?}");
             }
