@@ -25,7 +25,7 @@ pub(crate) enum Body {
     /// Changes objects outside of namespaces, or counts on what the ring's own cluster is.
     Own(fn(&mut Scene<'_>) -> anyhow::Result<()>),
     /// Needs a control plane that nobody else uses.
-    Alone(fn(Ground, Plane) -> anyhow::Result<()>),
+    Alone(fn(Ground, &Plane) -> anyhow::Result<()>),
 }
 
 /// A scenario that any cluster has room for.
@@ -39,7 +39,7 @@ pub(crate) const fn own(name: &'static str, body: fn(&mut Scene<'_>) -> anyhow::
 }
 
 /// A scenario for a cluster of its own.
-pub(crate) const fn alone(name: &'static str, body: fn(Ground, Plane) -> anyhow::Result<()>) -> Scenario {
+pub(crate) const fn alone(name: &'static str, body: fn(Ground, &Plane) -> anyhow::Result<()>) -> Scenario {
     Scenario { name, body: Body::Alone(body) }
 }
 
@@ -47,12 +47,7 @@ pub(crate) const fn alone(name: &'static str, body: fn(Ground, Plane) -> anyhow:
 pub(crate) type Themes = [(&'static str, &'static [Scenario])];
 
 /// The trials of a run, which share a control plane.
-pub(crate) fn trials(
-    themes: &Themes,
-    ground: &Ground,
-    assets: &Assets,
-    plane: Plane,
-) -> anyhow::Result<Vec<Trial>> {
+pub(crate) fn trials(themes: &Themes, ground: &Ground, assets: &Assets, plane: Plane) -> Vec<Trial> {
     let is_own = plane.is_own();
     let plane = Arc::new(plane);
     let trial = |(title, scenario): (String, &Scenario)| {
@@ -61,13 +56,13 @@ pub(crate) fn trials(
         let is_possible = is_own || matches!(body, Body::Inside(_));
         let run = move || match body {
             Body::Inside(body) | Body::Own(body) => in_scene(ground, &plane, body),
-            Body::Alone(body) => Plane::start(&assets).and_then(|plane| body(ground, plane)),
+            Body::Alone(body) => Plane::start(&assets).and_then(|plane| body(ground, &plane)),
         };
         // A cluster that is there already is nobody's to restart or to give Nodes.
         let trial = Trial::test(title, move || run().map_err(|error| Failed::from(format!("{error:?}"))));
         trial.with_ignored_flag(!is_possible)
     };
-    Ok(titled(themes).map(trial).collect())
+    titled(themes).map(trial).collect()
 }
 
 /// The trials' names, with nothing to run.
