@@ -49,7 +49,6 @@
 //!
 //! [`Batch`]: crate::source::Batch
 
-mod calls;
 mod connect;
 mod contact;
 mod error;
@@ -61,7 +60,6 @@ mod told;
 mod watch;
 
 pub use self::{
-    calls::{CALLS, Call},
     connect::connect,
     error::Error,
     events::{Events, Severity},

@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use svclb::config::{Environment, Layer, resolve};
 
 use crate::objects::{config, container, documents, manifests, only, plain, texts};
-
-/// Flags that manifests use before the agent has them. Empty once it has all.
-const NOT_YET: &[&str] = &["config"];
 
 fn pod(workload: &Value) -> &Value {
     &workload["spec"]["template"]["spec"]
@@ -21,7 +19,7 @@ fn check_flags(arguments: &[&str]) {
     for flag in arguments.iter().filter_map(|argument| argument.strip_prefix("--")) {
         let flag = flag.split('=').next().unwrap();
         let is_known = subcommand.get_arguments().any(|known| known.get_long() == Some(flag));
-        assert_ne!(is_known, NOT_YET.contains(&flag), "svclb {name} --{flag}");
+        assert!(is_known, "svclb {name} --{flag}");
     }
 }
 
@@ -59,7 +57,15 @@ fn the_configuration_is_where_the_agent_looks_and_names_the_ports_that_are_probe
     let mount = mounts.iter().find(|mount| mount["name"] == "config").unwrap();
     assert_eq!(format!("{}/config.yaml", mount["mountPath"].as_str().unwrap()), *file);
 
-    let config = documents(config(&objects)).remove(0);
+    let text = config(&objects);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    std::fs::write(&path, text).unwrap();
+    let here = Environment { host_name: Some("node".into()), in_cluster: true };
+    let resolved = resolve(Layer::default(), Some(&path), &here);
+    assert!(resolved.as_ref().is_ok_and(|resolved| resolved.warnings.is_empty()), "{resolved:?}");
+
+    let config = documents(text).remove(0);
     assert_eq!(config["apiVersion"], "svclb.io/v1alpha1");
     assert_eq!(config["kind"], "Config");
     let (address, port) = config["healthzBindAddress"].as_str().unwrap().rsplit_once(':').unwrap();

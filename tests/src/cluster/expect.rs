@@ -97,8 +97,12 @@ mod tests {
 
     fn answers(pods: &[&str], errors: &[&str]) -> Answers {
         let mut answers = Answers::default();
-        pods.iter().for_each(|pod| answers.answer(pod, "peer".into()));
-        errors.iter().for_each(|error| answers.error((*error).into()));
+        for pod in pods {
+            answers.answer(pod, "peer".into());
+        }
+        for error in errors {
+            answers.error((*error).into());
+        }
         answers
     }
 

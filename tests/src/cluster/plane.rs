@@ -136,9 +136,10 @@ impl Plane {
         self.members.is_some()
     }
 
-    /// Whether somebody writes EndpointSlices. In a cluster that is there already somebody does.
+    /// Whether somebody writes the scenarios' EndpointSlices. In a cluster that is there
+    /// already nobody does: its controller skips Pods whose Node does not exist.
     pub fn has_controllers(&self) -> bool {
-        self.members.as_ref().is_none_or(|members| lock(members).controllers.is_some())
+        self.members.as_ref().is_some_and(|members| lock(members).controllers.is_some())
     }
 
     /// Ends the API server and starts it again after `meanwhile`.

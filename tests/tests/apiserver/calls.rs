@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use svclb::apiserver::{CALLS, Events, Severity};
+use svclb::{
+    apiserver::{Events, Severity},
+    rbac::CALLS,
+};
 use svclb_tests::apiserver::{
     call::Verb,
     fault::Fault,

@@ -71,7 +71,7 @@ fn run() -> anyhow::Result<ExitCode> {
         libtest_mimic::run(&arguments, scenario::listed(&THEMES)).exit();
     }
     let plane = Plane::start(&assets)?;
-    let trials = scenario::trials(&THEMES, &ground, &assets, plane)?;
+    let trials = scenario::trials(&THEMES, &ground, &assets, plane);
     let conclusion = libtest_mimic::run(&arguments, trials);
     Ok(conclusion.exit_code())
 }

@@ -28,8 +28,8 @@ fn service(scene: &Scene<'_>) -> anyhow::Result<std::net::SocketAddr> {
 }
 
 /// The Service answers without an API server, and changes arrive when there is one again.
-fn restart(ground: Ground, plane: Plane) -> anyhow::Result<()> {
-    let scene = Scene::build(ground, &plane, "restart")?;
+fn restart(ground: Ground, plane: &Plane) -> anyhow::Result<()> {
+    let scene = Scene::build(ground, plane, "restart")?;
     let agent = scene.agent(&NODE1, &[])?;
     let to = service(&scene)?;
     scene.all_see(&CLIENTS, to, Expect::From(&["pod2"]))?;

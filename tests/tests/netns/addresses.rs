@@ -75,8 +75,7 @@ fn unallocated(world: &World, socket_lb: &str) -> anyhow::Result<()> {
             wrong.set_port(81);
             // Where sockets are translated, connect() of a datagram socket of the host stays possible: resolvers
             // try addresses so (RFC 6724), and send nothing.
-            let datagrams =
-                if place == Place::Host && socket_lb == "all" { Mode::SendTo } else { Mode::Udp };
+            let datagrams = if place == Place::Host && socket_lb == "all" { Mode::SendTo } else { Mode::Udp };
             for mode in [Mode::Tcp, datagrams] {
                 let answers = world.ask(place, mode, wrong, 1)?;
                 ensure!(answers.errors.contains_key("ECONNREFUSED"), "{place:?} {wrong}: {answers:?}");
