@@ -51,6 +51,7 @@ pub struct RunConfig {
     /// Patterns for the names of devices to pods; none are veth and netkit devices.
     pub pod_interfaces: Vec<String>,
     /// For whom addresses are translated at the socket.
+    #[serde(rename = "socketLB")]
     pub socket_lb: SocketLb,
     /// How programs are attached to devices.
     pub tc: Tc,
