@@ -23,7 +23,7 @@ use svclb_tests::semantics::{
 
 /// One test for each file.
 macro_rules! themes {
-    ($($theme:ident: $judge:ident),+ $(,)?) => {
+    ($(fn $theme:ident by $judge:ident;)+) => {
         $(
             #[test]
             fn $theme() {
@@ -43,14 +43,14 @@ macro_rules! themes {
     };
 }
 themes! {
-    affinity: affinity_of,
-    endpoints: endpoint_of,
-    external_addresses: path_of,
-    hints: path_of,
-    node_ports: path_of,
-    paths: path_of,
-    refusals: path_of,
-    source_ranges: path_of,
+    fn affinity by affinity_of;
+    fn endpoints by endpoint_of;
+    fn external_addresses by path_of;
+    fn hints by path_of;
+    fn node_ports by path_of;
+    fn paths by path_of;
+    fn refusals by path_of;
+    fn source_ranges by path_of;
 }
 
 /// What the model makes of a situation, in the words of a theme.

@@ -9,11 +9,6 @@ use crate::tidy::source::Source;
 /// The page with the map.
 pub(super) const PAGE: &str = "docs/semantics.md";
 
-/// Whether a rule may stand there whose test is still to be written.
-const TESTS_MAY_BE_MISSING: bool = true;
-
-/// What stands in the place of a test that is still to be written.
-const MISSING: &str = "TODO-TEST ";
 /// What stands before the reason why a rule has no test.
 const NONE: &str = "no test: ";
 
@@ -27,10 +22,6 @@ struct Row<'a> {
 /// One line for each rule that the page has not exactly once, and for each test on it that is not there. `read`
 /// gives a file's text by its path from the root.
 pub(super) fn check(page: Option<&str>, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
-    check_with(page, read, TESTS_MAY_BE_MISSING)
-}
-
-fn check_with(page: Option<&str>, read: impl Fn(&str) -> Option<String>, may_miss: bool) -> Vec<String> {
     let Some(page) = page else { return vec![format!("{PAGE}: is missing; it maps rules to tests")] };
     let rows: Vec<_> = rows(page).collect();
     let mut findings = Vec::new();
@@ -42,7 +33,7 @@ fn check_with(page: Option<&str>, read: impl Fn(&str) -> Option<String>, may_mis
                 .push(format!("{PAGE}:{line}: {rule} is no rule of xtask/src/tidy/semantics/rules.rs")),
         }
         let of_row = |finding| format!("{PAGE}:{line}: {rule}: {finding}");
-        findings.extend(shown_by.iter().filter_map(|entry| judge(entry, &read, may_miss)).map(of_row));
+        findings.extend(shown_by.iter().filter_map(|entry| judge(entry, &read)).map(of_row));
     }
     for (rule, times) in seen.into_iter().filter(|(_, times)| *times != 1) {
         findings.push(format!("{PAGE}: {rule} stands there {times} times, not once"));
@@ -60,10 +51,7 @@ fn rows(page: &str) -> impl Iterator<Item = Row<'_>> {
 }
 
 /// What is wrong with one entry of the last column.
-fn judge(entry: &str, read: impl Fn(&str) -> Option<String>, may_miss: bool) -> Option<String> {
-    if entry.starts_with(MISSING) {
-        return (!may_miss).then(|| format!("write the test: {entry}"));
-    }
+fn judge(entry: &str, read: impl Fn(&str) -> Option<String>) -> Option<String> {
     if entry.strip_prefix(NONE).is_some_and(|reason| !reason.is_empty()) {
         return None;
     }
@@ -147,16 +135,9 @@ mod tests {
             ("a.rs::there", Some("name a test as `file::test`, not \"a.rs::there\"")),
         ];
         for (entry, finding) in table {
-            assert_eq!(judge(entry, file, false).as_deref(), finding, "{entry}");
+            assert_eq!(judge(entry, file).as_deref(), finding, "{entry}");
         }
         let two = page().replacen("`a.rs::there`", "`a.rs::there`<br>`b.rs::x`", 1);
         assert_eq!(check(Some(&two), file).len(), 1);
-    }
-
-    #[test]
-    fn a_test_that_is_to_be_written_is_let_pass_for_a_while_only() {
-        let missing = page().replacen("`a.rs::there`", "TODO-TEST prog: something", 1);
-        assert_eq!(check_with(Some(&missing), file, true), [""; 0]);
-        assert_eq!(check_with(Some(&missing), file, false).len(), 1);
     }
 }
