@@ -46,6 +46,8 @@ use crate::{
 
 /// How long to wait before trying again what failed.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long to wait before trying again to open a health check port.
+const PORT_RETRY: Duration = Duration::from_secs(5);
 /// How long tasks may take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -82,7 +84,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         let seen = network.borrow_and_update().clone();
         let since = Instant::now();
         let pass = syncer.sync(&seen).await;
-        servers.passed(&pass, syncer.model(), since).await;
+        servers.passed(&pass, syncer.model(), syncer.node_port_addresses(), since).await;
         tokio::select! {
             batch = batches.recv() => match batch {
                 Some(batch) => {
@@ -93,6 +95,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             },
             changed = network.changed() => if let Err(error) = changed { break Err(RunError::other(error)) },
             () = sleep(RETRY), if pass.is_to_be_repeated => {}
+            () = sleep(PORT_RETRY), if servers.has_closed_ports() => {}
             () = &mut rewritten => break Err(RunError::other("the file of --config has changed: start again")),
             _ = terminate.recv() => break Ok(()),
             _ = interrupt.recv() => break Ok(()),
@@ -122,9 +125,16 @@ fn prepare_host(settings: &Settings) -> Result<(), RunError> {
 
 /// Resolves when the file of `--config` says something else than when it was read, as kube-proxy's does.
 async fn rewritten(file: Option<&config::File>) {
-    match file {
-        Some(file) => file.changed().await,
-        None => std::future::pending().await,
+    let Some(file) = file else { return std::future::pending().await };
+    let mut file = file.clone();
+    loop {
+        file.changed().await;
+        match file.renewed() {
+            Ok(_) => return,
+            // What works is not given up for what does not.
+            Err(error) => tracing::error!("{error} (the agent goes on with what it has read before)"),
+        }
+        file = file.refreshed();
     }
 }
 

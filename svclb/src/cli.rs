@@ -100,6 +100,9 @@ struct StatusArgs {
     /// Wait until the tables hold what was asked for; exit 1 if they do not in that time, such as 10s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait_synced: Option<Duration>,
+    /// Print nothing; the exit code says it
+    #[arg(long, requires = "wait_synced")]
+    quiet: bool,
 }
 
 #[derive(Args, Debug)]
@@ -210,7 +213,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Command::Sandbox(options) => sandbox::run(*options, not_proxied).await,
             Command::Status(args) => {
                 let pins = Pins::new(args.report.pins.bpffs);
-                report::status(&pins, args.report.output, args.wait_synced).await
+                let output = (!args.quiet).then_some(args.report.output);
+                report::status(&pins, output, args.wait_synced).await
             }
             Command::Services(args) => report::services(&Pins::new(args.pins.bpffs), args.output),
             Command::Flows(args) => {

@@ -1,7 +1,13 @@
 //! What others ask the agent over HTTP, and what it tells of each pass.
 
-use std::{collections::BTreeSet, io, net::SocketAddr, time::Instant};
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 
+use k8s_openapi::jiff::Timestamp;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Settings, collect::Collector, error::RunError, sync::Pass};
@@ -11,7 +17,7 @@ use crate::{
     health::{self, AbsentNode, Moment, ServicePorts, State},
     http,
     metrics::{self, Metrics, NoLocal, Pages, SyncKind},
-    model::{Family, Model, PerFamily},
+    model::{Family, Model, ObjectKey, PerFamily},
     source::{Batch, Change},
 };
 
@@ -21,7 +27,10 @@ pub(super) struct Servers {
     metrics: Metrics,
     ports: ServicePorts,
     events: Events,
-    node_ports: NodePortAddresses,
+    /// Whether node ports answer on some addresses only.
+    is_restricted: bool,
+    /// When what is not in the tables yet has been caused.
+    triggers: Vec<(Family, Timestamp)>,
     /// Health check ports that could not be opened and were told of.
     closed: BTreeSet<String>,
     has_started: bool,
@@ -66,7 +75,8 @@ impl Servers {
             state,
             metrics,
             events,
-            node_ports: config.node_port_addresses.clone(),
+            is_restricted: config.node_port_addresses != NodePortAddresses::All,
+            triggers: Vec::new(),
             closed: BTreeSet::new(),
             has_started: false,
         })
@@ -84,8 +94,19 @@ impl Servers {
         }
     }
 
-    /// A pass, which began at `since`, has ended.
-    pub(super) async fn passed(&mut self, pass: &Pass, model: &Model, since: Instant) {
+    /// Whether a health check port is to be tried again.
+    pub(super) fn has_closed_ports(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// A pass, which began at `since`, has ended. `node_ports` are the addresses on which node ports answer.
+    pub(super) async fn passed(
+        &mut self,
+        pass: &Pass,
+        model: &Model,
+        node_ports: Vec<IpAddr>,
+        since: Instant,
+    ) {
         self.metrics.sync_started();
         if let Some(written) = &pass.written {
             let kind = if written.is_full { SyncKind::Full } else { SyncKind::Partial };
@@ -93,13 +114,16 @@ impl Servers {
                 self.metrics.sync_finished(family, kind, since.elapsed());
             }
         }
-        if !pass.is_to_be_repeated && pass.is_loaded {
+        self.triggers.extend(&pass.delta.triggers);
+        // A device that refuses programs, or a table of addresses that is full, is told of elsewhere: it must not
+        // take the node from its load balancers, nor restart the agent.
+        if pass.is_applied {
             for family in Family::ALL {
                 self.state.applied(family, Moment::now());
                 self.metrics.applied(family);
             }
-            for (family, trigger) in &pass.delta.triggers {
-                self.metrics.programmed(*family, (*trigger).into());
+            for (family, trigger) in self.triggers.drain(..) {
+                self.metrics.programmed(family, trigger.into());
             }
         }
         self.state.set_node(model.node());
@@ -117,12 +141,14 @@ impl Servers {
             self.metrics.set_no_local(family, counts);
         }
         self.tell(pass, model);
-        self.sync_ports(model).await;
+        if pass.is_applied {
+            self.sync_ports(model, node_ports).await;
+        }
     }
 
     /// The Events of a pass.
     fn tell(&mut self, pass: &Pass, model: &Model) {
-        if pass.is_loaded && !self.has_started {
+        if pass.is_applied && !self.has_started {
             self.has_started = true;
             self.events.node(
                 &model.node().uid,
@@ -131,6 +157,12 @@ impl Servers {
                 "svclb balances Services on this node",
             );
         }
+        for refused in pass.written.iter().flat_map(|written| &written.refused) {
+            let key = ObjectKey { namespace: refused.key.namespace.clone(), name: refused.key.name.clone() };
+            let uid = model.uid(&key).unwrap_or_default();
+            let message = format!("{}: {}", refused.key, refused.reason);
+            self.events.service(&key, uid, Severity::Warning, "TableFull", &message);
+        }
         for notice in &pass.delta.notices {
             tracing::warn!("{notice}");
             self.events.notice(notice);
@@ -138,11 +170,8 @@ impl Servers {
     }
 
     /// Opens and closes the health check ports of Services.
-    async fn sync_ports(&mut self, model: &Model) {
-        let addresses: Vec<_> = match &self.node_ports {
-            NodePortAddresses::All | NodePortAddresses::Cidrs(_) => Vec::new(),
-            NodePortAddresses::Primary => model.node().primary_addresses().collect(),
-        };
+    async fn sync_ports(&mut self, model: &Model, node_ports: Vec<IpAddr>) {
+        let addresses = if self.is_restricted { node_ports } else { Vec::new() };
         let failures = self.ports.sync(model.health_checks(), &addresses).await;
         let closed: BTreeSet<_> = failures.iter().map(ToString::to_string).collect();
         for failure in failures.iter().filter(|failure| !self.closed.contains(&failure.to_string())) {

@@ -104,6 +104,10 @@ impl Services {
         self.is_whole |= batch.is_partial || self.is_partial;
         self.is_partial = batch.is_partial;
         self.is_loaded = true;
+        if !batch.is_partial {
+            // From now on the source has told of everything that there is.
+            self.inherited.clear();
+        }
     }
 
     /// Finds what is different since the last time.

@@ -1,6 +1,8 @@
 //! One pass from what is wanted to what is in the kernel.
 
-use std::{collections::BTreeSet, process};
+use std::{collections::BTreeSet, net::IpAddr, process};
+
+use svclb_common::service::LOCAL_NODE_PORTS;
 
 use super::{
     RunError, Settings,
@@ -19,7 +21,7 @@ use crate::{
         readback,
         tables::Tables,
     },
-    model::{Delta, Model},
+    model::{Delta, Family, Model, NodePortAddresses, NodeState},
     netdev::Network,
     plan::{Limits, Readback},
     source::Batch,
@@ -38,6 +40,8 @@ pub(super) struct Syncer {
     attached: Option<Wanted>,
     /// Devices that a default route has left by, while they are there.
     uplinks: BTreeSet<u32>,
+    /// What the Node object said while it was there.
+    node: NodeState,
     refused: Told,
     missing: Told,
     left_out: Told,
@@ -51,8 +55,8 @@ pub(super) struct Pass {
     pub(super) delta: Delta,
     /// What was written to the tables of Services, if anything was due.
     pub(super) written: Option<Written>,
-    /// Whether the source has told everything once.
-    pub(super) is_loaded: bool,
+    /// Whether the tables hold what the source has told, as far as there is room.
+    pub(super) is_applied: bool,
     /// Whether what failed is to be tried again.
     pub(super) is_to_be_repeated: bool,
 }
@@ -81,6 +85,7 @@ impl Syncer {
             ranges: RangeMaps::open(pins)?,
             attachments,
             attached: None,
+            node: NodeState::default(),
             refused: Told::default(),
             missing: Told::default(),
             left_out: Told::default(),
@@ -104,7 +109,7 @@ impl Syncer {
     /// up: pods come and go while an API server is away.
     pub(super) async fn sync(&mut self, network: &Network) -> Pass {
         let delta = self.services.settle();
-        let mut pass = Pass { delta, is_loaded: self.services.are_loaded(), ..Pass::default() };
+        let mut pass = Pass { delta, ..Pass::default() };
         if !self.services.are_usable() {
             return pass;
         }
@@ -120,7 +125,10 @@ impl Syncer {
         let mut failures = Vec::new();
         failures.extend(self.sync_addresses(network).err());
         match self.sync_services() {
-            Ok(written) => pass.written = written,
+            Ok(written) => {
+                pass.is_applied = self.services.are_loaded();
+                pass.written = written;
+            }
             Err(error) => failures.push(error),
         }
         failures.extend(self.sync_ranges().err());
@@ -134,9 +142,27 @@ impl Syncer {
         pass
     }
 
+    /// Addresses of the node on which node ports answer.
+    pub(super) fn node_port_addresses(&self) -> Vec<IpAddr> {
+        self.addresses.local().filter(|(_, flags)| flags & LOCAL_NODE_PORTS != 0).map(|(ip, _)| ip).collect()
+    }
+
     fn sync_addresses(&mut self, network: &Network) -> Result<(), Error> {
-        let model = self.services.model();
-        let node_ports = |ip| self.settings.node_ports.accepts(ip, model.node());
+        let node = self.services.model().node();
+        if node.exists {
+            self.node.clone_from(node);
+        }
+        // Until the Node is known, what an earlier agent chose by it stays.
+        let chooses_by_node = self.settings.node_ports == NodePortAddresses::Primary && !self.node.exists;
+        let node_ports = |ip| {
+            if chooses_by_node {
+                self.addresses.flags(ip) & LOCAL_NODE_PORTS != 0
+            } else {
+                self.settings.node_ports.accepts(ip, &self.node)
+                    // ipvs, and caches on the node, put addresses of Services on devices.
+                    && !self.services.applied().tables(Family::of(ip)).has_cluster_ip(ip)
+            }
+        };
         let wanted = addresses(network, |index| self.attachments.carries(index), node_ports);
         self.addresses.apply(&wanted, self.services.tables())
     }

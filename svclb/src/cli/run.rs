@@ -41,7 +41,8 @@ pub(super) struct RunArgs {
     /// How backends are chosen: random [default: random]
     #[arg(long, value_name = "NAME")]
     algorithm: Option<Algorithm>,
-    /// Ranges of the pods of all nodes, at most one per family; other clients of a ClusterIP are masqueraded
+    /// Ranges of the pods of all nodes, at most one per family; what comes from a pod's device with another address
+    /// counts as coming from outside
     #[arg(long, value_name = "CIDR[,CIDR]")]
     cluster_cidr: Option<ClusterCidrs>,
     /// Which addresses of the node answer at node ports: ranges, or `primary`; repeatable [default: all]

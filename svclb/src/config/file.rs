@@ -74,6 +74,18 @@ impl File {
         }
     }
 
+    /// What the file says now, if that is a configuration.
+    pub fn renewed(&self) -> Result<(), ConfigError> {
+        Self::read(&self.path)?.layer().map(|_| ())
+    }
+
+    /// The file as it is now, right or wrong, so that only another change counts from here on.
+    #[must_use]
+    pub fn refreshed(self) -> Self {
+        let content = content(&self.path).unwrap_or_else(|_unreadable| self.content.clone());
+        Self { content, ..self }
+    }
+
     fn differs(&self) -> bool {
         content(&self.path).is_ok_and(|content| content != self.content)
     }

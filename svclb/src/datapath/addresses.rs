@@ -12,7 +12,7 @@ use super::{
     Error,
     family::MapFamily,
     pins::Pins,
-    tables::{Hash, Tables, open_hash, read_error},
+    tables::{Hash, Tables, absent, open_hash, read_error},
 };
 
 /// What the maps are to hold.
@@ -45,10 +45,20 @@ impl AddressMaps {
         Ok(Self { v4: FamilyMaps::open(pins)?, v6: FamilyMaps::open(pins)? })
     }
 
-    /// Writes what differs.
+    /// What an address of the node is good for, as it was last written; 0 if it is none.
+    pub fn flags(&self, ip: IpAddr) -> u32 {
+        self.v4.local.get(&ip).or_else(|| self.v6.local.get(&ip)).copied().unwrap_or(0)
+    }
+
+    /// The node's addresses and what they are good for, as they were last written.
+    pub fn local(&self) -> impl Iterator<Item = (IpAddr, u32)> {
+        self.v4.local.iter().chain(&self.v6.local).map(|(ip, flags)| (*ip, *flags))
+    }
+
+    /// Writes what differs, as far as there is room.
     pub fn apply(&mut self, wanted: &Addresses, tables: &Tables) -> Result<(), Error> {
-        self.v4.apply(wanted, tables)?;
-        self.v6.apply(wanted, tables)
+        let v4 = self.v4.apply(wanted, tables);
+        self.v6.apply(wanted, tables).and(v4)
     }
 }
 
@@ -77,44 +87,36 @@ impl<F: MapFamily> FamilyMaps<F> {
             .iter()
             .filter_map(|(ifindex, ips)| Some((*ifindex, *ips.iter().find(|ip| F::address(**ip).is_some())?)))
             .collect();
-        let failed = |name: &str, error: &MapError| Error::map(F::map(name), error);
-        // What was written is known at once, so that a failure leaves no false memory.
+        let mut first = None;
+        let mut note = |name: &str, result: Result<(), MapError>| match result {
+            Ok(()) => tables.count_write().is_ok(),
+            Err(error) => {
+                first.get_or_insert_with(|| Error::map(F::map(name), &error));
+                false
+            }
+        };
+        // What goes makes room for what comes, and what finds none keeps nobody else out. What was written is known at
+        // once, so that a failure leaves no false memory.
+        self.source.retain(|ifindex, _| {
+            source.contains_key(ifindex) || !note(map::SOURCES, self.sources.remove(ifindex).or_else(absent))
+        });
+        self.local.retain(|ip, _| {
+            let Some(addr) = F::address(*ip).filter(|_| !local.contains_key(ip)) else { return true };
+            !note(map::LOCALS, self.locals.remove(&addr).or_else(absent))
+        });
         for (ip, (addr, flags)) in &local {
-            if self.local.get(ip) != Some(flags) {
-                self.locals.insert(addr, flags, 0).map_err(|error| failed(map::LOCALS, &error))?;
+            if self.local.get(ip) != Some(flags) && note(map::LOCALS, self.locals.insert(addr, flags, 0)) {
                 self.local.insert(*ip, *flags);
-                tables.count_write()?;
             }
         }
         for (ifindex, ip) in &source {
             let Some(addr) = F::address(*ip).filter(|_| self.source.get(ifindex) != Some(ip)) else {
                 continue;
             };
-            self.sources.insert(ifindex, addr, 0).map_err(|error| failed(map::SOURCES, &error))?;
-            self.source.insert(*ifindex, *ip);
-            tables.count_write()?;
+            if note(map::SOURCES, self.sources.insert(ifindex, addr, 0)) {
+                self.source.insert(*ifindex, *ip);
+            }
         }
-        let gone: Vec<_> =
-            self.source.keys().filter(|ifindex| !source.contains_key(ifindex)).copied().collect();
-        for ifindex in gone {
-            self.sources.remove(&ifindex).or_else(absent).map_err(|error| failed(map::SOURCES, &error))?;
-            self.source.remove(&ifindex);
-            tables.count_write()?;
-        }
-        let gone: Vec<_> = self.local.keys().filter(|ip| !local.contains_key(ip)).copied().collect();
-        for (ip, addr) in gone.into_iter().filter_map(|ip| Some((ip, F::address(ip)?))) {
-            self.locals.remove(&addr).or_else(absent).map_err(|error| failed(map::LOCALS, &error))?;
-            self.local.remove(&ip);
-            tables.count_write()?;
-        }
-        Ok(())
-    }
-}
-
-/// What is not there need not be removed.
-fn absent(error: MapError) -> Result<(), MapError> {
-    match error {
-        MapError::KeyNotFound => Ok(()),
-        error => Err(error),
+        first.map_or(Ok(()), Err)
     }
 }

@@ -139,9 +139,11 @@ impl<F: MapFamily> FamilyTables<F> {
                 .names
                 .insert(service, service_name(key), 0)
                 .map_err(|error| Error::map(F::map(map::NAMES), &error)),
-            TableOp::RemoveName { service } => {
-                self.names.remove(service).map_err(|error| Error::map(F::map(map::NAMES), &error))
-            }
+            TableOp::RemoveName { service } => self
+                .names
+                .remove(service)
+                .or_else(absent)
+                .map_err(|error| Error::map(F::map(map::NAMES), &error)),
             TableOp::AddFrontend { key, frontend } => self.set_frontend(key, Some(*frontend)),
             TableOp::RemoveFrontend { key } => self.set_frontend(key, None),
             TableOp::AddRange { service, range } => {
@@ -152,13 +154,13 @@ impl<F: MapFamily> FamilyTables<F> {
             TableOp::RemoveRange { service, range } => {
                 let name = F::map(map::SOURCE_RANGES);
                 let key = range_key::<F>(*service, *range)?;
-                self.source_ranges.remove(&key).map_err(|error| Error::map(name, &error))
+                self.source_ranges.remove(&key).or_else(absent).map_err(|error| Error::map(name, &error))
             }
             TableOp::AddClusterIp { address } => {
                 self.set_cluster_ip(*address, |ips, addr| ips.insert(addr, 1, 0))
             }
             TableOp::RemoveClusterIp { address } => {
-                self.set_cluster_ip(*address, |ips, addr| ips.remove(&addr))
+                self.set_cluster_ip(*address, |ips, addr| ips.remove(&addr).or_else(absent))
             }
         }
     }
@@ -225,7 +227,7 @@ impl<F: MapFamily> FamilyTables<F> {
                 let frontend = Frontend { service: entry.service, kind: entry.kind as u32 };
                 self.frontends.insert(key, frontend, 0).map_err(|error| Error::map(name, &error))
             }
-            None => self.frontends.remove(&key).map_err(|error| Error::map(name, &error)),
+            None => self.frontends.remove(&key).or_else(absent).map_err(|error| Error::map(name, &error)),
         }
     }
 }
@@ -256,7 +258,9 @@ impl Tables {
                 put_text(&mut text, name);
                 self.nodes.insert(id, NodeName(text), 0).map_err(|error| Error::map(map::NODES, &error))
             }
-            MapOp::RemoveNode { id } => self.nodes.remove(id).map_err(|error| Error::map(map::NODES, &error)),
+            MapOp::RemoveNode { id } => {
+                self.nodes.remove(id).or_else(absent).map_err(|error| Error::map(map::NODES, &error))
+            }
         }?;
         self.count_write()
     }
@@ -279,6 +283,14 @@ fn address<F: MapFamily>(name: &str, ip: IpAddr) -> Result<F::Addr, Error> {
 fn range_key<F: MapFamily>(service: u32, range: IpNet) -> Result<Key<RangeKey<F::Addr>>, Error> {
     let addr = address::<F>(map::SOURCE_RANGES, range.network())?;
     Ok(Key::new(u32::BITS + u32::from(range.prefix_len()), RangeKey { service, addr }))
+}
+
+/// What is not there need not be removed.
+pub(super) fn absent(error: MapError) -> Result<(), MapError> {
+    match error {
+        MapError::KeyNotFound => Ok(()),
+        error => Err(error),
+    }
 }
 
 /// An element that a plan names; plans keep within the capacities.

@@ -15,7 +15,7 @@ pub(super) fn claim(key: &ServicePortKey, frontend: &Frontend) -> Claim {
     (key.family, frontend.address, frontend.port, key.protocol)
 }
 
-/// The place of a Service port among those that claim the same. The older Service comes first
+/// The place of a Service port among those that claim the same as frontends of one kind. The older Service comes first
 /// (`metadata.creationTimestamp`; one that does not state it comes last), then namespace and name decide. kube-proxy
 /// leaves this undefined.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,8 +33,9 @@ impl Rank {
     }
 }
 
-/// A frontend that somebody asks for. One Service port may ask for one address as several kinds; the first counts.
-type Claimant = (Arc<Rank>, FrontendKind);
+/// A frontend that somebody asks for. The kind comes first: nobody takes an allocated address from its Service by
+/// writing it into another one. One Service port may ask for one address as several kinds; the first counts.
+type Claimant = (FrontendKind, Arc<Rank>);
 
 /// Every claim and who has made it, in the order of precedence. Almost every claim has one claimant.
 #[derive(Debug, Default)]
@@ -45,7 +46,7 @@ impl Claims {
     pub(super) fn insert(&mut self, rank: &Arc<Rank>, frontend: &Frontend) -> Claim {
         let claim = claim(&rank.key, frontend);
         let claimants = self.0.entry(claim).or_insert_with(|| Vec::with_capacity(1));
-        let claimant = (rank.clone(), frontend.kind);
+        let claimant = (frontend.kind, rank.clone());
         if let Err(place) = claimants.binary_search(&claimant) {
             claimants.insert(place, claimant);
         }
@@ -56,7 +57,7 @@ impl Claims {
     pub(super) fn remove(&mut self, rank: &Arc<Rank>, frontend: &Frontend) -> Claim {
         let claim = claim(&rank.key, frontend);
         if let Some(claimants) = self.0.get_mut(&claim) {
-            claimants.retain(|(other, kind)| (other, *kind) != (rank, frontend.kind));
+            claimants.retain(|(kind, other)| (other, *kind) != (rank, frontend.kind));
             if claimants.is_empty() {
                 self.0.remove(&claim);
             }
@@ -66,13 +67,13 @@ impl Claims {
 
     /// Everybody who claims that.
     pub(super) fn claimants(&self, claim: &Claim) -> impl Iterator<Item = &ServicePortKey> {
-        self.0.get(claim).into_iter().flatten().map(|(rank, _)| &rank.key)
+        self.0.get(claim).into_iter().flatten().map(|(_, rank)| &rank.key)
     }
 
     /// `Ok` if the Service port `key` keeps `frontend`; else who has it instead.
     pub(super) fn judge(&self, key: &ServicePortKey, frontend: &Frontend) -> Result<(), &ServicePortKey> {
         match self.0.get(&claim(key, frontend)).and_then(|claimants| claimants.first()) {
-            Some((owner, kind)) if (&owner.key, *kind) != (key, frontend.kind) => Err(&owner.key),
+            Some((kind, owner)) if (&owner.key, *kind) != (key, frontend.kind) => Err(&owner.key),
             _ => Ok(()),
         }
     }
@@ -164,10 +165,34 @@ mod tests {
         let snapshot = fixture::snapshot(vec![service], vec![]);
         let expected = [
             "default/web/TCP (IPv4) ClusterIP 10.0.0.1:80",
-            "default/web/TCP (IPv4) ExternalIP 192.0.2.1:80",
+            "default/web/TCP (IPv4) LoadBalancer 192.0.2.1:80",
+        ];
+        // As the load balancer's, so that source ranges bind there.
+        assert_eq!(fixture::frontends(&snapshot), expected);
+        assert_eq!(fixture::notices(&snapshot), ["Service default/web spec.externalIPs"]);
+    }
+
+    #[test]
+    fn an_allocated_address_is_not_taken_by_who_writes_it_into_an_older_service() {
+        let taker = service(
+            "a",
+            Some("2020-01-01T00:00:00Z"),
+            &json!({
+                "clusterIP": "10.0.0.9", "externalIPs": ["10.0.0.1", "192.0.2.1"], "ports": [{ "port": 80 }],
+            }),
+        );
+        let owner: Service = fixture::from_json(json!({
+            "metadata": { "namespace": "default", "name": "b", "creationTimestamp": "2026-01-01T00:00:00Z" },
+            "spec": { "clusterIP": "10.0.0.1", "ports": [{ "port": 80 }] },
+            "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }] } },
+        }));
+        let snapshot = fixture::snapshot(vec![taker, owner], vec![]);
+        let expected = [
+            "default/a/TCP (IPv4) ClusterIP 10.0.0.9:80",
+            "default/b/TCP (IPv4) ClusterIP 10.0.0.1:80",
+            "default/b/TCP (IPv4) LoadBalancer 192.0.2.1:80",
         ];
         assert_eq!(fixture::frontends(&snapshot), expected);
-        assert_eq!(fixture::notices(&snapshot), ["Service default/web status.loadBalancer.ingress"]);
     }
 
     #[test]

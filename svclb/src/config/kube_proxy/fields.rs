@@ -9,7 +9,6 @@ const IPTABLES: (&str, &[&str]) = ("mode", &["", "iptables"]);
 const IPTABLES_RULES: (&str, &[&str]) = ("mode", &["", "iptables", "ipvs"]);
 const IPVS: (&str, &[&str]) = ("mode", &["ipvs"]);
 const NFTABLES: (&str, &[&str]) = ("mode", &["nftables"]);
-const BRIDGE: (&str, &[&str]) = ("detectLocalMode", &["BridgeInterface"]);
 const PREFIX: (&str, &[&str]) = ("detectLocalMode", &["InterfaceNamePrefix"]);
 
 /// The fields.
@@ -24,7 +23,7 @@ pub(in crate::config) const FIELDS: &[Field] = &[
     Field::idle("configSyncPeriod", Duration, &["15m0s"]),
     Field::obeyed("conntrack", Object(CONNTRACK)),
     Field::obeyed("detectLocal", Object(DETECT_LOCAL)),
-    Field::obeyed("detectLocalMode", Text),
+    Field::idle("detectLocalMode", Text, &["ClusterCIDR", "InterfaceNamePrefix"]),
     Field::idle("enableProfiling", Bool, &[]),
     Field::idle("featureGates", Any, &[]),
     Field::obeyed("healthzBindAddress", Text),
@@ -67,10 +66,8 @@ const CONNTRACK: &[Field] = &[
     Field::obeyed("udpTimeout", Duration),
 ];
 
-const DETECT_LOCAL: &[Field] = &[
-    Field::when("bridgeInterface", Text, BRIDGE, &[]),
-    Field::when("interfaceNamePrefix", Text, PREFIX, &[]),
-];
+const DETECT_LOCAL: &[Field] =
+    &[Field::idle("bridgeInterface", Text, &[]), Field::when("interfaceNamePrefix", Text, PREFIX, &[])];
 
 const IPTABLES_FIELDS: &[Field] = &[
     Field::when("localhostNodePorts", Bool, IPTABLES, &["true"]).zero_counts(),

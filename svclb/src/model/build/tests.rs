@@ -33,14 +33,14 @@ fn a_service_answers_on_every_address_it_is_given() {
     ]);
     let expected = [
         ":dns/UDP (IPv4) ClusterIP 10.0.0.1:53",
-        ":dns/UDP (IPv4) ExternalIP 192.0.2.1:53",
         ":dns/UDP (IPv4) LoadBalancer 198.51.100.1:53",
+        ":dns/UDP (IPv4) ExternalIP 192.0.2.1:53",
         ":dns/UDP (IPv6) ClusterIP [fd00::1]:53",
         ":dns/UDP (IPv6) ExternalIP [2001:db8::1]:53",
         ":http/TCP (IPv4) ClusterIP 10.0.0.1:80",
         ":http/TCP (IPv4) NodePort *:30080",
-        ":http/TCP (IPv4) ExternalIP 192.0.2.1:80",
         ":http/TCP (IPv4) LoadBalancer 198.51.100.1:80",
+        ":http/TCP (IPv4) ExternalIP 192.0.2.1:80",
         ":http/TCP (IPv6) ClusterIP [fd00::1]:80",
         ":http/TCP (IPv6) NodePort *:30080",
         ":http/TCP (IPv6) ExternalIP [2001:db8::1]:80",
