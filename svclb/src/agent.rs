@@ -130,7 +130,7 @@ async fn rewritten(file: Option<&config::File>) {
     loop {
         file.changed().await;
         match file.renewed() {
-            Ok(_) => return,
+            Ok(()) => return,
             // What works is not given up for what does not.
             Err(error) => tracing::error!("{error} (the agent goes on with what it has read before)"),
         }

@@ -36,7 +36,7 @@ spec:
 "
     );
     for family in Family::ALL {
-        text += &format!(
+        let slice = format!(
             "---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -49,6 +49,7 @@ endpoints: [{{ addresses: [\"{address}\"], nodeName: node1 }}]
             kind = family.as_str(),
             address = POD2.address(family),
         );
+        text.push_str(&slice);
     }
     text
 }

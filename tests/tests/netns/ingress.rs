@@ -38,7 +38,7 @@ status: {{ loadBalancer: {{ ingress: [{{ ip: \"{l4}\" }}, {{ ip: \"{l6}\" }}] }}
 "
     );
     for family in Family::ALL {
-        text += &format!(
+        let slice = format!(
             "---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -51,6 +51,7 @@ endpoints: [{{ addresses: [\"{address}\"], nodeName: node1 }}]
             kind = family.as_str(),
             address = POD1.address(family),
         );
+        text.push_str(&slice);
     }
     text
 }

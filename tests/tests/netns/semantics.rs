@@ -74,7 +74,7 @@ fn manifest(situation: &Situation<'_>, service: u8) -> anyhow::Result<String> {
                 );
             }
         }
-        text += &format!("---\n{object}\n");
+        text.extend(["---\n", &object.to_string(), "\n"]);
     }
     Ok(text)
 }
