@@ -9,30 +9,41 @@
 //! | [`tables`] | the tables of a family, as a trait |
 //! | [`place`] | the device and the hook that a program runs at |
 //! | [`scratch`] | working memory that the caller lends |
+//! | [`source`] | where a client stands, and which list of backends that means |
+//! | [`choice`] | what a first packet may choose from |
+//! | [`affinity`] | the backend that a client comes back to |
 //! | [`life`] | whether a flow goes on; who a tuple belongs to |
 //! | [`path`] | how the two directions of a flow go |
 //! | [`open`] | a new flow: its backend, its port, its entries |
+//! | [`vacant`] | addresses and ports of Services that no Service has |
 
+mod affinity;
+mod choice;
 mod life;
 mod open;
 mod path;
 mod place;
 mod scratch;
+mod source;
 mod tables;
+mod vacant;
 
 use crate::{
     family::{Address as _, Family},
     key::{FlowKey, FrontendKey, Hook},
-    service::ServiceId,
+    service::{Frontend, FrontendKind, LOCAL_NODE_PORTS},
     verdict::DropReason,
     wire::{TcpFlags, Transport},
 };
 use life::{Memory, claim, ends, recall};
 
+pub(crate) use affinity::{NOWHERE, remember, returns};
 pub use life::decides;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
 pub use scratch::Scratch;
+pub(crate) use source::{is_internal, is_restricted, list, nobody};
 pub use tables::{PutError, Route, Tables};
+pub(crate) use vacant::vacant;
 
 /// What became of a packet without an established flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +52,8 @@ pub enum Learned {
     NotOurs,
     /// The flow tables now hold what to do with it.
     Known,
-    /// Nobody serves this frontend; say so to the sender.
-    Refused,
+    /// Nobody serves there; say so to the sender.
+    Refused(DropReason),
     /// It goes nowhere.
     Dropped(DropReason),
 }
@@ -60,50 +71,76 @@ pub fn learn<F: Family, T: Tables<F>>(
     if ends(tables, scratch, flags) {
         return Learned::Known;
     }
-    let Some((service, kind)) = find_service(tables, place, &scratch.key, transport) else {
-        return answer(tables, place, scratch, transport, flags);
-    };
+    let is_towards = translates_towards(tables, place, &scratch.key);
+    if !is_towards || !find_frontend(tables, place.hook, scratch, transport) {
+        let learned = answer(tables, place, scratch, transport, flags);
+        let is_new = transport == Transport::Udp || flags.opens();
+        return match learned {
+            Learned::NotOurs if is_towards && is_new => match vacant(tables, &scratch.key.dst) {
+                Some(DropReason::UnknownPort) => Learned::Refused(DropReason::UnknownPort),
+                Some(reason) => Learned::Dropped(reason),
+                None => Learned::NotOurs,
+            },
+            learned => learned,
+        };
+    }
+    let is_node_port = scratch.frontend.kind == FrontendKind::NodePort as u32;
     match recall(tables, scratch, transport, flags) {
         Memory::Flow => Learned::Known,
         // A reset of nothing opens nothing, and the stack would send it astray.
-        Memory::Nothing if flags.any(TcpFlags::RST) && kind == Found::Frontend => {
+        Memory::Nothing if flags.any(TcpFlags::RST) && !is_node_port => {
             Learned::Dropped(DropReason::StrayReset)
         }
         // The node's own connections may use a port of the range: their answers come to a
         // node port and are no client's.
-        Memory::Nothing if kind == Found::NodePort && transport == Transport::Tcp && !flags.opens() => {
-            Learned::NotOurs
+        Memory::Nothing if is_node_port && transport == Transport::Tcp && !flags.opens() => Learned::NotOurs,
+        memory => {
+            scratch.set_kept(memory == Memory::Half);
+            open::open(tables, place, scratch)
         }
-        memory => open::open(tables, place, scratch, service, memory == Memory::Half),
     }
 }
 
-/// How a service was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    /// By an address that is the Service's.
-    Frontend,
-    /// By a port on an address that is the node's.
-    NodePort,
-}
-
-/// The service that a packet is sent to, where this hook translates towards services.
+/// Whether this hook translates the packet towards services.
 #[inline(always)]
-fn find_service<F: Family, T: Tables<F>>(
+fn translates_towards<F: Family, T: Tables<F>>(tables: &T, place: Place, key: &FlowKey<F::Addr>) -> bool {
+    place.hook == Hook::Ingress || tables.translates_host_packets() && is_own(tables, key)
+}
+
+/// Whether the node itself has sent the packet.
+#[inline(never)]
+fn is_own<F: Family, T: Tables<F>>(tables: &T, key: &FlowKey<F::Addr>) -> bool {
+    key.src.is_loopback() || tables.is_local(key.src)
+}
+
+/// Puts the frontend into `scratch` that its packet is sent to, if there is one. Not
+/// inlined, for the stack's sake.
+#[inline(never)]
+fn find_frontend<F: Family, T: Tables<F>>(
     tables: &T,
-    place: Place,
-    key: &FlowKey<F::Addr>,
+    hook: Hook,
+    scratch: &mut Scratch<F::Addr>,
     transport: Transport,
-) -> Option<(ServiceId, Found)> {
-    let own = |addr: F::Addr| tables.is_local(addr) || place.hook == Hook::Egress && addr.is_loopback();
-    if place.hook == Hook::Egress && !(tables.config().translates_host_packets() && own(key.src)) {
-        return None;
+) -> bool {
+    let Scratch { key, frontend, .. } = scratch;
+    if let Some(found) = tables.frontend(FrontendKey::new(key.dst, key.dport, transport)) {
+        *frontend = found;
+        return true;
     }
-    if let Some(service) = tables.frontend(FrontendKey::new(key.dst, key.dport, transport)) {
-        return Some((service, Found::Frontend));
+    let Some(service) = tables.node_port(transport, key.dport) else { return false };
+    *frontend = Frontend { service, kind: FrontendKind::NodePort as u32 };
+    has_node_ports(tables, key.dst, hook == Hook::Egress)
+}
+
+/// Whether node ports answer on `addr`. Loopback addresses are for the node's own
+/// processes, and everybody else's are their own.
+#[inline(always)]
+pub(crate) fn has_node_ports<F: Family>(tables: &impl Tables<F>, addr: F::Addr, is_host: bool) -> bool {
+    if addr.is_loopback() {
+        is_host && tables.is_set(F::NODE_PORT_LOOPBACK)
+    } else {
+        tables.local(addr) & LOCAL_NODE_PORTS != 0
     }
-    let service = tables.node_port(transport, key.dport).filter(|_| own(key.dst))?;
-    Some((service, Found::NodePort))
 }
 
 /// A packet that is not to a Service: from a backend, perhaps.

@@ -1,5 +1,7 @@
 //! What the agent tells the programs at load time, as one read-only global.
 
+use crate::family::{Addr4, Addr6, Address as _};
+
 /// Which processes are translated at their socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -18,6 +20,13 @@ impl SocketMode {
     pub const EACH: [Self; 3] = [Self::Off, Self::Host, Self::All];
 }
 
+/// Setting: every flow to a `ClusterIP` gets the node's address as its source, also a pod's.
+pub const MASQUERADE_ALL: u32 = 1;
+/// Setting: node ports answer on 127.0.0.0/8, to processes of the node.
+pub const NODE_PORT_LOOPBACK_V4: u32 = 2;
+/// Setting: node ports answer on `::1`, to processes of the node.
+pub const NODE_PORT_LOOPBACK_V6: u32 = 4;
+
 /// Settings of the programs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -30,6 +39,14 @@ pub struct DatapathConfig {
     pub snat_port_min: u16,
     /// Highest port for source translation, host byte order; not below the lowest.
     pub snat_port_max: u16,
+    /// [`MASQUERADE_ALL`] and its like.
+    pub flags: u32,
+    /// The pods' IPv4 addresses, as an address and its mask; a mask of zeros says nothing.
+    pub cluster_v4: [Addr4; 2],
+    /// The same of IPv6.
+    pub cluster_v6: [Addr6; 2],
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Ports for source translation unless configured: below both the `NodePort` range
@@ -44,11 +61,34 @@ impl DatapathConfig {
         socket_mode: SocketMode::Off as u32,
         snat_port_min: SNAT_PORTS.0,
         snat_port_max: SNAT_PORTS.1,
+        flags: NODE_PORT_LOOPBACK_V4 | NODE_PORT_LOOPBACK_V6,
+        cluster_v4: [Addr4::ZERO; 2],
+        cluster_v6: [Addr6::ZERO; 2],
+        reserved: 0,
     };
 
-    /// Whether packets of host processes are translated on their way out.
-    #[inline(always)]
-    pub fn translates_host_packets(&self) -> bool {
-        self.socket_mode == SocketMode::Off as u32
+    /// Settings that together reach every instruction of the programs: the verifier takes
+    /// settings for constants, and does not look at what they rule out.
+    pub fn each() -> impl Iterator<Item = Self> {
+        SocketMode::EACH.into_iter().flat_map(|mode| {
+            let plain = Self { socket_mode: mode as u32, ..Self::PER_PACKET };
+            let full = Self {
+                flags: plain.flags | MASQUERADE_ALL,
+                cluster_v4: [Addr4(1), Addr4(1)],
+                cluster_v6: [Addr6([1; 4]), Addr6([1; 4])],
+                ..plain
+            };
+            [plain, full]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_have_no_padding() {
+        assert_eq!(size_of::<DatapathConfig>(), 8 + 4 + 2 + 2 + 4 + 8 + 32 + 4);
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::{
     checksum::Sum,
+    config,
+    key::Key,
     wire::{Ipv4, Ipv6, Transport, Wire},
 };
 
 /// An IP address in network byte order, as it lies in a packet.
-pub trait Address: Copy + Eq + Send + Sync + core::fmt::Debug + bytemuck::Pod {
+pub trait Address: Key + Eq + Send + Sync + core::fmt::Debug + bytemuck::Pod {
     /// The unspecified address: what std calls `UNSPECIFIED`.
     const ZERO: Self;
     /// Sums the change from `self` to `new`.
@@ -17,6 +19,8 @@ pub trait Address: Copy + Eq + Send + Sync + core::fmt::Debug + bytemuck::Pod {
     fn widen(self) -> [u8; 16];
     /// Whether the address is in 127.0.0.0/8, or is `::1`.
     fn is_loopback(self) -> bool;
+    /// Whether the bits under `mask` are those of `prefix`.
+    fn is_in(self, prefix: Self, mask: Self) -> bool;
 }
 
 /// An IPv4 address, network byte order.
@@ -50,6 +54,11 @@ impl Address for Addr4 {
     #[inline(always)]
     fn is_loopback(self) -> bool {
         self.0 & 0xff00_0000_u32.to_be() == 0x7f00_0000_u32.to_be()
+    }
+
+    #[inline(always)]
+    fn is_in(self, prefix: Self, mask: Self) -> bool {
+        (self.0 ^ prefix.0) & mask.0 == 0
     }
 }
 
@@ -91,6 +100,12 @@ impl Address for Addr6 {
     #[inline(always)]
     fn is_loopback(self) -> bool {
         self.0 == [0, 0, 0, 1_u32.to_be()]
+    }
+
+    #[inline(always)]
+    fn is_in(self, prefix: Self, mask: Self) -> bool {
+        let differs = |word: usize| (self.0[word] ^ prefix.0[word]) & mask.0[word];
+        differs(0) | differs(1) | differs(2) | differs(3) == 0
     }
 }
 
@@ -153,6 +168,8 @@ pub trait Family: 'static {
     const ICMP_PSEUDO_HEADER: bool;
     /// Whether a UDP checksum of zero means that there is none (RFC 768; RFC 8200 section 8.1 forbids it).
     const UDP_CHECK_OPTIONAL: bool;
+    /// The setting that makes node ports answer on the loopback addresses.
+    const NODE_PORT_LOOPBACK: u32;
 }
 
 /// IPv4.
@@ -172,6 +189,7 @@ impl Family for V4 {
     const PORT_UNREACHABLE: (u8, u8) = (3, 3);
     const ICMP_PSEUDO_HEADER: bool = false;
     const UDP_CHECK_OPTIONAL: bool = true;
+    const NODE_PORT_LOOPBACK: u32 = config::NODE_PORT_LOOPBACK_V4;
 }
 
 impl Family for V6 {
@@ -183,6 +201,7 @@ impl Family for V6 {
     const PORT_UNREACHABLE: (u8, u8) = (1, 4);
     const ICMP_PSEUDO_HEADER: bool = true;
     const UDP_CHECK_OPTIONAL: bool = false;
+    const NODE_PORT_LOOPBACK: u32 = config::NODE_PORT_LOOPBACK_V6;
 }
 
 /// Hop limit of packets that the datapath makes: Linux's default.

@@ -2,7 +2,7 @@
 
 /// Version of the map layouts; part of the pins' path. Grows with every change of a
 /// key, a value, a map's kind or its meaning.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Default capacities, per family. The agent may load other ones.
 pub mod capacity {
@@ -26,6 +26,10 @@ pub mod capacity {
     pub const HALF_OPEN: usize = 65_536;
     /// Translations at sockets, two a connection.
     pub const SOCKETS: usize = 131_072;
+    /// Clients that come back to their backends.
+    pub const AFFINITIES: usize = 65_536;
+    /// Source ranges of all services.
+    pub const SOURCE_RANGES: usize = 65_536;
     /// Node names.
     pub const NODES: usize = 16_384;
     /// Bytes of the events ring; a power of two and a multiple of the page size.
@@ -38,7 +42,7 @@ pub mod map {
     pub const FRONTENDS: &str = "FRONTENDS";
     /// Node ports: [`node_port_index`](crate::service::node_port_index) to service cell number.
     pub const NODE_PORTS: &str = "NODE_PORTS";
-    /// Addresses of the node, to 1.
+    /// Addresses of the node, to [`LOCAL_ADDRESS`](crate::service::LOCAL_ADDRESS) and its like.
     pub const LOCALS: &str = "LOCALS";
     /// Device index to the address that the node uses on it.
     pub const SOURCES: &str = "SOURCES";
@@ -60,10 +64,35 @@ pub mod map {
     pub const PICKS: &str = "PICKS";
     /// [`ServiceName`](crate::service::ServiceName) by service cell; the agent's own.
     pub const NAMES: &str = "NAMES";
+    /// Clients that come back: [`AffinityKey`](crate::service::AffinityKey) to
+    /// [`Affinity`](crate::service::Affinity).
+    pub const AFFINITIES: &str = "AFFINITIES";
+    /// Who may use load balancer addresses: longest prefix of
+    /// [`RangeKey`](crate::service::RangeKey) to 1.
+    pub const SOURCE_RANGES: &str = "SOURCE_RANGES";
+    /// `ClusterIP`s, to 1.
+    pub const CLUSTER_IPS: &str = "CLUSTER_IPS";
+    /// [`ServiceRanges`](crate::service::ServiceRanges).
+    pub const RANGES: &str = "RANGES";
     /// All of them.
-    pub const PER_FAMILY: [&str; 13] = [
-        FRONTENDS, NODE_PORTS, LOCALS, SOURCES, SERVICES, SLOTS, BACKENDS, FLOWS, HALF_OPEN, SOCKETS,
-        TRAFFIC, PICKS, NAMES,
+    pub const PER_FAMILY: [&str; 17] = [
+        FRONTENDS,
+        NODE_PORTS,
+        LOCALS,
+        SOURCES,
+        SERVICES,
+        SLOTS,
+        BACKENDS,
+        FLOWS,
+        HALF_OPEN,
+        SOCKETS,
+        TRAFFIC,
+        PICKS,
+        NAMES,
+        AFFINITIES,
+        SOURCE_RANGES,
+        CLUSTER_IPS,
+        RANGES,
     ];
 
     /// Node names; the agent's own.

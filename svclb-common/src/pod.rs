@@ -9,7 +9,7 @@ use crate::{
     family::{Addr4, Addr6, Address},
     flow::Recipe,
     key::{FlowKey, FrontendKey, SocketKey},
-    service::{Frontend, NodeName, ServiceName, Traffic},
+    service::{Affinity, AffinityKey, Frontend, NodeName, RangeKey, ServiceName, Traffic},
 };
 
 // SAFETY: `bytemuck::Pod` is derived: no padding, every bit pattern valid.
@@ -34,6 +34,12 @@ unsafe impl<A: Address> aya::Pod for FrontendKey<A> {}
 unsafe impl<A: Address> aya::Pod for FlowKey<A> {}
 // SAFETY: as above.
 unsafe impl<A: Address> aya::Pod for SocketKey<A> {}
+// SAFETY: as above, asserted in `service::tests`.
+unsafe impl<A: Address> aya::Pod for AffinityKey<A> {}
+// SAFETY: as above.
+unsafe impl<A: Address> aya::Pod for RangeKey<A> {}
+// SAFETY: `bytemuck::Pod` is derived.
+unsafe impl aya::Pod for Affinity {}
 // SAFETY: as above, asserted in `socket::tests`.
 unsafe impl<A: Address> aya::Pod for crate::socket::SocketPeer<A> {}
 // SAFETY: as above; FlowRecord ends in explicit words.

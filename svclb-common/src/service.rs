@@ -9,11 +9,15 @@
 //! the same cell, so one 8-byte store into that cell moves all of them to other
 //! backends.
 
+mod range;
+
 use crate::{
     cell::{Quiet, Word32, Word64},
     family::Address,
     wire::Transport,
 };
+
+pub use range::{Range, RangeKey, SERVICE_RANGES, ServiceRanges};
 
 /// Number of a service cell: a service port in one family. 0 is none.
 pub type ServiceId = u32;
@@ -21,7 +25,8 @@ pub type ServiceId = u32;
 /// Number of a backend cell. 0 is none.
 pub type BackendId = u32;
 
-/// What kind of frontend a packet came to; for reports, the datapath treats all alike.
+/// What kind of frontend a packet came to. A policy for internal traffic is for the first
+/// kind, one for external traffic for the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum FrontendKind {
@@ -84,16 +89,121 @@ impl Slab {
     }
 }
 
-/// Value of the services: the backends of a service port in one family.
+/// Which list of a service's backends (kube-proxy's `CategorizeEndpoints`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(usize)]
+pub enum List {
+    /// What traffic under policy `Cluster` selects from.
+    Cluster = 0,
+    /// What traffic under policy `Local` selects from.
+    Local = 1,
+    /// Nobody selects from it: backends that still serve what they have, so that their
+    /// flows live on.
+    Idle = 2,
+}
+
+impl List {
+    /// Each list once, in the order of their numbers.
+    pub const EACH: [Self; LISTS] = [Self::Cluster, Self::Local, Self::Idle];
+}
+
+/// How many lists a service has.
+pub const LISTS: usize = 3;
+
+/// Service flag: `internalTrafficPolicy: Local`.
+pub const SERVICE_INTERNAL_LOCAL: u32 = 1;
+/// Service flag: `externalTrafficPolicy: Local`.
+pub const SERVICE_EXTERNAL_LOCAL: u32 = 2;
+/// Service flag: some endpoint, wherever it is, could serve. Where the list at hand is
+/// empty nevertheless, packets are dropped in silence and not refused.
+pub const SERVICE_HAS_ENDPOINTS: u32 = 4;
+/// Service flag: its load balancer addresses are open to the source ranges only.
+pub const SERVICE_RESTRICTED: u32 = 8;
+/// Service flag: the source ranges admit this node's own processes.
+pub const SERVICE_ADMITS_HOST: u32 = 16;
+
+/// How a service treats its clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// `SERVICE_*`.
+    pub flags: u32,
+    /// Seconds for which a client comes back to its backend, counted from its last new
+    /// connection; 0 is no affinity.
+    pub affinity: u32,
+}
+
+impl Policy {
+    /// As one word.
+    #[inline(always)]
+    pub fn pack(self) -> u64 {
+        u64::from(self.flags) | u64::from(self.affinity) << 32
+    }
+
+    /// The inverse of [`pack`](Self::pack).
+    #[inline(always)]
+    pub fn unpack(word: u64) -> Self {
+        Self { flags: word as u32, affinity: (word >> 32) as u32 }
+    }
+
+    /// Whether any of `flags` is set.
+    #[inline(always)]
+    pub fn has(self, flags: u32) -> bool {
+        self.flags & flags != 0
+    }
+}
+
+/// Value of the services: a service port in one family.
 #[repr(C)]
 #[derive(Debug)]
 pub struct ServiceCell {
-    /// [`Slab::pack`]. Written last when backends come, first when they go.
-    pub slab: Word64,
-    /// Slots that belong to the slab, used or not; the agent's own.
-    pub capacity: Word32,
-    /// Not used yet; zero.
+    /// [`Slab::pack`] of each [`List`]. Written last when backends come, first when they go.
+    pub slabs: [Word64; LISTS],
+    /// [`Policy::pack`].
+    pub policy: Word64,
+    /// Slots that belong to each slab, used or not; the agent's own.
+    pub capacities: [Word32; LISTS],
+    /// Not used; zero.
     pub reserved: Word32,
+}
+
+impl ServiceCell {
+    /// The slots of `list`.
+    #[inline(always)]
+    pub fn slab(&self, list: List) -> Slab {
+        Slab::unpack(self.slabs[list as usize].load())
+    }
+}
+
+/// Local address flag, in the value of the node's addresses: it is one.
+pub const LOCAL_ADDRESS: u32 = 1;
+/// Local address flag: node ports answer on it.
+pub const LOCAL_NODE_PORTS: u32 = 2;
+
+/// Key of the affinity table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AffinityKey<A> {
+    /// The service cell: affinity is one over all frontends of a service port.
+    pub service: ServiceId,
+    /// The client; the unspecified address stands for the processes of this node whose
+    /// sockets are translated, because a socket has no address yet when it connects.
+    pub client: A,
+}
+
+/// Value of the affinity table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Affinity {
+    /// The backend cell.
+    pub backend: BackendId,
+    /// Its generation.
+    pub generation: u32,
+    /// When the client last opened a connection: `CLOCK_MONOTONIC_COARSE`, nanoseconds.
+    pub seen: u64,
+    /// Where the backend stood in its list, from the slab's base: the first place to look.
+    pub place: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// Backend flag: the pod runs on this node.
@@ -229,7 +339,13 @@ mod tests {
     #[test]
     fn values_have_their_sizes() {
         assert_eq!(size_of::<Frontend>(), 8);
-        assert_eq!(size_of::<ServiceCell>(), 16);
+        assert_eq!(size_of::<ServiceCell>(), 48);
+        assert_eq!(size_of::<RangeKey<Addr4>>(), 8);
+        assert_eq!(size_of::<RangeKey<Addr6>>(), 20);
+        assert_eq!(size_of::<AffinityKey<Addr6>>(), 20);
+        assert_eq!(size_of::<Affinity>(), 24);
+        assert_eq!(size_of::<ServiceRanges<Addr4>>(), 80);
+        assert_eq!(size_of::<ServiceRanges<Addr6>>(), 296);
         assert_eq!(size_of::<BackendCell<Addr4>>(), 16);
         assert_eq!(size_of::<BackendCell<Addr6>>(), 28);
         assert_eq!(size_of::<ServiceName>(), 196);
@@ -239,6 +355,8 @@ mod tests {
         #[test]
         fn packing_loses_nothing(base: u32, len: u32, port: u16, proto: u8, flags: u8) {
             prop_assert_eq!(Slab::unpack(Slab { base, len }.pack()), Slab { base, len });
+            let policy = Policy { flags: base, affinity: len };
+            prop_assert_eq!(Policy::unpack(policy.pack()), policy);
             let head = BackendHead { port, proto, flags };
             prop_assert_eq!(BackendHead::unpack(head.pack()), head);
         }

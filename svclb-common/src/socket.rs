@@ -6,11 +6,14 @@
 //! translated back.
 
 use crate::{
-    balance::Tables,
-    config::SocketMode,
+    balance::{
+        NOWHERE, Tables, has_node_ports, is_internal, is_restricted, list, nobody, remember, returns, vacant,
+    },
+    config::{MASQUERADE_ALL, SocketMode},
     family::{Address, Family},
-    key::{FrontendKey, SocketKey, SocketWay},
-    service::{BackendId, ServiceId},
+    key::{FrontendKey, SocketKey, SocketWay, Wide},
+    service::{AffinityKey, BackendId, Frontend, FrontendKind, Policy, SERVICE_ADMITS_HOST},
+    verdict::DropReason,
     wire::Transport,
 };
 
@@ -59,8 +62,27 @@ pub enum SocketVerdict<A> {
     Keep,
     /// Go on towards this address and port (network byte order).
     To(A, u16),
-    /// `ECONNREFUSED`: the frontend has no backend.
-    Refuse,
+    /// The call fails with [`errno`].
+    Fail(DropReason),
+}
+
+/// `EPERM` (errno.h).
+const EPERM: i32 = 1;
+/// `ECONNREFUSED`.
+const ECONNREFUSED: i32 = 111;
+/// `EHOSTUNREACH`.
+const EHOSTUNREACH: i32 = 113;
+
+/// The error of a call that fails. Where packets are refused it is the one that the
+/// refusal leads to; where they are dropped the process is told at once what it would
+/// find out by waiting.
+#[inline(always)]
+pub fn errno(reason: DropReason) -> i32 {
+    match reason {
+        DropReason::NoBackend | DropReason::UnknownPort => ECONNREFUSED,
+        DropReason::SourceRange => EPERM,
+        _ => EHOSTUNREACH,
+    }
 }
 
 /// Decides where a connection or a datagram to (`addr`, `port` in network byte order) goes.
@@ -71,11 +93,28 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     addr: F::Addr,
     port: u16,
 ) -> SocketVerdict<F::Addr> {
-    let mode = tables.config().socket_mode;
+    let mode = tables.socket_mode();
     if mode == SocketMode::Off as u32 || mode == SocketMode::Host as u32 && !socket.in_host {
         return SocketVerdict::Keep;
     }
-    let Some(service) = find_service(tables, socket, addr, port) else { return SocketVerdict::Keep };
+    let Some(frontend) = find_frontend(tables, socket, addr, port) else {
+        // To connect a datagram socket sends nothing. Resolvers do it to every address that
+        // they have found, on any port, for the source address that they would have.
+        if socket.transport == Transport::Udp && !socket.unconnected {
+            return SocketVerdict::Keep;
+        }
+        return match vacant(tables, Wide::new(addr).get()) {
+            // A pod's packet is dropped by the programs of its device.
+            Some(DropReason::UnallocatedVip) if !socket.in_host => SocketVerdict::Keep,
+            Some(reason) => SocketVerdict::Fail(reason),
+            None => SocketVerdict::Keep,
+        };
+    };
+    let service = frontend.service;
+    let policy = tables.policy(service);
+    if !socket.in_host && asks_for_client(tables, frontend, policy) {
+        return SocketVerdict::Keep;
+    }
     let forward = SocketKey::new(socket.cookie, addr, port, socket.transport, SocketWay::Forward);
     if socket.unconnected
         && let Some(peer) = tables.translation(forward)
@@ -91,10 +130,25 @@ pub fn towards<F: Family, T: SocketTables<F>>(
         }
         return SocketVerdict::To(peer.addr, peer.port);
     }
-    let Some(slab) = tables.slab(service).filter(|slab| slab.len != 0) else { return SocketVerdict::Refuse };
-    let Some(backend) = tables.slot(slab.select(tables.random())).and_then(|id| tables.backend(id)) else {
-        return SocketVerdict::Refuse;
+    if is_restricted(frontend, policy) && !policy.has(SERVICE_ADMITS_HOST) {
+        return SocketVerdict::Fail(DropReason::SourceRange);
+    }
+    let list = list(frontend, policy, || false);
+    let slab = tables.slab(service, list);
+    if slab.len == 0 {
+        return SocketVerdict::Fail(nobody(policy, list));
+    }
+    // A socket has no address yet; all processes of the node are one client.
+    let client = Wide::new(AffinityKey { service, client: F::Addr::ZERO });
+    let home =
+        if policy.affinity == 0 { NOWHERE } else { returns(tables, client.get(), slab, policy.affinity) };
+    let slot = if home == NOWHERE { slab.select(tables.random()) } else { slab.base.wrapping_add(home) };
+    let Some(backend) = tables.slot(slot).and_then(|id| tables.backend(id)) else {
+        return SocketVerdict::Fail(DropReason::BrokenTables);
     };
+    if policy.affinity != 0 {
+        remember(tables, client.get(), &backend, slot.wrapping_sub(slab.base));
+    }
     let named =
         |addr, port| SocketPeer { addr, port, pad: 0, backend: backend.id, generation: backend.generation };
     if socket.unconnected {
@@ -107,20 +161,30 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     SocketVerdict::To(backend.addr, backend.port)
 }
 
+/// Whether the decision depends on the client's address, or changes it: a pod's socket may
+/// have none yet, so its packets are left to the programs of its device.
 #[inline(always)]
-fn find_service<F: Family, T: SocketTables<F>>(
+fn asks_for_client<F: Family>(tables: &impl Tables<F>, frontend: Frontend, policy: Policy) -> bool {
+    policy.affinity != 0
+        || is_restricted(frontend, policy)
+        || is_internal(frontend) && tables.is_set(MASQUERADE_ALL)
+}
+
+#[inline(always)]
+fn find_frontend<F: Family, T: SocketTables<F>>(
     tables: &T,
     socket: Socket,
     addr: F::Addr,
     port: u16,
-) -> Option<ServiceId> {
-    // A pod's loopback addresses are its own; the host's are addresses of the node. The
-    // unspecified address is left alone: the kernel takes it for the caller's own machine,
-    // and whoever names it wants what listens there.
-    let own = || if addr.is_loopback() { socket.in_host } else { tables.is_local(addr) };
-    tables
-        .frontend(FrontendKey::new(addr, port, socket.transport))
-        .or_else(|| tables.node_port(socket.transport, port).filter(|_| own()))
+) -> Option<Frontend> {
+    if let Some(frontend) = tables.frontend(FrontendKey::new(addr, port, socket.transport)) {
+        return Some(frontend);
+    }
+    // The unspecified address is left alone: the kernel takes it for the caller's own
+    // machine, and whoever names it wants what listens there.
+    let service = tables.node_port(socket.transport, port)?;
+    let is_own = has_node_ports(tables, addr, socket.in_host);
+    is_own.then_some(Frontend { service, kind: FrontendKind::NodePort as u32 })
 }
 
 /// The frontend that the process named, where the kernel knows a backend.

@@ -45,6 +45,14 @@ reasons! {
     EventLost = 8, "event_lost";
     /// A reset to a frontend, of a connection that no flow knows: nobody is to have it.
     StrayReset = 9, "stray_reset";
+    /// The policy is `Local`, and the endpoints are all on other nodes.
+    NoLocalBackend = 10, "no_local_backend";
+    /// The source is in none of the ranges that a load balancer's address is open to.
+    SourceRange = 11, "source_range";
+    /// A `ClusterIP` has no such port; the client was told so as by [`NoBackend`](Self::NoBackend).
+    UnknownPort = 12, "unknown_port";
+    /// The address is in a range of Services, and no Service has it.
+    UnallocatedVip = 13, "unallocated_vip";
 }
 
 impl DropReason {

@@ -7,7 +7,7 @@ use aya_ebpf::{
 use svclb_common::{
     family::{Addr4, Addr6, Family, V4, V6},
     layout::capacity,
-    service::{Backend, BackendCell, BackendId, ServiceCell, ServiceId, Slab, Traffic},
+    service::{Backend, BackendCell, BackendId, List, Policy, ServiceCell, ServiceId, Slab, Traffic},
 };
 
 use crate::agent::MMAPABLE;
@@ -92,10 +92,19 @@ macro_rules! maps {
 maps!(V4, SERVICES_V4, SLOTS_V4, BACKENDS_V4, TRAFFIC_V4, PICKS_V4);
 maps!(V6, SERVICES_V6, SLOTS_V6, BACKENDS_V6, TRAFFIC_V6, PICKS_V6);
 
-/// The slots of a service.
+/// The slots of one of a service's lists.
 #[inline(always)]
-pub(crate) fn slab<F: BackendMaps>(service: ServiceId) -> Option<Slab> {
-    F::services().get(service).map(|cell| Slab::unpack(cell.slab.load()))
+pub(crate) fn slab<F: BackendMaps>(service: ServiceId, list: List) -> Slab {
+    F::services().get(service).map_or(Slab::default(), |cell| match list {
+        List::Local => cell.slab(List::Local),
+        List::Cluster | List::Idle => cell.slab(List::Cluster),
+    })
+}
+
+/// How a service treats its clients.
+#[inline(always)]
+pub(crate) fn policy<F: BackendMaps>(service: ServiceId) -> Policy {
+    F::services().get(service).map_or(Policy::default(), |cell| Policy::unpack(cell.policy.load()))
 }
 
 /// The backend in a slot.

@@ -1,4 +1,5 @@
-//! The maps that a destination is looked up in: frontends, node ports, addresses of the node.
+//! The maps that a destination is looked up in: frontends, node ports, addresses of the node
+//! and of Services.
 
 use aya_ebpf::{
     btf_maps::{Array, HashMap},
@@ -8,7 +9,7 @@ use svclb_common::{
     family::{Addr4, Addr6, Family, V4, V6},
     key::{FrontendKey, Wide},
     layout::capacity,
-    service::{Frontend, ServiceId, node_port_index},
+    service::{Frontend, ServiceId, ServiceRanges, node_port_index},
     wire::Transport,
 };
 
@@ -20,6 +21,8 @@ const NO_PREALLOC: usize = 1;
 type Frontends<A> = HashMap<FrontendKey<A>, Frontend, { capacity::FRONTENDS }, NO_PREALLOC>;
 type NodePorts = Array<u32, { capacity::NODE_PORTS }, MMAPABLE>;
 type Locals<A> = HashMap<A, u32, { capacity::LOCALS }, NO_PREALLOC>;
+type ClusterIps<A> = HashMap<A, u32, { capacity::FRONTENDS }, NO_PREALLOC>;
+type Ranges<A> = Array<ServiceRanges<A>, 1, MMAPABLE>;
 
 /// Frontends of IPv4.
 #[btf_map(name = "FRONTENDS_V4")]
@@ -39,6 +42,18 @@ static LOCALS_V4: Locals<Addr4> = HashMap::new();
 /// The node's IPv6 addresses.
 #[btf_map(name = "LOCALS_V6")]
 static LOCALS_V6: Locals<Addr6> = HashMap::new();
+/// `ClusterIP`s of IPv4.
+#[btf_map(name = "CLUSTER_IPS_V4")]
+static CLUSTER_IPS_V4: ClusterIps<Addr4> = HashMap::new();
+/// `ClusterIP`s of IPv6.
+#[btf_map(name = "CLUSTER_IPS_V6")]
+static CLUSTER_IPS_V6: ClusterIps<Addr6> = HashMap::new();
+/// Where IPv4 addresses of Services are.
+#[btf_map(name = "RANGES_V4")]
+static RANGES_V4: Ranges<Addr4> = Array::new();
+/// Where IPv6 addresses of Services are.
+#[btf_map(name = "RANGES_V6")]
+static RANGES_V6: Ranges<Addr6> = Array::new();
 
 /// The maps of a family.
 pub(crate) trait FrontendMaps: Family {
@@ -48,10 +63,14 @@ pub(crate) trait FrontendMaps: Family {
     fn node_ports() -> &'static NodePorts;
     #[doc(hidden)]
     fn locals() -> &'static Locals<Self::Addr>;
+    #[doc(hidden)]
+    fn cluster_ips() -> &'static ClusterIps<Self::Addr>;
+    #[doc(hidden)]
+    fn ranges() -> &'static Ranges<Self::Addr>;
 }
 
 macro_rules! maps {
-    ($family:ident, $frontends:ident, $node_ports:ident, $locals:ident) => {
+    ($family:ident, $frontends:ident, $node_ports:ident, $locals:ident, $cluster_ips:ident, $ranges:ident) => {
         impl FrontendMaps for $family {
             #[inline(always)]
             fn frontends() -> &'static Frontends<Self::Addr> {
@@ -65,17 +84,25 @@ macro_rules! maps {
             fn locals() -> &'static Locals<Self::Addr> {
                 &$locals
             }
+            #[inline(always)]
+            fn cluster_ips() -> &'static ClusterIps<Self::Addr> {
+                &$cluster_ips
+            }
+            #[inline(always)]
+            fn ranges() -> &'static Ranges<Self::Addr> {
+                &$ranges
+            }
         }
     };
 }
-maps!(V4, FRONTENDS_V4, NODE_PORTS_V4, LOCALS_V4);
-maps!(V6, FRONTENDS_V6, NODE_PORTS_V6, LOCALS_V6);
+maps!(V4, FRONTENDS_V4, NODE_PORTS_V4, LOCALS_V4, CLUSTER_IPS_V4, RANGES_V4);
+maps!(V6, FRONTENDS_V6, NODE_PORTS_V6, LOCALS_V6, CLUSTER_IPS_V6, RANGES_V6);
 
-/// The service cell behind an exact frontend.
+/// The exact frontend.
 #[inline(always)]
-pub(crate) fn lookup<F: FrontendMaps>(key: FrontendKey<F::Addr>) -> Option<ServiceId> {
+pub(crate) fn lookup<F: FrontendMaps>(key: FrontendKey<F::Addr>) -> Option<Frontend> {
     // SAFETY: the value is copied at once; slots of a hash may be reused later.
-    unsafe { F::frontends().get(Wide::new(key).get()) }.map(|frontend| frontend.service)
+    unsafe { F::frontends().get(Wide::new(key).get()) }.copied()
 }
 
 /// The service cell behind a node port; `port` in network byte order.
@@ -84,8 +111,22 @@ pub(crate) fn node_port<F: FrontendMaps>(transport: Transport, port: u16) -> Opt
     F::node_ports().get(node_port_index(transport, port)).copied().filter(|service| *service != 0)
 }
 
-/// Whether an address is one of the node's own.
+/// [`LOCAL_ADDRESS`](svclb_common::service::LOCAL_ADDRESS) and its like; 0 for an address
+/// that is none of the node's own.
 #[inline(always)]
-pub(crate) fn is_local<F: FrontendMaps>(addr: F::Addr) -> bool {
-    F::locals().get_ptr(addr).is_some()
+pub(crate) fn local<F: FrontendMaps>(addr: F::Addr) -> u32 {
+    // SAFETY: the value is copied at once.
+    unsafe { F::locals().get(addr) }.map_or(0, |flags| *flags)
+}
+
+/// Where addresses of Services are.
+#[inline(always)]
+pub(crate) fn ranges<F: FrontendMaps>() -> Option<&'static ServiceRanges<F::Addr>> {
+    F::ranges().get(0)
+}
+
+/// Whether an address is a `ClusterIP`.
+#[inline(always)]
+pub(crate) fn is_cluster_ip<F: FrontendMaps>(addr: &F::Addr) -> bool {
+    F::cluster_ips().get_ptr(Wide::new(*addr).get()).is_some()
 }

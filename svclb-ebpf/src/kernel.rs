@@ -3,21 +3,25 @@
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_get_prandom_u32};
 use svclb_common::{
     balance::{PutError, Route, Tables},
-    config::DatapathConfig,
     flow::FlowEntry,
     key::{FlowKey, FrontendKey},
-    service::{Backend, BackendId, ServiceId, Slab},
+    service::{
+        Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
+    },
     wire::Transport,
 };
 
 use crate::{
-    CONFIG, backend, backend::BackendMaps, flow, flow::FlowMaps, frontend, frontend::FrontendMaps, observe,
-    route, route::RouteMaps,
+    backend, backend::BackendMaps, client, client::ClientMaps, config, config::FamilyConfig, flow,
+    flow::FlowMaps, frontend, frontend::FrontendMaps, observe, route, route::RouteMaps,
 };
 
 /// All maps of a family.
-pub(crate) trait Maps: FrontendMaps + BackendMaps + FlowMaps + RouteMaps {}
-impl<F: FrontendMaps + BackendMaps + FlowMaps + RouteMaps> Maps for F {}
+pub(crate) trait Maps:
+    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig
+{
+}
+impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig> Maps for F {}
 
 /// The tables as a packet at a TC hook sees them.
 pub(crate) struct Kernel {
@@ -29,11 +33,23 @@ pub(crate) struct Kernel {
 macro_rules! maps_as_tables {
     () => {
         #[inline(always)]
-        fn config(&self) -> DatapathConfig {
-            CONFIG.load()
+        fn socket_mode(&self) -> u32 {
+            config::socket_mode()
         }
         #[inline(always)]
-        fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<ServiceId> {
+        fn snat_ports(&self) -> (u16, u16) {
+            config::snat_ports()
+        }
+        #[inline(always)]
+        fn is_set(&self, flag: u32) -> bool {
+            config::is_set(flag)
+        }
+        #[inline(always)]
+        fn cluster_cidr(&self) -> [F::Addr; 2] {
+            F::cluster_cidr()
+        }
+        #[inline(always)]
+        fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<Frontend> {
             frontend::lookup::<F>(key)
         }
         #[inline(always)]
@@ -41,12 +57,36 @@ macro_rules! maps_as_tables {
             frontend::node_port::<F>(transport, port)
         }
         #[inline(always)]
-        fn is_local(&self, addr: F::Addr) -> bool {
-            frontend::is_local::<F>(addr)
+        fn local(&self, addr: F::Addr) -> u32 {
+            frontend::local::<F>(addr)
         }
         #[inline(always)]
-        fn slab(&self, service: ServiceId) -> Option<Slab> {
-            backend::slab::<F>(service)
+        fn policy(&self, service: ServiceId) -> Policy {
+            backend::policy::<F>(service)
+        }
+        #[inline(always)]
+        fn slab(&self, service: ServiceId, list: List) -> Slab {
+            backend::slab::<F>(service, list)
+        }
+        #[inline(always)]
+        fn affinity(&self, key: &AffinityKey<F::Addr>) -> Option<Affinity> {
+            client::affinity::<F>(key)
+        }
+        #[inline(always)]
+        fn keep_affinity(&self, key: &AffinityKey<F::Addr>, affinity: &Affinity) {
+            client::keep::<F>(key, affinity);
+        }
+        #[inline(always)]
+        fn admits(&self, service: ServiceId, addr: &F::Addr) -> bool {
+            client::admits::<F>(service, addr)
+        }
+        #[inline(always)]
+        fn ranges(&self) -> Option<&ServiceRanges<F::Addr>> {
+            frontend::ranges::<F>()
+        }
+        #[inline(always)]
+        fn is_cluster_ip(&self, addr: &F::Addr) -> bool {
+            frontend::is_cluster_ip::<F>(addr)
         }
         #[inline(always)]
         fn slot(&self, slot: u32) -> Option<BackendId> {
@@ -107,6 +147,6 @@ impl<F: Maps> Tables<F> for Kernel {
 
     #[inline(always)]
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
-        if frontend::is_local::<F>(*dst) { Route::Local } else { route::route::<F>(self.skb, dst, source) }
+        if frontend::local::<F>(*dst) != 0 { Route::Local } else { route::route::<F>(self.skb, dst, source) }
     }
 }

@@ -6,12 +6,14 @@
 //! | [`act`] | carrying out a recipe on a packet |
 //! | [`refuse`] | answering a packet that nobody serves |
 //! | [`sock`] | socket calls; the map of translations at sockets |
-//! | [`frontend`] | the maps of frontends, node ports and the node's addresses |
+//! | [`frontend`] | the maps of frontends, node ports, and the node's and Services' addresses |
 //! | [`backend`] | the maps of service cells, slots, backends and traffic counters |
+//! | [`client`] | the maps of session affinity and of source ranges |
 //! | [`flow`] | the maps of flows |
 //! | [`route`] | the node's routes; the map of source addresses |
 //! | [`observe`] | drop counters and the events ring |
 //! | [`kernel`] | the datapath's `Tables`, made of all these maps |
+//! | [`config`] | the settings |
 //! | [`agent`] | maps that the programs never read |
 #![no_std]
 #![no_main]
@@ -24,6 +26,8 @@
 mod act;
 mod agent;
 mod backend;
+mod client;
+mod config;
 mod flow;
 mod frontend;
 mod kernel;
@@ -34,20 +38,14 @@ mod sock;
 mod tc;
 
 use aya_ebpf::{
-    Global,
     macros::{cgroup_sock_addr, classifier},
     programs::{SockAddrContext, TcContext},
 };
 use svclb_common::{
     balance::Edge,
-    config::DatapathConfig,
     family::{V4, V6},
     key::Hook,
 };
-
-/// Settings; the agent replaces them at load time.
-#[unsafe(no_mangle)]
-static CONFIG: Global<DatapathConfig> = Global::new(DatapathConfig::PER_PACKET);
 
 /// From a pod of this node.
 #[classifier]

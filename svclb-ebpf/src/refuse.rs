@@ -19,9 +19,9 @@ use crate::{
 
 /// Turns the packet into its refusal and sends it back to where it came from.
 #[inline(never)]
-pub(crate) fn refuse<F: Maps>(skb: *mut __sk_buff, hook: Hook) -> i32 {
+pub(crate) fn refuse<F: Maps>(skb: *mut __sk_buff, hook: Hook, reason: DropReason) -> i32 {
     let Some(packet) = parse::<F>(skb) else { return DROP };
-    let _counted = drop::<F>(skb, &packet.flow(hook), DropReason::NoBackend);
+    let _counted = drop::<F>(skb, &packet.flow(hook), reason);
     let Some(refusal) = Refusal::of(packet.transport, packet.flags) else { return DROP };
     let segment = Segment::of(&packet);
     let l4_offset = segment.l4_offset;

@@ -8,19 +8,19 @@ use aya_ebpf::{
 };
 use svclb_common::{
     balance::{PutError, Route, Tables},
-    config::DatapathConfig,
     family::{Addr4, Addr6, Address as _, Family, V4, V6},
     flow::FlowEntry,
     key::{FlowKey, FrontendKey, SocketKey, Wide},
     layout::capacity,
-    service::{Backend, BackendId, ServiceId, Slab},
+    service::{
+        Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
+    },
     socket::{self, Socket, SocketPeer, SocketTables, SocketVerdict},
-    verdict::DropReason,
     wire::Transport,
 };
 
 use crate::{
-    CONFIG, backend, flow, frontend,
+    backend, client, config, flow, frontend,
     kernel::{Maps, maps_as_tables},
     observe::{self, What},
 };
@@ -126,8 +126,6 @@ impl<F: SocketMaps> SocketTables<F> for AtSocket {
 const ALLOW: i32 = 1;
 /// The call fails with the error that was set.
 const REFUSE: i32 = 0;
-/// `ECONNREFUSED`, as helpers take it.
-const ECONNREFUSED: i32 = -111;
 
 /// Multipath TCP's socket protocol (RFC 8684, Linux 5.6); there is no such packet.
 const IPPROTO_MPTCP: u32 = 262;
@@ -143,7 +141,7 @@ fn socket(ctx: *mut bpf_sock_addr, unconnected: bool) -> Option<Socket> {
     };
     // SAFETY: as above.
     let (cookie, netns) = unsafe { (bpf_get_socket_cookie(ctx.cast()), bpf_get_netns_cookie(ctx.cast())) };
-    Some(Socket { cookie, in_host: netns == CONFIG.load().host_netns, transport, unconnected })
+    Some(Socket { cookie, in_host: netns == config::host_netns(), transport, unconnected })
 }
 
 /// `connect` and `sendmsg`: where the connection or the datagram goes.
@@ -241,11 +239,11 @@ fn apply<F: SocketMaps>(
             set_port(ctx, port);
             ALLOW
         }
-        SocketVerdict::Refuse => {
+        SocketVerdict::Fail(reason) => {
             let what = What { sport: 0, dport: port(ctx), ifindex: 0, proto: socket.transport.number() };
-            observe::report::<F>(DropReason::NoBackend, &F::Addr::ZERO, &addr, what);
+            observe::report::<F>(reason, &F::Addr::ZERO, &addr, what);
             // SAFETY: a helper with a plain argument.
-            unsafe { bpf_set_retval(ECONNREFUSED) };
+            unsafe { bpf_set_retval(-socket::errno(reason)) };
             REFUSE
         }
     }

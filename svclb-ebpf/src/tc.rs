@@ -68,7 +68,8 @@ fn family<F: Maps>(skb: *mut __sk_buff, eth: &mut Eth, rest: Cursor<'_>, edge: E
     match (learned, hook) {
         (KNOWN, Hook::Ingress) => act_ingress::<F>(skb),
         (KNOWN, Hook::Egress) => act_egress::<F>(skb),
-        (REFUSE, _) => refuse::refuse::<F>(skb, hook),
+        (REFUSE, _) => refuse::refuse::<F>(skb, hook, DropReason::NoBackend),
+        (REFUSE_PORT, _) => refuse::refuse::<F>(skb, hook, DropReason::UnknownPort),
         (code, _) => code,
     }
 }
@@ -76,8 +77,11 @@ fn family<F: Maps>(skb: *mut __sk_buff, eth: &mut Eth, rest: Cursor<'_>, edge: E
 /// Besides TC verdicts: the flow tables know what to do.
 const KNOWN: i32 = 1 << 16;
 
-/// Besides TC verdicts: the packet is to be refused.
+/// Besides TC verdicts: the packet is to be refused, because nobody serves.
 const REFUSE: i32 = 2 << 16;
+
+/// The same, because there is no such port.
+const REFUSE_PORT: i32 = 3 << 16;
 
 /// Functions of their own, each with edge and hook known to the compiler.
 macro_rules! per_hook {
@@ -113,7 +117,8 @@ fn learn<F: Maps>(skb: *mut __sk_buff, edge: Edge, hook: Hook) -> i32 {
     match balance::learn::<F, _>(&Kernel { skb }, place, scratch, packet.transport, packet.flags) {
         Learned::NotOurs => NEXT,
         Learned::Known => KNOWN,
-        Learned::Refused => REFUSE,
+        Learned::Refused(DropReason::UnknownPort) => REFUSE_PORT,
+        Learned::Refused(_) => REFUSE,
         Learned::Dropped(reason) => drop::<F>(skb, &scratch.key, reason),
     }
 }

@@ -1,32 +1,55 @@
 //! The agent: one task that keeps the tables equal to what was asked for.
 //!
 //! ```text
-//! manifests ─► objects ─► model ─► plan ─► tables      one writer, in this order:
-//! rtnetlink ─► network ─► roles, addresses ─► hooks    tables before hooks
+//! manifests ──┐
+//! API server ─┴► batches ─► model ─► plan ─► tables       one writer, in this order:
+//! rtnetlink ───► network ─► roles, addresses ─► hooks     tables before hooks
+//!                                  every pass ─► health, metrics, Events
 //! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | `settings`, `devices` | what the operator asked for |
+//! | `inputs` | the source and the Events of the run |
+//! | `services` | the model, the plan and the tables of Services |
+//! | `sync` | one pass: services, addresses, ranges, hooks |
+//! | `servers` | health, metrics and Events of a pass |
+//! | `collect` | what a scrape reads from the pins |
+//! | `told` | lines that are told once |
 
+mod collect;
 mod devices;
 mod error;
+mod inputs;
+mod servers;
+mod services;
 mod settings;
 mod sync;
+mod told;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::{sys::signal::Signal, unistd::getppid};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::sleep,
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::sync::Syncer;
 pub use self::{devices::Devices, error::RunError, settings::Settings};
+use self::{inputs::Inputs, servers::Servers, sync::Syncer};
 use crate::{
+    config,
     datapath::{Error, events, lock, probe, tables},
-    manifest, netdev,
+    netdev, sysctl,
 };
 
 /// How long to wait before trying again what failed.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long to wait before trying again to open a health check port.
+const PORT_RETRY: Duration = Duration::from_secs(5);
+/// How long tasks may take to end.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT, which leave the datapath in place.
 pub async fn run(settings: Settings) -> Result<(), RunError> {
@@ -38,38 +61,81 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     if let Some(missing) = probe::missing() {
         return Err(Error::Kernel(format!("{} (Linux {} has them)", missing.what, missing.since)).into());
     }
-    let (mut objects, following) = manifest::watch(&settings.manifests)
-        .map_err(|error| RunError::Config(format!("--manifests: {error}")))?;
+    prepare_host(&settings)?;
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let Inputs { mut batches, events } = Inputs::open(&settings, &tasks).await?;
     let mut network = netdev::watch().await.map_err(RunError::other)?;
     settings.pins.create()?;
     let _lock = lock::take(&settings.pins).await?;
     // An agent that was killed has left its word behind, which is not ours to keep.
     tables::disown(&settings.pins)?;
     let mut syncer = Syncer::new(&settings)?;
-
-    let following = tokio::spawn(following);
+    let mut servers = Servers::start(&settings, events, &tasks, &stop)?;
     let pins = settings.pins.clone();
     let logging = tokio::spawn(async move {
         if let Err(error) = events::log(&pins).await {
             tracing::warn!("events are not logged: {error}");
         }
     });
-    loop {
-        let (wanted, seen) = (objects.borrow_and_update().clone(), network.borrow_and_update().clone());
-        let retry = !syncer.sync(&wanted, &seen).await;
+    let rewritten = rewritten(settings.file.as_ref());
+    tokio::pin!(rewritten);
+
+    let ended = loop {
+        let seen = network.borrow_and_update().clone();
+        let since = Instant::now();
+        let pass = syncer.sync(&seen).await;
+        servers.passed(&pass, syncer.model(), syncer.node_port_addresses(), since).await;
         tokio::select! {
-            changed = objects.changed() => changed.map_err(RunError::other)?,
-            changed = network.changed() => changed.map_err(RunError::other)?,
-            () = sleep(RETRY), if retry => {}
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            batch = batches.recv() => match batch {
+                Some(batch) => {
+                    servers.queued(&batch);
+                    syncer.take(&batch);
+                }
+                None => break Err(RunError::other("the source of Services has ended")),
+            },
+            changed = network.changed() => if let Err(error) = changed { break Err(RunError::other(error)) },
+            () = sleep(RETRY), if pass.is_to_be_repeated => {}
+            () = sleep(PORT_RETRY), if servers.has_closed_ports() => {}
+            () = &mut rewritten => break Err(RunError::other("the file of --config has changed: start again")),
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
         }
-    }
-    following.abort();
+    };
     logging.abort();
+    stop.cancel();
+    drop((batches, servers));
+    tasks.close();
+    // Whoever does not end by then ends with the process.
+    drop(tokio::time::timeout(FAREWELL, tasks.wait()).await);
     syncer.leave();
     tracing::info!("stopped; the datapath stays in place");
-    Ok(())
+    ended
+}
+
+/// What the configuration asks of the host besides the datapath.
+fn prepare_host(settings: &Settings) -> Result<(), RunError> {
+    for line in sysctl::set_conntrack(&settings.config.conntrack).map_err(RunError::other)? {
+        tracing::info!("{line}");
+    }
+    match settings.config.oom_score_adj {
+        Some(score) => sysctl::set_oom_score_adj(score).map_err(RunError::other),
+        None => Ok(()),
+    }
+}
+
+/// Resolves when the file of `--config` says something else than when it was read, as kube-proxy's does.
+async fn rewritten(file: Option<&config::File>) {
+    let Some(file) = file else { return std::future::pending().await };
+    let mut file = file.clone();
+    loop {
+        file.changed().await;
+        match file.renewed() {
+            Ok(()) => return,
+            // What works is not given up for what does not.
+            Err(error) => tracing::error!("{error} (the agent goes on with what it has read before)"),
+        }
+        file = file.refreshed();
+    }
 }
 
 /// Asks the kernel for SIGTERM when the parent ends, however it ends.

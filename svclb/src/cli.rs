@@ -1,5 +1,7 @@
 //! The command line: flags, subcommands, exit codes.
 
+mod run;
+
 use std::{
     io::IsTerminal as _,
     path::{Path, PathBuf},
@@ -7,11 +9,13 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use svclb_common::config::SocketMode;
 
+use self::run::RunArgs;
 use crate::{
     agent::{self, RunError},
+    config::{SocketLb, Tc},
     datapath::{attach::TcMode, cleanup, pins::Pins},
     manifest::Folder,
     model::{self, build},
@@ -33,7 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the agent
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show a small world of network namespaces in which Services are balanced
     Sandbox(Box<sandbox::Options>),
     /// Tell whether the tables hold what was asked for, and what is attached
@@ -66,32 +70,9 @@ struct DeviceArgs {
     /// Devices that lead to pods, by pattern; repeatable [default: veth and netkit devices]
     #[arg(long = "pod-interface", value_name = "GLOB")]
     pod_interfaces: Vec<String>,
-    /// Translate at sockets: for all processes, for those of the host, or not at all
-    #[arg(long, value_enum, default_value_t = SocketLb::All)]
-    socket_lb: SocketLb,
-}
-
-#[derive(Args, Debug)]
-struct RunArgs {
-    /// Name of this node [default: the lower-cased host name]
-    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
-    node_name: Option<String>,
-    /// Folder of Service, EndpointSlice and Node manifests to follow
-    #[arg(long, value_name = "DIR")]
-    manifests: PathBuf,
-    #[command(flatten)]
-    pins: PinArgs,
-    #[command(flatten)]
-    devices: DeviceArgs,
-    /// How to attach to devices
-    #[arg(long, value_enum, default_value_t = Tc::Auto, hide = true)]
-    tc: Tc,
-    /// Flow entries to have room for, per family; each flow takes two
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
-    max_flows: Option<u32>,
-    /// Stop when the parent process does
-    #[arg(long, hide = true)]
-    die_with_parent: bool,
+    /// Translate at sockets: for all processes, for those of the host, or not at all [default: all]
+    #[arg(long, value_name = "all|host|off")]
+    socket_lb: Option<SocketLb>,
 }
 
 #[derive(Args, Debug)]
@@ -119,6 +100,9 @@ struct StatusArgs {
     /// Wait until the tables hold what was asked for; exit 1 if they do not in that time, such as 10s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait_synced: Option<Duration>,
+    /// Print nothing; the exit code says it
+    #[arg(long, requires = "wait_synced")]
+    quiet: bool,
 }
 
 #[derive(Args, Debug)]
@@ -127,20 +111,6 @@ struct CheckArgs {
     report: ReportArgs,
     #[command(flatten)]
     devices: DeviceArgs,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SocketLb {
-    All,
-    Host,
-    Off,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Tc {
-    Auto,
-    Tcx,
-    Clsact,
 }
 
 impl From<SocketLb> for SocketMode {
@@ -168,6 +138,11 @@ const WRONG_CONFIG: u8 = 2;
 /// Exit code for a kernel that lacks something.
 const WRONG_KERNEL: u8 = 3;
 
+/// The command line as clap knows it, for whoever wants to compare something with it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Parses the command line, runs the command, and turns errors into one line and an exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -175,7 +150,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     init_log(&cli.command);
-    match run(cli.command) {
+    match execute(cli.command) {
         Ok(code) => code,
         Err(error) => {
             let (line, code) = match error.downcast_ref::<RunError>() {
@@ -215,7 +190,8 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn init_log(command: &Command) {
     use tracing_subscriber::EnvFilter;
     let default = match command {
-        Command::Run(_) => "info",
+        // The client tells of every repetition; `apiserver` tells of an outage once.
+        Command::Run(_) => "info,kube_client=off,kube_runtime=off",
         _ => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
@@ -227,17 +203,18 @@ fn init_log(command: &Command) {
         .init();
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
             Command::Run(args) => {
-                agent::run(settings(args)?).await.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+                agent::run(run::settings(*args)?).await.map(|()| ExitCode::SUCCESS).map_err(Into::into)
             }
             Command::Sandbox(options) => sandbox::run(*options, not_proxied).await,
             Command::Status(args) => {
                 let pins = Pins::new(args.report.pins.bpffs);
-                report::status(&pins, args.report.output, args.wait_synced).await
+                let output = (!args.quiet).then_some(args.report.output);
+                report::status(&pins, output, args.wait_synced).await
             }
             Command::Services(args) => report::services(&Pins::new(args.pins.bpffs), args.output),
             Command::Flows(args) => {
@@ -245,7 +222,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 report::flows(&pins, args.report.output, args.service.as_ref())
             }
             Command::Check(args) => {
-                let devices = devices(args.devices)?;
+                let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb } = args.devices;
+                let devices = devices(cgroup, socket_lb.unwrap_or_default(), uplinks, pod_interfaces)?;
                 report::check(&Pins::new(args.report.pins.bpffs), &devices, args.report.output).await
             }
             Command::Cleanup(args) => {
@@ -257,9 +235,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn devices(args: DeviceArgs) -> Result<agent::Devices, RunError> {
-    let mode = SocketMode::from(args.socket_lb);
-    let cgroup = match (args.cgroup, mode) {
+fn devices(
+    cgroup: Option<PathBuf>,
+    socket_lb: SocketLb,
+    uplinks: Vec<String>,
+    pod_globs: Vec<String>,
+) -> Result<agent::Devices, RunError> {
+    let socket_mode = SocketMode::from(socket_lb);
+    let cgroup = match (cgroup, socket_mode) {
         (_, SocketMode::Off) => None,
         (Some(path), _) if path.join("cgroup.controllers").is_file() => Some(path),
         (Some(path), _) => {
@@ -269,38 +252,14 @@ fn devices(args: DeviceArgs) -> Result<agent::Devices, RunError> {
             crate::cgroup::mount_point().map_err(|error| RunError::Config(format!("--cgroup: {error}")))?,
         ),
     };
-    Ok(agent::Devices { cgroup, socket_mode: mode, uplinks: args.uplinks, pod_globs: args.pod_interfaces })
-}
-
-fn settings(args: RunArgs) -> Result<agent::Settings, RunError> {
-    if args.die_with_parent {
-        agent::die_with_parent()?;
-    }
-    let node_name = match args.node_name {
-        Some(name) if name.is_empty() => {
-            return Err(RunError::Config("--node-name: must not be empty".into()));
-        }
-        Some(name) => name,
-        None => nix::unistd::gethostname()
-            .map_err(|errno| RunError::Config(format!("--node-name: cannot read the host name: {errno}")))?
-            .to_string_lossy()
-            .to_lowercase(),
-    };
-    Ok(agent::Settings {
-        node_name,
-        manifests: args.manifests,
-        pins: Pins::new(args.pins.bpffs),
-        devices: devices(args.devices)?,
-        tc: args.tc.into(),
-        max_flows: args.max_flows,
-    })
+    Ok(agent::Devices { cgroup, socket_mode, uplinks, pod_globs })
 }
 
 /// Which Services of a folder are left alone, and why.
 fn not_proxied(folder: &Path) -> Vec<(String, String)> {
     let Ok(mut folder) = Folder::open(folder) else { return Vec::new() };
     let _errors_are_the_agents_to_report = folder.scan();
-    let snapshot = build(folder.objects(), &model::Settings { node_name: String::new() });
+    let snapshot = build(&folder.objects(), &model::Settings::default());
     let line = |skipped: &model::Skipped| {
         (format!("{}/{}", skipped.namespace, skipped.name), skipped.reason.explain().to_owned())
     };
@@ -332,8 +291,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

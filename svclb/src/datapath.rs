@@ -9,6 +9,7 @@
 //! | [`tables`] | the maps that hold services; the one writer |
 //! | [`readback`] | what the maps hold, for a restarted agent and for reports |
 //! | [`addresses`] | the maps of the node's addresses |
+//! | [`ranges`] | the map of the ranges in which addresses of Services are |
 //! | [`attach`] | which programs are attached where |
 //! | [`clsact`] | attachment for kernels without TCX |
 //! | [`counters`] | what the programs count |
@@ -34,6 +35,7 @@ pub mod loopback;
 pub mod object;
 pub mod pins;
 pub mod probe;
+pub mod ranges;
 pub mod readback;
 pub mod tables;
 

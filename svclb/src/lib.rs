@@ -1,13 +1,21 @@
 //! The agent of svclb as a library.
 
 pub mod agent;
+pub mod apiserver;
 pub mod cgroup;
 pub mod cli;
+pub mod config;
 pub mod datapath;
+pub mod health;
+pub mod http;
 pub mod manifest;
+pub mod metrics;
 pub mod model;
 pub mod netdev;
 pub mod plan;
+pub mod rbac;
 pub mod report;
 pub mod sandbox;
+pub mod source;
 pub mod sys;
+pub mod sysctl;

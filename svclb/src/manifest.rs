@@ -2,24 +2,31 @@
 //!
 //! The way of a file: [`parse()`] reads its documents into a tree that knows the line of every value, decodes
 //! the tree into API objects, refuses what an API server would refuse and fills in what it would fill in. A
-//! [`Folder`] keeps the last good version of every file, and [`watch()`] follows the folder and publishes the
-//! complete set of objects.
+//! [`Folder`] keeps the last good version of every file, and [`watch()`] follows the folder and tells what changed.
+//!
+//! The work for a change is in proportion to the file that has changed: no other file is looked at, only the
+//! documents of it that are new are parsed, and only the objects in those are compared.
 
 mod check;
+mod chunk;
 mod contents;
-mod decode;
+pub(crate) mod decode;
 mod defaults;
+mod document;
 mod error;
-mod fault;
+mod events;
+pub(crate) mod fault;
 mod folder;
 mod object;
 pub mod parse;
+mod pending;
 mod stamp;
-mod tree;
+mod standing;
+pub(crate) mod tree;
 pub mod watch;
 
 pub use self::{
-    contents::Report,
+    contents::{Effort, Report},
     error::ManifestError,
     folder::Folder,
     object::{Object, Resource},

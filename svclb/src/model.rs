@@ -1,39 +1,70 @@
 //! What the Kubernetes API asks for, as a value.
 //!
-//! [`build()`] turns a set of API objects ([`Objects`]) into a [`Snapshot`]: every Service port of every
-//! address family with the frontends it answers on and the backends it sends to. Nothing here reads a file, a
-//! socket, a clock or the kernel, so that one set of objects always gives one snapshot.
+//! A [`Model`] takes in API objects as they change and keeps the desired state of the node: every Service port of
+//! every address family with the frontends it answers on, the backends it sends to and how it treats its clients.
+//! [`build()`] does the same for a complete set of objects ([`Objects`]) at once. Nothing here reads a file, a socket, a
+//! clock or the kernel, so that one set of objects always gives one state.
 //!
-//! The rules are those of kube-proxy. What this version does not honour yet is never silent: it is a
-//! [`Notice`] that names the object and the field.
+//! The rules are those of kube-proxy. What cannot be had is never silent: it is a [`Notice`] that names the object and
+//! the field.
 
 mod address;
+mod algorithm;
 mod backend;
 mod build;
+mod cidr;
 mod claim;
+mod compute;
+mod delta;
+mod desired;
 mod endpoint;
+mod engine;
+mod facts;
 #[cfg(test)]
 mod fixture;
 mod frontend;
+mod health_check;
+mod no_local;
+mod node;
+mod node_ports;
 mod notice;
+mod notice_board;
 mod objects;
+mod policy;
 mod port;
 mod protocol;
+mod select;
 mod service;
+mod service_cidr;
+mod settings;
 mod skip;
+mod slice;
+mod slices;
 mod snapshot;
-mod unhonoured;
+mod source_ranges;
 mod vip;
+mod weights;
 
 pub use self::{
     address::{Family, parse_address},
-    backend::{Backend, BackendState},
-    build::{Settings, build},
+    algorithm::Algorithm,
+    backend::{Backend, BackendState, Lists},
+    build::build,
+    delta::Delta,
+    engine::Model,
     frontend::{Frontend, FrontendKind},
-    notice::Notice,
+    health_check::HealthCheck,
+    no_local::{NoLocal, PerFamily},
+    node::NodeState,
+    node_ports::NodePortAddresses,
+    notice::{Notice, ObjectKind, Reason},
     objects::{ObjectKey, Objects},
+    policy::{Policy, TrafficPolicy},
     protocol::Protocol,
+    select::{List, Outcome, SourceClass},
     service::{ServicePort, ServicePortKey},
+    settings::Settings,
     skip::{SkipReason, Skipped},
     snapshot::Snapshot,
+    source_ranges::SourceRanges,
 };

@@ -1,5 +1,8 @@
 //! Test harness.
 
+pub mod apiserver;
+pub mod cluster;
 pub mod netns;
 pub mod packet;
 pub mod probe;
+pub mod semantics;

@@ -23,13 +23,13 @@ pub mod client;
 pub mod ground;
 pub mod kernel;
 pub mod layout;
-mod leftover;
+pub(crate) mod leftover;
 pub mod manifest;
 pub mod namespace;
 pub mod process;
 pub mod server;
 pub mod wait;
-mod wiring;
+pub(crate) mod wiring;
 pub mod world;
 
 pub use self::{agent::Agent, client::Place, ground::test, world::World};

@@ -1,5 +1,7 @@
 //! Packages of the distribution: what is missing is announced, then installed.
 
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
 use anyhow::bail;
 use xshell::Shell;
 
@@ -23,6 +25,7 @@ pub(crate) fn install(shell: &Shell, packages: &[&str], why: &str) -> anyhow::Re
     }
     eprintln!("xtask: {why}: installing {list}");
     update(shell)?;
+    let _quiet = NoServices::declare()?;
     // never at the price of a package that is there: a distribution's rustup or rustc conflicts with rustc-web
     shell
         .cmd("apt-get")
@@ -35,6 +38,32 @@ pub(crate) fn install(shell: &Shell, packages: &[&str], why: &str) -> anyhow::Re
         .ignore_stdout()
         .run()?;
     Ok(())
+}
+
+/// While it lives, packages that are installed start no services: a test wants nginx, not a web server on port 80.
+struct NoServices(Option<&'static Path>);
+
+impl NoServices {
+    /// Says so in the file that Debian's maintainer scripts ask, unless somebody has said something there already.
+    fn declare() -> anyhow::Result<Self> {
+        const POLICY: &str = "/usr/sbin/policy-rc.d";
+        let path = Path::new(POLICY);
+        if path.exists() {
+            return Ok(Self(None));
+        }
+        fs::write(path, "#!/bin/sh\nexit 101\n")?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        Ok(Self(Some(path)))
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(path) = self.0 {
+            // It is not there any more if somebody else has removed it.
+            fs::remove_file(path).ok();
+        }
+    }
 }
 
 /// Whether this process could install packages.

@@ -57,6 +57,8 @@ fn fingerprint(workspace: &Workspace, compiler: &Compiler) -> anyhow::Result<Str
     fingerprint.word(TARGET);
     fingerprint.word(&compiler.identity);
     fingerprint.word(linker::VERSION);
+    // which paths, does not matter: no two folders make different objects
+    fingerprint.word("remapped paths");
     fingerprint.word(&format!("{:?}", compiler.core));
     for flag in FLAGS {
         fingerprint.word(flag);
@@ -68,6 +70,8 @@ fn fingerprint(workspace: &Workspace, compiler: &Compiler) -> anyhow::Result<Str
 }
 
 fn compile(workspace: &Workspace, compiler: &Compiler, linker: &Path) -> anyhow::Result<()> {
+    let flags: Vec<String> =
+        FLAGS.iter().map(ToString::to_string).chain(workspace.remapped_paths()).collect();
     let linker_variable = format!("CARGO_TARGET_{}_LINKER", TARGET.to_uppercase().replace('-', "_"));
     let mut cargo = apart(workspace.shell.cmd(&compiler.cargo))
         .args(["build", "--release", "--locked", "--package", "svclb-ebpf", "--target", TARGET])
@@ -77,7 +81,7 @@ fn compile(workspace: &Workspace, compiler: &Compiler, linker: &Path) -> anyhow:
         // aya-ebpf uses inline assembly of this target, which only nightly has
         .env("RUSTC_BOOTSTRAP", "1")
         .env(linker_variable, linker)
-        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"));
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     if compiler.core == Core::FromSource {
         cargo = cargo.args(["-Z", "build-std=core"]);
     }

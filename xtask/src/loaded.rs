@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, anyhow, bail};
 use aya::{EbpfLoader, VerifierLogLevel, programs::Program};
 use aya_obj::{Object, generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF};
-use svclb_common::config::{DatapathConfig, SocketMode};
+use svclb_common::config::DatapathConfig;
 
 /// Maps are made no larger than this: a program needs them to exist, not to hold a cluster.
 const MAX_ENTRIES: u32 = 1024;
@@ -22,9 +22,9 @@ pub(crate) struct Loaded {
     pub(crate) verified: u32,
 }
 
-/// Loads every program of `object`, whose parsed form is `parsed`, once for each socket mode: the verifier leaves
-/// out what the settings rule out. The figures are those of the mode that leaves most to verify, a refusal by any
-/// mode is told.
+/// Loads every program of `object`, whose parsed form is `parsed`, with all the settings that matter: the verifier
+/// leaves out what the settings rule out. The figures are those of the settings that leave most to verify, a refusal
+/// with any of them is told.
 pub(crate) fn load(
     object: &[u8],
     parsed: &Object,
@@ -33,8 +33,8 @@ pub(crate) fn load(
         bail!("loading programs needs root");
     }
     let mut worst = BTreeMap::new();
-    for mode in SocketMode::EACH {
-        for (name, found) in load_as(mode, object, parsed)? {
+    for config in DatapathConfig::each() {
+        for (name, found) in load_with(config, object, parsed)? {
             match worst.get(&name) {
                 Some(known) if weight(known) >= weight(&found) => {}
                 _ => drop(worst.insert(name, found)),
@@ -49,12 +49,11 @@ fn weight(result: &anyhow::Result<Loaded>) -> u32 {
     result.as_ref().map_or(u32::MAX, |loaded| loaded.verified)
 }
 
-fn load_as(
-    mode: SocketMode,
+fn load_with(
+    config: DatapathConfig,
     object: &[u8],
     parsed: &Object,
 ) -> anyhow::Result<BTreeMap<String, anyhow::Result<Loaded>>> {
-    let config = DatapathConfig { socket_mode: mode as u32, ..DatapathConfig::PER_PACKET };
     let mut loader = EbpfLoader::new();
     loader.override_global("CONFIG", &config, true).verifier_log_level(VerifierLogLevel::STATS);
     for (name, map) in &parsed.maps {

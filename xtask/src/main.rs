@@ -2,8 +2,10 @@
 
 mod apt;
 mod bytecode;
+mod cluster;
 mod compiler;
 mod fingerprint;
+mod image;
 mod licences;
 mod linker;
 mod lint;
@@ -51,6 +53,15 @@ enum Task {
     },
     /// Build the bytecode; print instructions, verified instructions and stack of each program.
     BuildEbpf,
+    /// Build the agent as a static binary, and an OCI image archive of it.
+    Image {
+        /// The archive [default: image/svclb.tar in cargo's target directory].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// The machines it is for; repeatable [default: all that can be built for].
+        #[arg(long, value_enum)]
+        arch: Vec<image::Arch>,
+    },
     /// Check format, clippy, licences and the rules of the repository.
     Lint,
     /// What CI does: lint, then every test, a skip being a failure.
@@ -73,6 +84,10 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
         Task::Run { kubeconfig, args } => return run::run(&workspace, kubeconfig.as_deref(), &args),
         Task::Test { ring, args } => test::test(&workspace, ring, &args)?,
         Task::BuildEbpf => report::print(&bytecode::build(&workspace)?)?,
+        Task::Image { out, arch } => {
+            let out = out.map(std::path::absolute).transpose()?;
+            image::image(&workspace, out.as_deref(), &arch)?;
+        }
         Task::Lint => lint::lint(&workspace)?,
         Task::Ci => {
             lint::lint(&workspace)?;

@@ -1,7 +1,6 @@
 //! `cargo xtask run`: from a fresh clone to Services that answer.
 
 use std::{
-    env,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -10,31 +9,33 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 
-use crate::{bytecode, workspace::Workspace};
+use crate::{bytecode, cluster, workspace::Workspace};
 
-/// The exit code of a wrong flag or configuration.
-const WRONG_USE: u8 = 2;
-
-/// Builds what is missing, then becomes the embedded world.
+/// Builds what is missing, then becomes the agent of a cluster that answers, or else the embedded world.
 pub(crate) fn run(
     workspace: &Workspace,
     kubeconfig: Option<&Path>,
     args: &[String],
 ) -> anyhow::Result<ExitCode> {
-    let variable = env::var_os("KUBECONFIG").unwrap_or_default();
-    let named: Vec<PathBuf> = env::split_paths(&variable).filter(|path| path.is_file()).collect();
-    if let Some(file) = kubeconfig.or(named.first().map(PathBuf::as_path)) {
-        eprintln!(
-            "xtask: {} names a cluster, but this version cannot follow an API server yet: it reads Services with \
-             `svclb run --manifests DIR`; unset KUBECONFIG and --kubeconfig to see the embedded world",
-            file.display()
-        );
-        return Ok(ExitCode::from(WRONG_USE));
-    }
+    let cluster = cluster::kubeconfig(kubeconfig).filter(|file| match cluster::reach(file) {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("xtask: no cluster: {error:#}; here is the embedded world instead");
+            false
+        }
+    });
     bytecode::build(workspace)?;
     let agent = build_agent(workspace, &["--release"])?;
+    let mut command = Command::new(&agent);
+    match cluster {
+        Some(file) => {
+            eprintln!("xtask: the agent of this host, for the cluster of {}", file.display());
+            command.arg("run").arg("--kubeconfig").arg(file)
+        }
+        None => command.arg("sandbox"),
+    };
     // in place of this process, so that signals and the exit code are the agent's own
-    let error = Command::new(&agent).arg("sandbox").args(args).exec();
+    let error = command.args(args).exec();
     Err(anyhow!("cannot start {}: {error}", agent.display()))
 }
 

@@ -1,5 +1,7 @@
 //! `cargo xtask test`: the rings of tests, each needing more of the machine than the one before.
 
+use std::{env, ffi::OsString};
+
 use anyhow::bail;
 use clap::ValueEnum;
 
@@ -12,7 +14,7 @@ use crate::{
 /// Which tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Ring {
-    /// Every ring below.
+    /// The rings unit, prog and netns.
     #[default]
     All,
     /// Tests that need nothing but a compiler.
@@ -21,13 +23,23 @@ pub(crate) enum Ring {
     Prog,
     /// Real connections between network namespaces; needs root.
     Netns,
+    /// A real API server, from `KUBEBUILDER_ASSETS` or `KUBECONFIG`; needs root; not part of `all`.
+    Cluster,
 }
 
-const NEEDS_ROOT: &str = "the rings prog and netns load programs into the kernel: run them as root";
+const NEEDS_ROOT: &str = "the rings prog, netns and cluster load programs into the kernel: run them as root";
 
 /// Commands the tests start, and the package that has each.
-const COMMANDS: &[(&str, &str)] =
-    &[("curl", "curl"), ("ip", "iproute2"), ("sysctl", "procps"), ("unshare", "util-linux")];
+const COMMANDS: &[(&str, &str)] = &[
+    ("curl", "curl"),
+    ("dig", "bind9-dnsutils"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("ip", "iproute2"),
+    ("nginx", "nginx-light"),
+    ("setpriv", "util-linux"),
+    ("sysctl", "procps"),
+    ("unshare", "util-linux"),
+];
 
 /// Builds what the ring needs, then runs it; `args` go to the test binaries.
 pub(crate) fn test(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow::Result<()> {
@@ -35,6 +47,9 @@ pub(crate) fn test(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow
         Ring::All => &[Ring::Unit, Ring::Prog, Ring::Netns],
         _ => &[ring],
     };
+    if ring == Ring::Cluster && has_no_cluster(|name| env::var_os(name)) {
+        return skip_cluster(env::var_os("SVCLB_TEST_NO_SKIP").is_some_and(|value| value != "0"));
+    }
     let is_root = nix::unistd::geteuid().is_root();
     if !rings.contains(&Ring::Unit) && !is_root {
         bail!(NEEDS_ROOT);
@@ -54,15 +69,67 @@ pub(crate) fn test(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow
     Ok(())
 }
 
-fn run(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow::Result<()> {
-    let which: &[&str] = match ring {
-        Ring::All | Ring::Unit => &["--workspace", "--exclude", "svclb-tests", "--exclude", "svclb-ebpf"],
-        Ring::Prog => &["--package", "svclb-tests", "--test", "prog"],
-        Ring::Netns => &["--package", "svclb-tests", "--test", "netns"],
-    };
-    let mut cargo = workspace.cargo(&["test", "--locked", "--no-fail-fast"]).args(which);
-    if ring == Ring::Netns {
-        cargo = cargo.env("SVCLB_BIN", build_agent(workspace, &[])?);
+/// Whether neither binaries nor a cluster are named; the ring itself judges what is named.
+fn has_no_cluster(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let is_set = |name| variable(name).is_some_and(|value| !value.is_empty());
+    !["KUBEBUILDER_ASSETS", "KUBECONFIG"].into_iter().any(is_set)
+}
+
+/// Says so before anything is built.
+fn skip_cluster(skip_fails: bool) -> anyhow::Result<()> {
+    const REASON: &str = "the cluster ring is skipped: etcd and kube-apiserver are missing: set KUBEBUILDER_ASSETS \
+                          to their folder, or KUBECONFIG to a cluster";
+    if skip_fails {
+        bail!("{REASON}, and SVCLB_TEST_NO_SKIP is set");
     }
-    Ok(cargo.arg("--").args(args).run()?)
+    println!("{REASON}");
+    Ok(())
+}
+
+fn run(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow::Result<()> {
+    let targets: &[&[&str]] = match ring {
+        Ring::All | Ring::Unit => &[
+            &["--workspace", "--exclude", "svclb-tests", "--exclude", "svclb-ebpf"],
+            &["--package", "svclb-tests", "--lib", "--test", "apiserver", "--test", "semantics"],
+        ],
+        Ring::Prog => &[&["--package", "svclb-tests", "--test", "prog"]],
+        Ring::Netns => &[&["--package", "svclb-tests", "--test", "netns"]],
+        Ring::Cluster => &[&["--package", "svclb-tests", "--test", "cluster"]],
+    };
+    let agent =
+        if matches!(ring, Ring::Netns | Ring::Cluster) { Some(build_agent(workspace, &[])?) } else { None };
+    let mut outcome = Ok(());
+    for target in targets {
+        let mut cargo = workspace.cargo(&["test", "--locked", "--no-fail-fast"]).args(*target);
+        if let Some(agent) = &agent {
+            cargo = cargo.env("SVCLB_BIN", agent);
+        }
+        // All of them run, whatever fails.
+        outcome = outcome.and(cargo.arg("--").args(args).run());
+    }
+    Ok(outcome?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_named_by_either_variable_unless_it_is_empty() {
+        for (name, value, wanted) in [
+            ("KUBEBUILDER_ASSETS", "folder", false),
+            ("KUBECONFIG", "file", false),
+            ("KUBECONFIG", "", true),
+            ("ANOTHER", "folder", true),
+        ] {
+            let found = has_no_cluster(|asked| (asked == name).then(|| value.into()));
+            assert_eq!(found, wanted, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn a_skip_is_a_failure_where_it_is_asked_for() {
+        assert!(skip_cluster(false).is_ok());
+        assert!(skip_cluster(true).unwrap_err().to_string().contains("kube-apiserver"));
+    }
 }

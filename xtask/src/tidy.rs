@@ -3,6 +3,7 @@
 mod arrows;
 mod index;
 mod rules;
+mod semantics;
 mod source;
 
 use std::path::Path;
@@ -28,5 +29,8 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     }
     findings.extend(arrows::check(&arrows::packages(&workspace.metadata)));
     findings.extend(index::check(&files, shell.read_file("README.md").ok().as_deref()));
+    let page = shell.read_file(semantics::PAGE).ok();
+    let tracked = |path: &str| files.contains(&path).then(|| shell.read_file(path).ok()).flatten();
+    findings.extend(semantics::check(page.as_deref(), tracked));
     Ok(findings)
 }

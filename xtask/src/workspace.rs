@@ -61,6 +61,21 @@ impl Workspace {
         self.target.join("bpf")
     }
 
+    /// Flags of rustc that keep out of what is built where it was built.
+    pub(crate) fn remapped_paths(&self) -> Vec<String> {
+        let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+        let folders =
+            [(home, "/cargo"), (Some(self.target.clone()), "/target"), (Some(self.root.clone()), "/svclb")];
+        // of two that fit the compiler takes the last, which has to be the one further down
+        let mut folders: Vec<(PathBuf, &str)> =
+            folders.into_iter().filter_map(|(folder, name)| Some((folder?, name))).collect();
+        folders.sort_by_key(|(folder, _)| folder.components().count());
+        let flag =
+            |(folder, name): &(PathBuf, &str)| format!("--remap-path-prefix={}={name}", folder.display());
+        folders.iter().map(flag).collect()
+    }
+
     /// Where tools built for this repository are kept.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")

@@ -3,60 +3,64 @@
 use crate::{
     balance::{
         Learned,
+        affinity::{NOWHERE, remember},
+        choice::{Choice, choose},
         life::claim,
         path::path,
         place::Place,
         scratch::Scratch,
+        source::{Side, is_internal},
         tables::{PutError, Tables},
     },
+    config::MASQUERADE_ALL,
     family::Family,
     flow::{Direction, Owner, Tuple},
     key::{FlowKey, Hook},
-    service::{ServiceId, Slab},
+    service::Slab,
     verdict::DropReason,
 };
 
 /// Backends or ports that are tried before a flow is given up.
-const TRIES: u32 = 8;
+const TRIES: u64 = 8;
 
-/// Chooses a backend and writes both entries. If `is_kept`, the backend and the port that
-/// are in `scratch` are tried first: half of a flow is written again.
+/// Chooses a backend for the frontend in `scratch` and writes both entries. Of a flow of
+/// which half is kept, the backend and the port are tried first that are in `scratch`.
 #[inline(always)]
 pub(super) fn open<F: Family, T: Tables<F>>(
     tables: &T,
     place: Place,
     scratch: &mut Scratch<F::Addr>,
-    service: ServiceId,
-    is_kept: bool,
 ) -> Learned {
-    let mut attempt = 0;
+    if let Some(reason) = choose(tables, scratch, Side::of(place)) {
+        return goes_nowhere(reason);
+    }
+    // As wide as a slot of the stack: the verifier forgets what a narrower number there was.
+    let mut attempt = 0_u64;
     while attempt < TRIES {
-        let keeps = is_kept && attempt == 0;
-        if !keeps {
-            let Some(slab) = tables.slab(service).filter(|slab| slab.len != 0) else {
-                return Learned::Refused;
-            };
-            let random = tables.random();
-            let Some(backend) = tables.slot(slab.select(random)).and_then(|id| tables.backend(id)) else {
-                return Learned::Dropped(DropReason::BrokenTables);
-            };
-            scratch.backend = backend;
+        let keeps = attempt == 0 && scratch.is_kept();
+        if !keeps && let Err(reason) = select(tables, scratch) {
+            return goes_nowhere(reason);
         }
+        let masquerades = is_internal(scratch.frontend) && tables.is_set(MASQUERADE_ALL);
         let Scratch { key, backend, source, .. } = scratch;
-        scratch.path = match path(tables, place, key, backend, source) {
+        scratch.path = match path(tables, place, key, backend, source, masquerades) {
             Ok(path) => path,
             Err(reason) => return Learned::Dropped(reason),
         };
         if !keeps {
-            // Another backend resolves most clashes of a client's own port; the last tries
-            // take another port.
-            let translates_port = scratch.path.translates_port || attempt >= TRIES / 2;
+            // Another backend resolves most clashes of a client's own port; the last tries take
+            // another port, and so does a client that comes back to its backend.
+            let clashes = if scratch.choice.home == NOWHERE { attempt >= TRIES / 2 } else { attempt != 0 };
+            let translates_port = scratch.path.translates_port || clashes;
             scratch.sport = if translates_port { port(tables) } else { scratch.key.sport };
         }
-        match put(tables, place.hook, scratch, service) {
+        match put(tables, place.hook, scratch) {
             Ok(()) => {
                 if !keeps {
-                    tables.count_flow(service, scratch.backend.id);
+                    tables.count_flow(scratch.frontend.service, scratch.backend.id);
+                    if scratch.choice.affinity != 0 {
+                        remember(tables, &scratch.client, &scratch.backend, scratch.place);
+                    }
                 }
                 return Learned::Known;
             }
@@ -68,13 +72,36 @@ pub(super) fn open<F: Family, T: Tables<F>>(
     Learned::Dropped(DropReason::PortsExhausted)
 }
 
+/// What becomes of a packet that has no backend.
+#[inline(always)]
+fn goes_nowhere(reason: DropReason) -> Learned {
+    match reason {
+        DropReason::NoBackend => Learned::Refused(reason),
+        reason => Learned::Dropped(reason),
+    }
+}
+
+/// Puts the backend into `scratch` that the client comes back to, or a random one.
+#[inline(always)]
+fn select<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> Result<(), DropReason> {
+    let Choice { slab, home, .. } = scratch.choice;
+    if slab.len == 0 {
+        // A flow that was to be kept, whose tuple is another's now.
+        return Err(DropReason::NoBackend);
+    }
+    scratch.place = if home == NOWHERE { slab.select(tables.random()).wrapping_sub(slab.base) } else { home };
+    let backend = tables.slot(slab.base.wrapping_add(scratch.place)).and_then(|id| tables.backend(id));
+    scratch.backend = backend.ok_or(DropReason::BrokenTables)?;
+    Ok(())
+}
+
 /// A random port of the range for source translation, network byte order.
 #[inline(always)]
 fn port<F: Family>(tables: &impl Tables<F>) -> u16 {
-    let config = tables.config();
-    let ports = u32::from(config.snat_port_max - config.snat_port_min) + 1;
+    let (min, max) = tables.snat_ports();
+    let ports = u32::from(max - min) + 1;
     let offset = Slab { base: 0, len: ports }.select(tables.random());
-    (config.snat_port_min + offset as u16).to_be()
+    (min + offset as u16).to_be()
 }
 
 /// Takes the tuple of the flow that `scratch` describes and writes its entries, the reply's
@@ -84,7 +111,6 @@ fn put<F: Family, T: Tables<F>>(
     tables: &T,
     hook: Hook,
     scratch: &mut Scratch<F::Addr>,
-    service: ServiceId,
 ) -> Result<(), PutError> {
     scratch.peer = FlowKey {
         src: scratch.backend.addr,
@@ -98,7 +124,7 @@ fn put<F: Family, T: Tables<F>>(
     if !claim(tables, scratch) {
         return Err(PutError::Exists);
     }
-    write(tables, hook, scratch, service)
+    write(tables, hook, scratch)
 }
 
 /// Writes both entries. Not inlined, for the stack's sake.
@@ -107,11 +133,10 @@ fn write<F: Family, T: Tables<F>>(
     tables: &T,
     hook: Hook,
     scratch: &mut Scratch<F::Addr>,
-    service: ServiceId,
 ) -> Result<(), PutError> {
     let now = tables.now();
-    let Scratch { key, peer, backend, sport, path, entry, .. } = scratch;
-    let owner = Owner { service, backend: backend.id, generation: backend.generation };
+    let Scratch { key, peer, backend, sport, path, entry, frontend, .. } = scratch;
+    let owner = Owner { service: frontend.service, backend: backend.id, generation: backend.generation };
     let to_client = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
     entry.recipe.fill(peer, to_client, Direction::Reply, path.back, hook, owner);
     entry.begin(now);

@@ -38,7 +38,8 @@ impl<A> Path<A> {
     }
 }
 
-/// Chooses the path from the client behind `place` to `backend`.
+/// Chooses the path from the client behind `place` to `backend`. If it `masquerades`, the
+/// backend sees the node's address wherever it and the client are.
 #[inline(always)]
 pub(super) fn path<F: Family, T: Tables<F>>(
     tables: &T,
@@ -46,6 +47,7 @@ pub(super) fn path<F: Family, T: Tables<F>>(
     key: &FlowKey<F::Addr>,
     backend: &Backend<F::Addr>,
     source: &mut F::Addr,
+    masquerades: bool,
 ) -> Result<Path<F::Addr>, DropReason> {
     match (place.hook, place.edge) {
         // A pod that reaches itself must not see its own address as the client's. The
@@ -58,9 +60,9 @@ pub(super) fn path<F: Family, T: Tables<F>>(
             back_hook: Hook::Ingress,
         }),
         // The reply comes back by the pod's own device, wherever the backend is.
-        (Hook::Ingress, Edge::Pod) => Ok(Path::plain(key.src)),
-        (Hook::Ingress, Edge::Uplink) if backend.local => Ok(Path::plain(key.src)),
-        (Hook::Ingress, Edge::Uplink) => match tables.route(&backend.addr, source) {
+        (Hook::Ingress, Edge::Pod) if !masquerades => Ok(Path::plain(key.src)),
+        (Hook::Ingress, Edge::Uplink) if backend.local && !masquerades => Ok(Path::plain(key.src)),
+        (Hook::Ingress, _) => match tables.route(&backend.addr, source) {
             Route::Local => Ok(Path::plain(key.src)),
             Route::Via => Ok(Path {
                 src: *source,

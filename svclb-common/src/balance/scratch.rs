@@ -1,11 +1,11 @@
 //! Working memory for a first packet.
 
 use crate::{
-    balance::path::Path,
+    balance::{choice::Choice, path::Path},
     family::Address,
     flow::{FlowEntry, Recipe},
     key::FlowKey,
-    service::Backend,
+    service::{AffinityKey, Backend, Frontend},
 };
 
 /// Working memory of [`learn`](super::learn).
@@ -22,6 +22,8 @@ pub struct Scratch<A: Address> {
     pub(super) other: FlowKey<A>,
     /// The backend that was chosen.
     pub(super) backend: Backend<A>,
+    /// Where it stands in its list.
+    pub(super) place: u32,
     /// Source port towards the backend, network byte order.
     pub(super) sport: u16,
     /// The node's address on the way to the backend.
@@ -30,6 +32,15 @@ pub struct Scratch<A: Address> {
     pub(super) path: Path<A>,
     /// The entry to be written.
     pub(super) entry: FlowEntry<A>,
+    /// The client as the affinity table knows it.
+    pub(super) client: AffinityKey<A>,
+    /// The frontend that the packet is sent to.
+    pub(super) frontend: Frontend,
+    /// What it may choose from.
+    pub(super) choice: Choice,
+    /// [`is_kept`](Self::is_kept), as the verifier shall not know it: it would follow all
+    /// that comes after once for each answer.
+    kept: u32,
 }
 
 impl<A: Address> Scratch<A> {
@@ -42,10 +53,27 @@ impl<A: Address> Scratch<A> {
             peer: key,
             other: key,
             backend,
+            place: 0,
             sport: 0,
             source: A::ZERO,
             path: Path::plain(A::ZERO),
             entry,
+            client: AffinityKey { service: 0, client: A::ZERO },
+            frontend: Frontend { service: 0, kind: 0 },
+            choice: Choice::NONE,
+            kept: 0,
         }
+    }
+
+    /// Whether half of the packet's flow was found, whose backend and port are in `backend` and `sport`.
+    #[inline(always)]
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept != 0
+    }
+
+    /// Says so.
+    #[inline(always)]
+    pub(super) fn set_kept(&mut self, is_kept: bool) {
+        self.kept = is_kept.into();
     }
 }

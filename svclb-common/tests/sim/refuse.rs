@@ -4,6 +4,7 @@ use etherparse::{Icmpv4Type, Icmpv6Type, NetHeaders, TransportHeader, icmpv4, ic
 use svclb_common::{
     packet::Packet,
     refuse::{Refusal, Segment, is_partial, kept, room, write_reset, write_unreachable},
+    verdict::DropReason,
     wire::{Cursor, Eth, TcpFlags, Transport},
 };
 
@@ -95,7 +96,7 @@ everywhere! {
         let service = world.serve(transport, vip, &[]);
         world.add_node_port(transport, 80, service);
         let packet = client::<F>(transport);
-        assert_eq!(world.send(POD_IN, &packet), untouched(Verdict::Refused, &packet));
+        assert_eq!(world.send(POD_IN, &packet), untouched(Verdict::Refused(DropReason::NoBackend), &packet));
         assert_eq!((world.flows.len(), world.half_open.len()), (0, 0));
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use svclb_common::{
     config::SocketMode,
     socket::{Socket, SocketVerdict, named_by, towards},
+    verdict::DropReason,
     wire::Transport,
 };
 
@@ -95,7 +96,7 @@ everywhere! {
         let mut world = World::<F>::new().with_sockets(SocketMode::All);
         world.serve(transport, at::<F>(VIP, 80), &[]);
         let verdict = call(&world, socket(transport, IN_POD), at::<F>(VIP, 80));
-        assert_eq!(verdict, SocketVerdict::Refuse);
+        assert_eq!(verdict, SocketVerdict::Fail(DropReason::NoBackend));
     }
 
     fn an_exact_frontend_goes_before_a_node_port<F>(transport) {

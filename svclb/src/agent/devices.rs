@@ -6,7 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use svclb_common::config::SocketMode;
+use svclb_common::{
+    config::SocketMode,
+    service::{LOCAL_ADDRESS, LOCAL_NODE_PORTS},
+};
 
 use crate::{
     datapath::{addresses::Addresses, attach::Wanted},
@@ -55,7 +58,11 @@ impl Devices {
 /// apart by themselves. Link-local ones are not unique on the node, so no frontend and
 /// no source translation uses them. Only devices that carry programs lead anywhere: by
 /// another one answers would come back untranslated.
-pub(super) fn addresses(network: &Network, carries: impl Fn(u32) -> bool) -> Addresses {
+pub(super) fn addresses(
+    network: &Network,
+    carries: impl Fn(u32) -> bool,
+    node_ports: impl Fn(IpAddr) -> bool,
+) -> Addresses {
     let usable = |ip: &IpAddr| !ip.is_loopback() && !is_link_local(ip);
     let local: BTreeSet<_> = network.addresses.iter().map(|(_, ip)| *ip).filter(usable).collect();
     let on = |index: u32, v4: bool| {
@@ -78,6 +85,8 @@ pub(super) fn addresses(network: &Network, carries: impl Fn(u32) -> bool) -> Add
         .filter(|index| carries(**index) || ports.contains(index))
         .map(|index| (*index, [true, false].into_iter().filter_map(|v4| source(*index, v4)).collect()))
         .collect();
+    let flags = |ip| if node_ports(ip) { LOCAL_ADDRESS | LOCAL_NODE_PORTS } else { LOCAL_ADDRESS };
+    let local = local.into_iter().map(|ip| (ip, flags(ip))).collect();
     Addresses { local, sources }
 }
 
@@ -125,11 +134,15 @@ mod tests {
             ],
             &[2],
         );
-        let got = addresses(&network, |index| index > 1);
+        let second = |ip: IpAddr| ip != "10.244.1.1".parse::<IpAddr>().unwrap();
+        let got = addresses(&network, |index| index > 1, second);
+        let flags: Vec<_> = got.local.values().copied().collect();
+        let both = LOCAL_ADDRESS | LOCAL_NODE_PORTS;
+        assert_eq!(flags, [LOCAL_ADDRESS, both, both]);
         assert_eq!(got.sources.keys().copied().collect::<Vec<_>>(), [2, 3, 4]);
         let ips = |list: &[&str]| list.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
         assert_eq!(
-            got.local.into_iter().collect::<Vec<_>>(),
+            got.local.into_keys().collect::<Vec<_>>(),
             ips(&["10.244.1.1", "192.0.2.11", "2001:db8::11"])
         );
         assert_eq!(got.sources[&2], ips(&["192.0.2.11", "2001:db8::11"]));

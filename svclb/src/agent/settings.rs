@@ -1,41 +1,66 @@
 //! The agent's settings, validated.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use svclb_common::{
-    config::{DatapathConfig, SNAT_PORTS},
+    config::{DatapathConfig, MASQUERADE_ALL, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, SNAT_PORTS},
     layout::map,
 };
 
 use super::{Devices, RunError};
 use crate::{
+    config::{self, RunConfig},
     datapath::{attach::TcMode, object::Capacities, pins::Pins},
+    model::{self, NodePortAddresses, NodeState},
     sys::netns,
 };
 
 /// What the agent was asked to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `--node-name`.
-    pub node_name: String,
-    /// `--manifests`.
-    pub manifests: PathBuf,
+    /// All of it, as it is told under `/configz`.
+    pub config: RunConfig,
+    /// The file of `--config`.
+    pub file: Option<config::File>,
     /// `--bpffs`.
     pub pins: Pins,
     /// What to attach to.
     pub devices: Devices,
     /// How to attach.
     pub tc: TcMode,
-    /// Capacity of the flow tables.
-    pub max_flows: Option<u32>,
+    /// What the model has to know.
+    pub model: model::Settings,
+    /// `--nodeport-addresses`.
+    pub node_ports: NodePortAddresses,
 }
 
 impl Settings {
+    /// What `config`, read from `file` in part, comes to with these devices.
+    pub fn new(config: RunConfig, file: Option<config::File>, devices: Devices) -> Self {
+        let algorithm = match config.algorithm {
+            config::Algorithm::Random => model::Algorithm::Random,
+        };
+        let node_ports = match &config.node_port_addresses {
+            config::NodePortAddresses::All => NodePortAddresses::default(),
+            config::NodePortAddresses::Primary => NodePortAddresses::Primary,
+            config::NodePortAddresses::Cidrs(ranges) => NodePortAddresses::Within(ranges.clone()),
+        };
+        Self {
+            pins: Pins::new(&config.bpffs),
+            devices,
+            tc: config.tc.into(),
+            model: model::Settings { node_name: config.node_name.clone(), algorithm },
+            node_ports,
+            file,
+            config,
+        }
+    }
+
     /// Capacities other than the bytecode's.
     pub(super) fn capacities(&self) -> Capacities {
         let mut capacities = BTreeMap::new();
         for family in ["V4", "V6"] {
-            if let Some(flows) = self.max_flows {
+            if let Some(flows) = self.config.max_flows {
                 capacities.insert(format!("{}_{family}", map::FLOWS), flows);
                 capacities.insert(format!("{}_{family}", map::HALF_OPEN), flows.div_ceil(4).max(16));
             }
@@ -48,11 +73,38 @@ impl Settings {
         let host_netns = netns::cookie().map_err(|error| {
             RunError::Kernel(format!("this kernel lacks SO_NETNS_COOKIE (Linux 5.14): {error}"))
         })?;
-        Ok(DatapathConfig {
+        let mut datapath = DatapathConfig {
             host_netns,
             socket_mode: self.devices.socket_mode as u32,
             snat_port_min: SNAT_PORTS.0,
             snat_port_max: SNAT_PORTS.1,
-        })
+            flags: self.flags(),
+            ..DatapathConfig::PER_PACKET
+        };
+        for range in &self.config.cluster_cidrs.0 {
+            match range {
+                ipnet::IpNet::V4(range) => {
+                    datapath.cluster_v4 = [range.network().into(), range.netmask().into()];
+                }
+                ipnet::IpNet::V6(range) => {
+                    datapath.cluster_v6 = [range.network().into(), range.netmask().into()];
+                }
+            }
+        }
+        Ok(datapath)
+    }
+
+    fn flags(&self) -> u32 {
+        let on_loopback = |address: &str| {
+            let address = address.parse().ok();
+            let accepts = |address| self.node_ports.accepts(address, &NodeState::default());
+            self.config.localhost_node_ports && address.is_some_and(accepts)
+        };
+        let flags = [
+            (MASQUERADE_ALL, self.config.masquerade_all),
+            (NODE_PORT_LOOPBACK_V4, on_loopback("127.0.0.1")),
+            (NODE_PORT_LOOPBACK_V6, on_loopback("::1")),
+        ];
+        flags.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag).sum()
     }
 }

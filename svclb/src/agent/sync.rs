@@ -1,44 +1,64 @@
 //! One pass from what is wanted to what is in the kernel.
 
-use std::{collections::BTreeSet, process};
+use std::{collections::BTreeSet, net::IpAddr, process};
 
-use super::{RunError, Settings, devices::addresses};
+use svclb_common::service::LOCAL_NODE_PORTS;
+
+use super::{
+    RunError, Settings,
+    devices::addresses,
+    services::{Services, Written},
+    told::Told,
+};
 use crate::{
     datapath::{
         Error,
         addresses::AddressMaps,
         attach::{Attachments, Wanted},
         loader::{self, Programs},
-        loopback, readback,
+        loopback,
+        ranges::RangeMaps,
+        readback,
         tables::Tables,
     },
-    model::{self, Notice, Objects, ServicePortKey, build},
+    model::{Delta, Family, Model, NodePortAddresses, NodeState},
     netdev::Network,
-    plan::{Applied, Limits, Readback, plan, retained},
+    plan::{Limits, Readback},
+    source::Batch,
     sys::mapped::Access,
 };
 
 /// The one writer of tables and hooks.
 pub(super) struct Syncer {
     settings: Settings,
-    model: model::Settings,
-    limits: Limits,
+    services: Services,
     programs: Programs,
-    tables: Tables,
-    applied: Applied,
-    /// What an earlier agent left.
-    inherited: BTreeSet<ServicePortKey>,
     addresses: AddressMaps,
+    ranges: RangeMaps,
     attachments: Attachments,
     /// What was last attached to; hooks are left alone while it stays.
     attached: Option<Wanted>,
     /// Devices that a default route has left by, while they are there.
     uplinks: BTreeSet<u32>,
-    /// What was told of and still holds, so that it is told once.
-    notices: Vec<Notice>,
-    refused: Vec<String>,
-    missing: Vec<String>,
-    failures: Vec<String>,
+    /// What the Node object said while it was there.
+    node: NodeState,
+    refused: Told,
+    missing: Told,
+    left_out: Told,
+    failures: Told,
+}
+
+/// What a pass did.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    /// What is different since the last pass.
+    pub(super) delta: Delta,
+    /// What was written to the tables of Services, if anything was due.
+    pub(super) written: Option<Written>,
+    /// Whether the tables hold what the source has told, as far as there is room.
+    pub(super) is_applied: bool,
+    /// Whether what failed is to be tried again.
+    pub(super) is_to_be_repeated: bool,
 }
 
 impl Syncer {
@@ -46,7 +66,7 @@ impl Syncer {
     pub(super) fn new(settings: &Settings) -> Result<Self, RunError> {
         let pins = &settings.pins;
         let programs = loader::load(pins, &settings.capacities(), &settings.datapath()?)?;
-        let mut tables = Tables::open(pins, Access::Write)?;
+        let tables = Tables::open(pins, Access::Write)?;
         let state = tables.state()?;
         state.synced.store(0);
         state.pid.store(process::id());
@@ -54,120 +74,131 @@ impl Syncer {
         state.applied.store(0);
 
         let limits = Limits::default();
-        let Readback { applied, repairs } = Readback::new(readback::read(&tables)?, &limits);
-        for repair in repairs {
-            tracing::warn!("tables repaired: {}", repair.fault);
-            tables.apply(&repair.op)?;
-        }
+        let read = Readback::new(readback::read(&tables)?, &limits);
         let attachments = Attachments::adopt(pins, settings.tc)?;
         Ok(Self {
             settings: settings.clone(),
-            inherited: applied.services().map(|(key, _)| key.clone()).collect(),
+            services: Services::adopt(tables, read, limits, settings.model.clone())?,
             uplinks: attachments.uplinks(),
-            model: model::Settings { node_name: settings.node_name.clone() },
-            limits,
             programs,
-            tables,
-            applied,
             addresses: AddressMaps::open(pins)?,
+            ranges: RangeMaps::open(pins)?,
             attachments,
             attached: None,
-            notices: Vec::new(),
-            refused: Vec::new(),
-            missing: Vec::new(),
-            failures: Vec::new(),
+            node: NodeState::default(),
+            refused: Told::default(),
+            missing: Told::default(),
+            left_out: Told::default(),
+            failures: Told::default(),
         })
     }
 
-    /// Brings the kernel to what is wanted. False if something failed and is to be
-    /// tried again; what was written stays written, and is known.
-    pub(super) async fn sync(&mut self, objects: &Objects, network: &Network) -> bool {
+    /// What is wanted.
+    pub(super) fn model(&self) -> &Model {
+        self.services.model()
+    }
+
+    /// Takes in what the source tells.
+    pub(super) fn take(&mut self, batch: &Batch) {
+        self.services.take(batch);
+    }
+
+    /// Brings the kernel to what is wanted. What was written stays written, and is known.
+    ///
+    /// Until the source has told everything, the tables stay as an earlier agent left them, and its hooks are kept
+    /// up: pods come and go while an API server is away.
+    pub(super) async fn sync(&mut self, network: &Network) -> Pass {
+        let delta = self.services.settle();
+        let mut pass = Pass { delta, ..Pass::default() };
+        if !self.services.are_usable() {
+            return pass;
+        }
         let wanted = self.settings.devices.wanted(network, &self.uplinks);
         self.uplinks.retain(|index| network.links.contains_key(index));
         self.uplinks.extend(&network.default_routes);
-        self.tell_missing(network);
-
-        // Each part goes as far as it can: a full table of addresses must not keep
-        // Services from changing.
-        // A device leads somewhere once it carries programs, so addresses come before hooks
-        // for those that do and after them for those that did not.
-        let before = self.sync_addresses(network);
-        let tables = self.sync_tables(objects);
-        let hooks = self.sync_hooks(wanted).await.map(|()| true);
-        let after = self.sync_addresses(network);
-        let mut works = true;
-        let mut complete = true;
-        for result in [before, tables, hooks, after] {
-            match result {
-                Ok(part) => complete &= part,
-                Err(error) => {
-                    works = false;
-                    let line = error.to_string();
-                    if !self.failures.contains(&line) {
-                        tracing::error!("{line}");
-                        self.failures.push(line);
-                    }
-                }
-            }
-        }
-        if works {
-            self.failures.clear();
-        }
-        self.mark(works && complete && !self.attachments.is_incomplete());
-        works && !self.attachments.is_incomplete()
-    }
-
-    fn sync_addresses(&mut self, network: &Network) -> Result<bool, Error> {
-        let wanted = addresses(network, |index| self.attachments.carries(index));
-        self.addresses.apply(&wanted, &self.tables).map(|()| true)
-    }
-
-    /// Warns of uplinks that the operator named and that are not there.
-    fn tell_missing(&mut self, network: &Network) {
         let missing = self.settings.devices.roles(network).missing;
-        if missing != self.missing {
-            for name in &missing {
-                tracing::warn!("--uplink {name}: there is no such device");
+        self.missing.now(missing, |name| tracing::warn!("--uplink {name}: there is no such device"));
+
+        // Each part goes as far as it can: a full table of addresses must not keep Services from changing.
+        // A device leads somewhere once it carries programs, so addresses come before hooks for those that do and
+        // after them for those that did not.
+        let mut failures = Vec::new();
+        failures.extend(self.sync_addresses(network).err());
+        match self.sync_services() {
+            Ok(written) => {
+                pass.is_applied = self.services.are_loaded();
+                pass.written = written;
             }
-            self.missing = missing;
+            Err(error) => failures.push(error),
         }
+        failures.extend(self.sync_ranges().err());
+        failures.extend(self.sync_hooks(wanted).await.err());
+        failures.extend(self.sync_addresses(network).err());
+
+        let works = failures.is_empty() && !self.attachments.is_incomplete();
+        self.failures.now(failures.iter().map(ToString::to_string), |line| tracing::error!("{line}"));
+        self.mark(works && self.services.are_complete());
+        pass.is_to_be_repeated = !works;
+        pass
     }
 
-    /// True when everything that is wanted is in the tables.
-    fn sync_tables(&mut self, objects: &Objects) -> Result<bool, Error> {
-        let snapshot = build(objects, &self.model);
-        if snapshot.notices != self.notices {
-            for notice in snapshot.notices.iter().filter(|notice| !self.notices.contains(notice)) {
-                tracing::warn!("{}: {}: {}", notice.object, notice.field, notice.message);
-            }
-            self.notices.clone_from(&snapshot.notices);
+    /// Addresses of the node on which node ports answer.
+    pub(super) fn node_port_addresses(&self) -> Vec<IpAddr> {
+        self.addresses.local().filter(|(_, flags)| flags & LOCAL_NODE_PORTS != 0).map(|(ip, _)| ip).collect()
+    }
+
+    fn sync_addresses(&mut self, network: &Network) -> Result<(), Error> {
+        let node = self.services.model().node();
+        if node.exists {
+            self.node.clone_from(node);
         }
-        let snapshot =
-            if objects.is_partial() { retained(&snapshot, &self.applied, &self.inherited) } else { snapshot };
-        // A plan that frees what another needs is followed by one that finds the room.
-        for _ in 0..2 {
-            let plan = plan(&snapshot, &self.applied, &self.limits);
-            if !plan.ops.is_empty() {
-                self.mark(false);
-                tracing::info!(writes = plan.ops.len(), services = snapshot.services.len(), "tables change");
+        // Until the Node is known, what an earlier agent chose by it stays.
+        let chooses_by_node = self.settings.node_ports == NodePortAddresses::Primary && !self.node.exists;
+        let node_ports = |ip| {
+            if chooses_by_node {
+                self.addresses.flags(ip) & LOCAL_NODE_PORTS != 0
+            } else {
+                self.settings.node_ports.accepts(ip, &self.node)
+                    // ipvs, and caches on the node, put addresses of Services on devices.
+                    && !self.services.applied().tables(Family::of(ip)).has_cluster_ip(ip)
             }
-            for op in &plan.ops {
-                self.tables.apply(op)?;
-                self.applied.apply(op);
-            }
-            let refused: Vec<_> =
-                plan.refused.iter().map(|refused| format!("{}: {}", refused.key, refused.reason)).collect();
-            if refused.is_empty() || plan.ops.is_empty() {
-                for line in refused.iter().filter(|line| !self.refused.contains(line)) {
-                    tracing::error!("{line}");
-                }
-                self.refused = refused;
-                break;
-            }
+        };
+        let wanted = addresses(network, |index| self.attachments.carries(index), node_ports);
+        self.addresses.apply(&wanted, self.services.tables())
+    }
+
+    fn sync_services(&mut self) -> Result<Option<Written>, Error> {
+        if !self.services.are_due() {
+            return Ok(None);
         }
-        let state = self.tables.state()?;
-        state.applied.store(state.applied.load() + 1);
-        Ok(self.refused.is_empty() && !objects.is_partial())
+        self.mark(false);
+        let written = self.services.write()?;
+        if written.writes > 0 {
+            tracing::info!(
+                writes = written.writes,
+                services = self.services.model().services().len(),
+                "tables change"
+            );
+        }
+        let refused = written.refused.iter().map(|refused| format!("{}: {}", refused.key, refused.reason));
+        self.refused.now(refused, |line| tracing::error!("{line}"));
+        Ok(Some(written))
+    }
+
+    fn sync_ranges(&mut self) -> Result<(), Error> {
+        if !self.services.are_loaded() {
+            return Ok(());
+        }
+        let services = &self.services;
+        let cover = |family| services.applied().cluster_ip_cover(family);
+        let left_out = self.ranges.apply(services.model().service_cidrs(), cover, services.tables())?;
+        let lines = left_out.iter().map(|range| {
+            format!(
+                "ServiceCIDR {range}: no room: addresses in it that no Service has are routed like others"
+            )
+        });
+        self.left_out.now(lines, |line| tracing::warn!("{line}"));
+        Ok(())
     }
 
     /// Hooks come after the tables: a program that finds a frontend finds its backends.
@@ -191,7 +222,7 @@ impl Syncer {
 
     /// Tells other processes.
     fn mark(&self, synced: bool) {
-        if let Ok(state) = self.tables.state() {
+        if let Ok(state) = self.services.tables().state() {
             state.synced.store(synced.into());
         }
     }

@@ -17,7 +17,12 @@ use std::{
 
 use aya_obj::generated::bpf_attach_type;
 
-use super::{Error, clsact, loader::Programs, pins::Pins};
+use super::{
+    Error,
+    clsact::{self, mark, unmark},
+    loader::Programs,
+    pins::Pins,
+};
 use crate::{
     netdev::Role,
     sys::link::{self, Side, Target},
@@ -169,16 +174,12 @@ impl Attachments {
         Ok(())
     }
 
-    /// Devices that an earlier agent took for uplinks, by the programs they carry.
+    /// Devices that an earlier agent took for uplinks. It has marked them, because asking the kernel for a program
+    /// by its number takes more capabilities than the agent otherwise needs.
     pub fn uplinks(&self) -> BTreeSet<u32> {
-        let of_link = |(hook, link): (&Hook, &Link)| match hook {
-            Hook::Device(ifindex, _) => {
-                let program = program_name(link::info(link.fd.as_fd()).ok()?.program)?;
-                program.starts_with("uplink").then_some(*ifindex)
-            }
-            Hook::Socket(_) => None,
-        };
-        self.links.iter().filter_map(of_link).chain(self.filters.uplinks()).collect()
+        let marked = self.pins.link_names().unwrap_or_default();
+        let marked = marked.iter().filter_map(|name| uplink_of(name));
+        marked.chain(self.filters.uplinks()).collect()
     }
 
     /// Whether a device carries programs on both sides.
@@ -199,6 +200,10 @@ impl Attachments {
         name: &str,
         role: Role,
     ) -> Result<(), Error> {
+        match role {
+            Role::Uplink => mark(&self.pins, &uplink_marker(ifindex))?,
+            Role::Pod => unmark(&self.pins, &uplink_marker(ifindex))?,
+        }
         // Replies must find their program before the first request is translated.
         for side in [Side::Egress, Side::Ingress] {
             let program = program_for(role, side);
@@ -273,6 +278,11 @@ impl Attachments {
             .copied()
             .collect();
         unwanted.into_iter().try_for_each(|hook| self.detach(hook))?;
+        for name in self.pins.link_names()? {
+            if uplink_of(&name).is_some_and(|ifindex| wanted.role(ifindex).is_none()) {
+                unmark(&self.pins, &name)?;
+            }
+        }
         self.filters.retain(&self.pins, |ifindex| wanted.role(ifindex).is_some()).await
     }
 
@@ -300,6 +310,16 @@ impl Wanted {
             .into_iter()
             .chain(self.devices.iter().map(|(ifindex, (name, role))| (*ifindex, name.as_str(), *role)))
     }
+}
+
+/// The name of the folder that marks an uplink.
+fn uplink_marker(ifindex: u32) -> String {
+    format!("uplink_{ifindex}")
+}
+
+/// The uplink that a marker of that name is for.
+fn uplink_of(name: &str) -> Option<u32> {
+    name.strip_prefix("uplink_")?.parse().ok()
 }
 
 /// The program for a side of a device.

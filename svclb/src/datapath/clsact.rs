@@ -191,7 +191,7 @@ fn keep(classifier: &mut SchedClassifier, id: tc::SchedClassifierLinkId) {
     }
 }
 
-fn mark(pins: &Pins, name: &str) -> Result<(), Error> {
+pub(super) fn mark(pins: &Pins, name: &str) -> Result<(), Error> {
     let path = pins.link(name);
     match fs::create_dir(&path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::file(path)(error)),
@@ -199,7 +199,7 @@ fn mark(pins: &Pins, name: &str) -> Result<(), Error> {
     }
 }
 
-fn unmark(pins: &Pins, name: &str) -> Result<(), Error> {
+pub(super) fn unmark(pins: &Pins, name: &str) -> Result<(), Error> {
     let path = pins.link(name);
     match fs::remove_dir(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(path)(error)),

@@ -3,9 +3,15 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{Map, MapData, PerCpuArray};
-use svclb_common::{layout::map, verdict::DropReason};
+use svclb_common::{
+    family::{V4, V6},
+    layout::map,
+    service::{ServiceId, Traffic},
+    verdict::DropReason,
+};
 
-use super::{Error, pins::Pins};
+use super::{Error, family::MapFamily, pins::Pins};
+use crate::model::Family;
 
 /// Packets and calls by reason, summed over all CPUs.
 pub fn drops(pins: &Pins) -> Result<BTreeMap<&'static str, u64>, Error> {
@@ -18,4 +24,36 @@ pub fn drops(pins: &Pins) -> Result<BTreeMap<&'static str, u64>, Error> {
         Ok((reason.as_str(), values.iter().sum()))
     };
     DropReason::ALL.iter().map(sum).collect()
+}
+
+/// The counters of Services, of one family.
+pub struct TrafficMap {
+    name: String,
+    counters: PerCpuArray<MapData, Traffic>,
+}
+
+impl TrafficMap {
+    /// Opens the pinned map.
+    pub fn open(pins: &Pins, family: Family) -> Result<Self, Error> {
+        let name = match family {
+            Family::V4 => V4::map(map::TRAFFIC),
+            Family::V6 => V6::map(map::TRAFFIC),
+        };
+        let data = MapData::from_pin(pins.map(&name)).map_err(|error| Error::map(&name, &error))?;
+        let counters = Map::from_map_data(data)
+            .and_then(PerCpuArray::try_from)
+            .map_err(|error| Error::map(&name, &error))?;
+        Ok(Self { name, counters })
+    }
+
+    /// What has gone through a service cell, summed over all CPUs.
+    pub fn of(&self, service: ServiceId) -> Result<Traffic, Error> {
+        let values = self.counters.get(&service, 0).map_err(|error| Error::map(&self.name, &error))?;
+        let sum = |a: Traffic, b: &Traffic| Traffic {
+            flows: a.flows + b.flows,
+            packets: a.packets + b.packets,
+            bytes: a.bytes + b.bytes,
+        };
+        Ok(values.iter().fold(Traffic::default(), sum))
+    }
 }

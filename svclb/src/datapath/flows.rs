@@ -58,9 +58,16 @@ pub fn read(pins: &Pins) -> Result<Vec<Flow>, Error> {
 
 /// How many flows there are.
 pub fn count(pins: &Pins) -> Result<usize, Error> {
+    Family::ALL.into_iter().map(|family| count_of(pins, family)).sum()
+}
+
+/// How many flows of a family there are.
+pub fn count_of(pins: &Pins, family: Family) -> Result<usize, Error> {
     let mut count = 0;
-    each::<V4>(pins, |_, _, _| count += 1)?;
-    each::<V6>(pins, |_, _, _| count += 1)?;
+    match family {
+        Family::V4 => each::<V4>(pins, |_, _, _| count += 1),
+        Family::V6 => each::<V6>(pins, |_, _, _| count += 1),
+    }?;
     Ok(count)
 }
 

@@ -4,10 +4,7 @@ use aya::{
     Ebpf, EbpfLoader,
     programs::{Program, ProgramFd},
 };
-use svclb_common::{
-    config::{DatapathConfig, SocketMode},
-    layout::map,
-};
+use svclb_common::{config::DatapathConfig, layout::map};
 
 use super::{
     Error,
@@ -41,13 +38,12 @@ pub fn load(pins: &Pins, capacities: &Capacities, config: &DatapathConfig) -> Re
 /// Lets the verifier look at all programs, with small maps that are not pinned. Tells
 /// how many there are.
 ///
-/// The settings are constants to it: it skips what they switch off, so it looks once
-/// per socket mode.
+/// The settings are constants to it: it skips what they switch off, so it looks with all
+/// that matter.
 pub fn verify() -> Result<usize, Error> {
     let names: Vec<_> = object::names().collect();
     let mut programs = 0;
-    for mode in SocketMode::EACH {
-        let config = DatapathConfig { socket_mode: mode as u32, ..DatapathConfig::PER_PACKET };
+    for config in DatapathConfig::each() {
         let mut loader = EbpfLoader::new();
         loader.override_global("CONFIG", &config, true);
         for name in names.iter().filter(|name| !FIXED.contains(&name.as_str())) {

@@ -1,12 +1,17 @@
 //! What the maps hold: for an agent that takes them over, and for reports.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
+use ipnet::IpNet;
 use svclb_common::{
     cell::Word32,
     layout::map,
     service::{
-        BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendHead, FrontendKind, Slab, node_port_index,
+        BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendHead, FrontendKind, List, Policy,
+        ServiceCell, node_port_index,
     },
     wire::Transport,
 };
@@ -18,7 +23,10 @@ use super::{
 };
 use crate::{
     model::{Protocol, ServicePortKey},
-    plan::{BackendEntry, BackendFlags, BackendKey, FrontendEntry, FrontendKey, Raw, RawTables},
+    plan::{
+        BackendEntry, BackendFlags, BackendKey, CellEntry, FrontendEntry, FrontendKey, ListEntry, Raw,
+        RawTables,
+    },
 };
 
 /// Reads all maps that hold services.
@@ -33,14 +41,10 @@ pub fn read(tables: &Tables) -> Result<Raw, Error> {
 }
 
 fn read_family<F: MapFamily>(tables: &FamilyTables<F>) -> Result<RawTables, Error> {
-    let services = tables
-        .services
-        .iter()
-        .map(|(id, cell)| (id, (Slab::unpack(cell.slab.load()), cell.capacity.load())))
-        .filter(|(_, entry)| *entry != (Slab::default(), 0))
-        .collect::<BTreeMap<_, _>>();
-    let used =
-        services.values().map(|(slab, capacity)| slab.base.saturating_add(*capacity)).max().unwrap_or(0);
+    let cells = tables.services.iter().map(|(id, cell)| (id, cell_entry(cell)));
+    let services: BTreeMap<_, _> = cells.filter(|(_, cell)| *cell != CellEntry::default()).collect();
+    let lists = services.values().flat_map(|cell| &cell.lists);
+    let used = lists.map(|list| list.slab.base.saturating_add(list.capacity)).max().unwrap_or(0);
     let slots =
         (0..used.min(tables.slots.len())).filter_map(|index| Some(tables.slots.get(index)?.load())).collect();
     Ok(RawTables {
@@ -49,7 +53,15 @@ fn read_family<F: MapFamily>(tables: &FamilyTables<F>) -> Result<RawTables, Erro
         names: names(tables)?,
         slots,
         backends: backends(tables),
+        source_ranges: source_ranges(tables)?,
+        cluster_ips: cluster_ips(tables)?,
     })
+}
+
+fn cell_entry(cell: &ServiceCell) -> CellEntry {
+    let list =
+        |list: List| ListEntry { slab: cell.slab(list), capacity: cell.capacities[list as usize].load() };
+    CellEntry { lists: List::EACH.map(list), policy: Policy::unpack(cell.policy.load()) }
 }
 
 fn protocol(number: u8) -> Option<Protocol> {
@@ -96,11 +108,32 @@ fn names<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeMap<u32, Service
     Ok(found)
 }
 
+fn source_ranges<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeMap<u32, BTreeSet<IpNet>>, Error> {
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    for item in tables.source_ranges.keys() {
+        let key = item.map_err(|error| read_error(F::map(map::SOURCE_RANGES), &error))?;
+        let data = key.data();
+        // A prefix that ends within the service's number is no range.
+        let len = key.prefix_len().checked_sub(u32::BITS).and_then(|len| u8::try_from(len).ok());
+        if let Some(range) = len.and_then(|len| IpNet::new(data.addr.into(), len).ok()) {
+            found.entry(data.service).or_default().insert(range.trunc());
+        }
+    }
+    Ok(found)
+}
+
+fn cluster_ips<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeSet<IpAddr>, Error> {
+    let addresses = tables.cluster_ips.keys().map(|item| item.map(Into::into));
+    addresses.collect::<Result<_, _>>().map_err(|error| read_error(F::map(map::CLUSTER_IPS), &error))
+}
+
 fn backends<F: MapFamily>(tables: &FamilyTables<F>) -> BTreeMap<u32, BackendEntry> {
     let entry = |cell: &svclb_common::service::BackendCell<F::Addr>| {
         let head = BackendHead::unpack(cell.head.load());
         let protocol = protocol(head.proto).filter(|_| head.flags & BACKEND_FREE == 0)?;
-        let key = BackendKey { address: cell.addr.load().into(), port: u16::from_be(head.port), protocol };
+        let (address, port) = (cell.addr.load().into(), u16::from_be(head.port));
+        // Whose a UDP backend is follows from the slots.
+        let key = BackendKey { address, port, protocol, owner: 0 };
         let flags = BackendFlags {
             local: head.flags & BACKEND_LOCAL != 0,
             terminating: head.flags & BACKEND_TERMINATING != 0,

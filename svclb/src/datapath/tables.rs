@@ -5,9 +5,13 @@
 //! replacement of a hash's element, so a reader sees every state between two writes
 //! and none within one.
 
-use std::os::fd::AsFd as _;
+use std::{net::IpAddr, os::fd::AsFd as _};
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{
+    HashMap, Map, MapData, MapError,
+    lpm_trie::{Key, LpmTrie},
+};
+use ipnet::IpNet;
 use svclb_common::{
     cell::Word32,
     family::{V4, V6},
@@ -15,7 +19,7 @@ use svclb_common::{
     layout::map,
     service::{
         BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendCell, BackendHead, Frontend, LABEL_LEN,
-        NODE_NAME_LEN, NodeName, ServiceCell, ServiceName, Slab, node_port_index,
+        List, NODE_NAME_LEN, NodeName, RangeKey, ServiceCell, ServiceName, Slab, node_port_index,
     },
     state::AgentState,
     wire::Transport,
@@ -31,6 +35,9 @@ use crate::{
 /// A hash of the kernel.
 pub type Hash<K, V> = HashMap<MapData, K, V>;
 
+/// A longest-prefix match of the kernel.
+pub type Trie<K, V> = LpmTrie<MapData, K, V>;
+
 /// The maps of one family.
 pub struct FamilyTables<F: MapFamily> {
     pub(super) frontends: Hash<FrontendKey<F::Addr>, Frontend>,
@@ -39,6 +46,8 @@ pub struct FamilyTables<F: MapFamily> {
     pub(super) names: Hash<u32, ServiceName>,
     pub(super) slots: MappedArray<Word32>,
     pub(super) backends: MappedArray<BackendCell<F::Addr>>,
+    pub(super) source_ranges: Trie<RangeKey<F::Addr>, u32>,
+    pub(super) cluster_ips: Hash<F::Addr, u32>,
 }
 
 /// The maps of both families.
@@ -53,6 +62,12 @@ pub struct Tables {
 pub fn open_hash<K: aya::Pod, V: aya::Pod>(pins: &Pins, name: &str) -> Result<Hash<K, V>, Error> {
     let data = MapData::from_pin(pins.map(name)).map_err(|error| Error::map(name, &error))?;
     Map::from_map_data(data).and_then(Hash::try_from).map_err(|error| Error::map(name, &error))
+}
+
+/// Opens a pinned longest-prefix match.
+fn open_trie<K: aya::Pod, V: aya::Pod>(pins: &Pins, name: &str) -> Result<Trie<K, V>, Error> {
+    let data = MapData::from_pin(pins.map(name)).map_err(|error| Error::map(name, &error))?;
+    Map::from_map_data(data).and_then(Trie::try_from).map_err(|error| Error::map(name, &error))
 }
 
 /// Maps a pinned array. Its elements were compared with `T`'s by
@@ -87,6 +102,8 @@ impl<F: MapFamily> FamilyTables<F> {
             names: open_hash(pins, &F::map(map::NAMES))?,
             slots: open_array(pins, &F::map(map::SLOTS), access)?,
             backends: open_array(pins, &F::map(map::BACKENDS), access)?,
+            source_ranges: open_trie(pins, &F::map(map::SOURCE_RANGES))?,
+            cluster_ips: open_hash(pins, &F::map(map::CLUSTER_IPS))?,
         })
     }
 
@@ -111,17 +128,45 @@ impl<F: MapFamily> FamilyTables<F> {
                 element(&self.slots, F::map(map::SLOTS), *index)?.store(*backend);
                 Ok(())
             }
-            TableOp::SetSlab { service, slab, capacity } => self.set_slab(*service, *slab, *capacity),
+            TableOp::SetSlab { service, list, slab, capacity } => {
+                self.set_slab(*service, *list, *slab, *capacity)
+            }
+            TableOp::SetPolicy { service, policy } => {
+                self.service(*service)?.policy.store(policy.pack());
+                Ok(())
+            }
             TableOp::WriteName { service, key } => self
                 .names
                 .insert(service, service_name(key), 0)
                 .map_err(|error| Error::map(F::map(map::NAMES), &error)),
-            TableOp::RemoveName { service } => {
-                self.names.remove(service).map_err(|error| Error::map(F::map(map::NAMES), &error))
-            }
+            TableOp::RemoveName { service } => self
+                .names
+                .remove(service)
+                .or_else(absent)
+                .map_err(|error| Error::map(F::map(map::NAMES), &error)),
             TableOp::AddFrontend { key, frontend } => self.set_frontend(key, Some(*frontend)),
             TableOp::RemoveFrontend { key } => self.set_frontend(key, None),
+            TableOp::AddRange { service, range } => {
+                let name = F::map(map::SOURCE_RANGES);
+                let key = range_key::<F>(*service, *range)?;
+                self.source_ranges.insert(&key, 1, 0).map_err(|error| Error::map(name, &error))
+            }
+            TableOp::RemoveRange { service, range } => {
+                let name = F::map(map::SOURCE_RANGES);
+                let key = range_key::<F>(*service, *range)?;
+                self.source_ranges.remove(&key).or_else(absent).map_err(|error| Error::map(name, &error))
+            }
+            TableOp::AddClusterIp { address } => {
+                self.set_cluster_ip(*address, |ips, addr| ips.insert(addr, 1, 0))
+            }
+            TableOp::RemoveClusterIp { address } => {
+                self.set_cluster_ip(*address, |ips, addr| ips.remove(&addr).or_else(absent))
+            }
         }
+    }
+
+    fn service(&self, id: u32) -> Result<&ServiceCell, Error> {
+        element(&self.services, F::map(map::SERVICES), id)
     }
 
     fn backend(&self, id: u32) -> Result<&BackendCell<F::Addr>, Error> {
@@ -130,10 +175,7 @@ impl<F: MapFamily> FamilyTables<F> {
 
     fn write_backend(&self, id: u32, entry: &BackendEntry) -> Result<(), Error> {
         let BackendEntry { key, flags } = entry;
-        let addr = F::address(key.address).ok_or_else(|| Error::Map {
-            map: F::map(map::BACKENDS),
-            reason: format!("{} is of the other family", key.address),
-        })?;
+        let addr = address::<F>(map::BACKENDS, key.address)?;
         let cell = self.backend(id)?;
         cell.addr.store(addr);
         cell.node.store(flags.node);
@@ -142,12 +184,21 @@ impl<F: MapFamily> FamilyTables<F> {
         Ok(())
     }
 
-    fn set_slab(&self, service: u32, slab: Slab, capacity: u32) -> Result<(), Error> {
-        let cell = element(&self.services, F::map(map::SERVICES), service)?;
+    fn set_slab(&self, service: u32, list: List, slab: Slab, capacity: u32) -> Result<(), Error> {
+        let cell = self.service(service)?;
         // Readers in the kernel look at the slab alone.
-        cell.capacity.store(capacity);
-        cell.slab.store(slab.pack());
+        cell.capacities[list as usize].store(capacity);
+        cell.slabs[list as usize].store(slab.pack());
         Ok(())
+    }
+
+    fn set_cluster_ip(
+        &mut self,
+        ip: IpAddr,
+        write: impl FnOnce(&mut Hash<F::Addr, u32>, F::Addr) -> Result<(), MapError>,
+    ) -> Result<(), Error> {
+        let addr = address::<F>(map::CLUSTER_IPS, ip)?;
+        write(&mut self.cluster_ips, addr).map_err(|error| Error::map(F::map(map::CLUSTER_IPS), &error))
     }
 
     fn set_frontend(
@@ -169,17 +220,14 @@ impl<F: MapFamily> FamilyTables<F> {
             port.store(entry.map_or(0, |entry| entry.service));
             return Ok(());
         };
-        let addr = F::address(address).ok_or_else(|| Error::Map {
-            map: name.clone(),
-            reason: format!("{address} is of the other family"),
-        })?;
+        let addr = self::address::<F>(map::FRONTENDS, address)?;
         let key = FrontendKey::new(addr, key.port.to_be(), transport);
         match entry {
             Some(entry) => {
                 let frontend = Frontend { service: entry.service, kind: entry.kind as u32 };
                 self.frontends.insert(key, frontend, 0).map_err(|error| Error::map(name, &error))
             }
-            None => self.frontends.remove(&key).map_err(|error| Error::map(name, &error)),
+            None => self.frontends.remove(&key).or_else(absent).map_err(|error| Error::map(name, &error)),
         }
     }
 }
@@ -210,7 +258,9 @@ impl Tables {
                 put_text(&mut text, name);
                 self.nodes.insert(id, NodeName(text), 0).map_err(|error| Error::map(map::NODES, &error))
             }
-            MapOp::RemoveNode { id } => self.nodes.remove(id).map_err(|error| Error::map(map::NODES, &error)),
+            MapOp::RemoveNode { id } => {
+                self.nodes.remove(id).or_else(absent).map_err(|error| Error::map(map::NODES, &error))
+            }
         }?;
         self.count_write()
     }
@@ -223,8 +273,28 @@ impl Tables {
     }
 }
 
+/// An address of this family, for the map `name`.
+fn address<F: MapFamily>(name: &str, ip: IpAddr) -> Result<F::Addr, Error> {
+    F::address(ip)
+        .ok_or_else(|| Error::Map { map: F::map(name), reason: format!("{ip} is of the other family") })
+}
+
+/// The key of a source range: the service's number counts as the first bits of the prefix.
+fn range_key<F: MapFamily>(service: u32, range: IpNet) -> Result<Key<RangeKey<F::Addr>>, Error> {
+    let addr = address::<F>(map::SOURCE_RANGES, range.network())?;
+    Ok(Key::new(u32::BITS + u32::from(range.prefix_len()), RangeKey { service, addr }))
+}
+
+/// What is not there need not be removed.
+pub(super) fn absent(error: MapError) -> Result<(), MapError> {
+    match error {
+        MapError::KeyNotFound => Ok(()),
+        error => Err(error),
+    }
+}
+
 /// An element that a plan names; plans keep within the capacities.
-fn element<T: Shared>(array: &MappedArray<T>, name: String, index: u32) -> Result<&T, Error> {
+pub(super) fn element<T: Shared>(array: &MappedArray<T>, name: String, index: u32) -> Result<&T, Error> {
     array.get(index).ok_or_else(|| Error::Map { map: name, reason: format!("has no element {index}") })
 }
 
@@ -260,6 +330,6 @@ pub(super) fn text(field: &[u8]) -> String {
 }
 
 /// An error of reading a hash.
-pub(super) fn read_error(name: String, error: &aya::maps::MapError) -> Error {
+pub(super) fn read_error(name: String, error: &MapError) -> Error {
     Error::Map { map: name, reason: chain(error) }
 }

@@ -3,10 +3,12 @@
 //! A check gives the path of the first field that is wrong and says why. Fields that can be ignored without
 //! harm to the rest, such as an external IP that is no address, are left to the model, which says so.
 
+use ipnet::IpNet;
 use k8s_openapi::{
     api::{
         core::v1::{Node, Service, ServicePort},
         discovery::v1::{EndpointPort, EndpointSlice},
+        networking::v1::ServiceCIDR,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -59,6 +61,28 @@ pub(super) fn slice(slice: &EndpointSlice) -> Result<(), Refusal> {
 /// Checks a `v1` Node.
 pub(super) fn node(node: &Node) -> Result<(), Refusal> {
     metadata(&node.metadata)
+}
+
+/// Checks a `networking.k8s.io/v1` ServiceCIDR.
+pub(super) fn service_cidr(object: &ServiceCIDR) -> Result<(), Refusal> {
+    metadata(&object.metadata)?;
+    let cidrs = object.spec.iter().flat_map(|spec| spec.cidrs.iter().flatten());
+    let mut families = Vec::new();
+    for (i, text) in cidrs.enumerate() {
+        let refusal = |message| Err((format!("spec.cidrs[{i}]"), message));
+        let family = match text.parse::<IpNet>() {
+            Ok(cidr) if cidr.trunc() == cidr => Family::of(cidr.addr()),
+            Ok(cidr) => {
+                return refusal(format!("{text:?} is not the beginning of a range: {}", cidr.trunc()));
+            }
+            Err(_) => return refusal(format!("{text:?} is not a range of addresses")),
+        };
+        if families.contains(&family) {
+            return refusal(format!("a second range of {}", family.as_str()));
+        }
+        families.push(family);
+    }
+    if families.is_empty() { Err(("spec.cidrs".to_owned(), "needs a range".to_owned())) } else { Ok(()) }
 }
 
 fn metadata(metadata: &ObjectMeta) -> Result<(), Refusal> {
@@ -216,6 +240,23 @@ mod tests {
                 "endpoints": endpoints,
             });
             assert_eq!(refused(slice, object), field.map(ToOwned::to_owned), "{address_type} {endpoints}");
+        }
+    }
+
+    #[test]
+    fn impossible_ranges_are_refused() {
+        let table = [
+            (json!(["10.96.0.0/16"]), None),
+            (json!(["10.96.0.0/16", "fd00::/108"]), None),
+            (json!([]), Some("spec.cidrs")),
+            (json!(["10.96.0.1/16"]), Some("spec.cidrs[0]")),
+            (json!(["10.96.0.0"]), Some("spec.cidrs[0]")),
+            (json!(["fd00::/108", "10.96.0.0/33"]), Some("spec.cidrs[1]")),
+            (json!(["10.96.0.0/16", "10.97.0.0/16"]), Some("spec.cidrs[1]")),
+        ];
+        for (cidrs, field) in table {
+            let object = json!({ "metadata": { "name": "services" }, "spec": { "cidrs": cidrs } });
+            assert_eq!(refused(service_cidr, object), field.map(ToOwned::to_owned), "{cidrs}");
         }
     }
 }

@@ -2,31 +2,55 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
 };
 
-use super::{ManifestError, Object, Resource, parse};
-use crate::model::Objects;
+use super::{
+    ManifestError, Resource,
+    document::{Document, Edition, fingerprint},
+    standing::Standing,
+};
+use crate::{
+    model::Objects,
+    source::{Batch, Change},
+};
 
 /// What a look at the folder brought.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Whether the objects in force are others than before.
-    pub changed: bool,
+    /// What is in force since, as far as it is another than before.
+    pub batch: Batch,
     /// What is wrong and had not been reported yet, by file.
     pub errors: Vec<ManifestError>,
     /// What had not been said yet of files that are in force: one line each, beginning with the file.
     pub warnings: Vec<String>,
+    /// How much work it was.
+    pub effort: Effort,
 }
 
-/// The last good version of every file. Pure: bytes in, objects and errors out.
+/// What a look at the folder cost, in counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Files whose metadata was asked for.
+    pub looked_at: usize,
+    /// Files that were read.
+    pub read: usize,
+    /// Documents that were parsed; in JSON each item of a list is one.
+    pub parsed: usize,
+    /// Objects that were compared to what was told of them.
+    pub compared: usize,
+}
+
+/// The last good version of every file. Pure: bytes in, changes and errors out.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    files: BTreeMap<String, Version>,
-    /// Duplicates that have been reported and are still there.
-    duplicates: BTreeSet<String>,
+    files: BTreeMap<Arc<str>, Version>,
+    standing: Standing,
+    /// Files that were there at the first look and could not be read since: they may be what an earlier agent
+    /// read.
+    unknown: BTreeSet<Arc<str>>,
     /// Whether the first look is over.
-    has_merged: bool,
+    has_settled: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,44 +60,52 @@ struct Version {
     /// Why the file could not be read when it was last tried.
     unreadable: Option<String>,
     /// Of the last good bytes.
-    objects: Vec<Object>,
-    /// It was there at the first look and could not be read since: it may be what an
-    /// earlier agent read.
-    is_unknown: bool,
+    documents: Vec<Arc<Document>>,
 }
 
 impl Contents {
     /// Takes the bytes of a file. If they are no manifest, its last good version stays in force.
-    pub(super) fn update(&mut self, file: &str, bytes: &[u8], report: &mut Report) {
+    pub(super) fn update(&mut self, file: &Arc<str>, bytes: &[u8], report: &mut Report) {
         let version = self.version(file);
         version.unreadable = None;
-        let fingerprint = Some(fingerprint(bytes));
+        let fingerprint = Some(fingerprint(&bytes));
         if version.fingerprint == fingerprint {
             return;
         }
         version.fingerprint = fingerprint;
-        match text(bytes, file).and_then(|text| parse(text, file)) {
-            Ok(objects) => {
-                report.warnings.extend(ignored(file, &objects));
-                version.objects = objects;
-                version.is_unknown = false;
+        let edition = text(bytes, file).and_then(|text| Edition::read(text, file, &version.documents));
+        let edition = match edition {
+            Ok(edition) => edition,
+            Err(error) => {
+                report.errors.push(error);
+                return;
             }
-            Err(error) => report.errors.push(error),
-        }
+        };
+        report.effort.parsed += edition.added.len();
+        report.warnings.extend(ignored(file, &edition.documents));
+        version.documents = edition.documents;
+        edition.removed.iter().for_each(|document| self.standing.remove(document));
+        edition.added.iter().for_each(|document| self.standing.add(file, document));
+        edition.shuffled.iter().for_each(|document| self.standing.shuffle(document));
+        self.unknown.remove(file);
     }
 
     /// Takes note that a file is there, and was not read yet.
-    pub(super) fn expect(&mut self, file: &str) {
+    pub(super) fn expect(&mut self, file: &Arc<str>) {
         self.version(file);
     }
 
-    fn version(&mut self, file: &str) -> &mut Version {
-        let unknown = Version { is_unknown: !self.has_merged, ..Version::default() };
-        self.files.entry(file.to_owned()).or_insert(unknown)
+    fn version(&mut self, file: &Arc<str>) -> &mut Version {
+        self.files.entry(Arc::clone(file)).or_insert_with(|| {
+            if !self.has_settled {
+                self.unknown.insert(Arc::clone(file));
+            }
+            Version::default()
+        })
     }
 
     /// Takes note that a file cannot be read. Its last good version stays in force.
-    pub(super) fn fail(&mut self, file: &str, error: ManifestError, report: &mut Report) {
+    pub(super) fn fail(&mut self, file: &Arc<str>, error: ManifestError, report: &mut Report) {
         let version = self.version(file);
         let message = Some(error.to_string());
         if version.unreadable != message {
@@ -82,46 +114,34 @@ impl Contents {
         }
     }
 
-    /// Forgets the files that are not there any more.
-    pub(super) fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
-        self.files.retain(|file, _| is_there(file));
+    /// Forgets a file that is not there any more.
+    pub(super) fn forget(&mut self, file: &str) {
+        let version = self.files.remove(file).unwrap_or_default();
+        version.documents.iter().for_each(|document| self.standing.remove(document));
+        self.unknown.remove(file);
     }
 
-    /// All objects in force. Of an object that stands twice the first counts: files in the order of their
-    /// names, then lines.
-    pub(super) fn merge(&mut self, report: &mut Report) -> Objects {
-        let mut merged = Objects::default();
-        let mut places = BTreeMap::new();
-        let mut duplicates = BTreeSet::new();
-        let files = self.files.iter();
-        for (file, object) in files.flat_map(|(file, version)| version.objects.iter().map(move |o| (file, o)))
-        {
-            let Some(id) = object.resource.id() else { continue };
-            let title = format!("{} {}", id.0, id.1);
-            if let Some(first) = places.get(&id) {
-                let (file, line, first) = (file.clone(), object.line, String::clone(first));
-                let error = ManifestError::Duplicate { file, line, object: title, first };
-                let message = error.to_string();
-                if !self.duplicates.contains(&message) {
-                    report.errors.push(error);
-                }
-                duplicates.insert(message);
-            } else {
-                places.insert(id, format!("{file}:{}", object.line));
-                object.resource.apply(&mut merged);
-            }
-        }
-        self.duplicates = duplicates;
-        merged.set_partial(self.files.values().any(|version| version.is_unknown));
-        self.has_merged = true;
-        merged
+    /// Puts what changed into force, and says so in `report`. The first time ends the first look.
+    pub(super) fn settle(&mut self, report: &mut Report) {
+        let settlement = self.standing.settle();
+        report.errors.extend(settlement.duplicates);
+        report.effort.compared += settlement.objects;
+        report.batch = Batch { changes: settlement.changes, is_partial: self.is_partial() };
+        self.has_settled = true;
     }
-}
 
-fn fingerprint(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    hasher.finish()
+    /// Whether a file could not be read since the start: what is not in force may still be wanted.
+    pub(super) fn is_partial(&self) -> bool {
+        !self.unknown.is_empty()
+    }
+
+    /// All objects in force.
+    pub(super) fn objects(&self) -> Objects {
+        let mut objects = Objects::default();
+        self.standing.told().for_each(|change: Change| objects.apply(&change));
+        objects.set_partial(self.is_partial());
+        objects
+    }
 }
 
 fn text<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, ManifestError> {
@@ -131,8 +151,9 @@ fn text<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, ManifestError> {
     })
 }
 
-fn ignored(file: &str, objects: &[Object]) -> Option<String> {
-    let kinds = objects.iter().filter_map(|object| match &object.resource {
+fn ignored(file: &str, documents: &[Arc<Document>]) -> Option<String> {
+    let objects = documents.iter().flat_map(|document| document.objects());
+    let kinds = objects.filter_map(|object| match &object.resource {
         Resource::Ignored(kind) => Some(kind.as_str()),
         _ => None,
     });
@@ -152,12 +173,13 @@ mod tests {
     /// Updates a file; the names in force, and what was reported.
     fn update(contents: &mut Contents, file: &str, text: impl AsRef<[u8]>) -> (String, Vec<String>) {
         let mut report = Report::default();
-        contents.update(file, text.as_ref(), &mut report);
+        contents.update(&file.into(), text.as_ref(), &mut report);
         in_force(contents, report)
     }
 
     fn in_force(contents: &mut Contents, mut report: Report) -> (String, Vec<String>) {
-        let objects = contents.merge(&mut report);
+        contents.settle(&mut report);
+        let objects = contents.objects();
         let names: Vec<_> = objects.nodes().filter_map(|node| node.metadata.name.clone()).collect();
         let errors = report.errors.iter().map(ToString::to_string);
         (names.join(" "), errors.chain(report.warnings).collect())
@@ -176,7 +198,7 @@ mod tests {
         assert_eq!(update(&mut contents, "a.yaml", b"a\n\xff"), not_text);
         assert_eq!(update(&mut contents, "a.yaml", node("z")), quiet("w z"));
         assert_eq!(update(&mut contents, "a.yaml", ""), quiet("w"));
-        contents.retain(|file| file != "b.yaml");
+        contents.forget("b.yaml");
         assert_eq!(in_force(&mut contents, Report::default()), quiet(""));
     }
 
@@ -187,7 +209,7 @@ mod tests {
         let mut fail = || {
             let mut report = Report::default();
             let error = ManifestError::TooLarge { file: "a.yaml".into(), limit: 1 };
-            contents.fail("a.yaml", error, &mut report);
+            contents.fail(&"a.yaml".into(), error, &mut report);
             in_force(&mut contents, report)
         };
         assert_eq!(fail(), ("x".to_owned(), vec!["a.yaml: larger than 1 bytes".to_owned()]));

@@ -7,11 +7,11 @@ use serde::{
 
 use super::{
     fault::Fault,
-    tree::{Tree, Value},
+    tree::{Key, Tree, Value},
 };
 
 /// The value of type `T` that `tree` describes.
-pub(super) fn decode<T: DeserializeOwned>(tree: &Tree) -> Result<T, Fault> {
+pub(crate) fn decode<T: DeserializeOwned>(tree: &Tree) -> Result<T, Fault> {
     T::deserialize(tree).map_err(|fault| fault.at(tree.line))
 }
 
@@ -66,8 +66,8 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 }
 
 struct Entries<'de> {
-    rest: std::slice::Iter<'de, (String, Tree)>,
-    value: Option<&'de (String, Tree)>,
+    rest: std::slice::Iter<'de, (Key, Tree)>,
+    value: Option<&'de (Key, Tree)>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'de> {
@@ -75,16 +75,16 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
         self.value = self.rest.next();
-        let Some((key, value)) = self.value else { return Ok(None) };
-        let fault = |fault: Fault| fault.at(value.line).under_key(key);
-        seed.deserialize(key.as_str().into_deserializer()).map(Some).map_err(fault)
+        let Some((key, _)) = self.value else { return Ok(None) };
+        let fault = |fault: Fault| fault.at(key.line).under_key(&key.name);
+        seed.deserialize(key.name.as_str().into_deserializer()).map(Some).map_err(fault)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
         let Some((key, value)) = self.value.take() else {
             return Err(serde::de::Error::custom("a value was asked for before its key"));
         };
-        seed.deserialize(value).map_err(|fault| fault.at(value.line).under_key(key))
+        seed.deserialize(value).map_err(|fault| fault.at(value.line).under_key(&key.name))
     }
 }
 

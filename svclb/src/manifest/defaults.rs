@@ -1,7 +1,11 @@
 //! What the API server fills in, for manifests that have never seen one.
 
 use k8s_openapi::{
-    api::{core::v1::Service, discovery::v1::EndpointSlice},
+    api::{
+        core::v1::{Node, Service},
+        discovery::v1::EndpointSlice,
+        networking::v1::ServiceCIDR,
+    },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
@@ -9,8 +13,11 @@ use crate::model::{Family, parse_address};
 
 /// Fills in the namespace; `clusterIP`, `clusterIPs` and `ipFamilies` from each other.
 pub(super) fn service(service: &mut Service) {
+    trim(&mut service.metadata);
     namespace(&mut service.metadata);
     let Some(spec) = &mut service.spec else { return };
+    // Slices say whom it selects.
+    spec.selector = None;
     let cluster_ips = spec.cluster_ips.get_or_insert_default();
     let cluster_ip = spec.cluster_ip.get_or_insert_default();
     match (cluster_ip.is_empty(), cluster_ips.first()) {
@@ -29,10 +36,33 @@ pub(super) fn service(service: &mut Service) {
 /// Fills in the namespace, and names for unnamed ports: the model takes a port whose name is not set for one
 /// that the API server has not seen.
 pub(super) fn slice(slice: &mut EndpointSlice) {
+    trim(&mut slice.metadata);
     namespace(&mut slice.metadata);
     for port in slice.ports.iter_mut().flatten() {
         port.name.get_or_insert_default();
     }
+    for endpoint in &mut slice.endpoints {
+        endpoint.target_ref = None;
+    }
+}
+
+/// Nothing is filled in: the object has no namespace.
+pub(super) fn node(node: &mut Node) {
+    trim(&mut node.metadata);
+}
+
+/// Nothing is filled in: the object has no namespace.
+pub(super) fn service_cidr(object: &mut ServiceCIDR) {
+    trim(&mut object.metadata);
+}
+
+/// Drops what means nothing here and is often larger than the rest: who wrote which field, and what kubectl was given.
+fn trim(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+    metadata.annotations.take_if(|annotations| annotations.is_empty());
 }
 
 fn namespace(metadata: &mut ObjectMeta) {
@@ -68,6 +98,31 @@ mod tests {
                 json!({ "clusterIP": cluster_ip, "clusterIPs": cluster_ips, "ipFamilies": families });
             assert_eq!(serde_json::to_value(object.spec).unwrap(), expected);
             assert_eq!(object.metadata.namespace.as_deref(), Some("default"));
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_dropped() {
+        let applied = "kubectl.kubernetes.io/last-applied-configuration";
+        let metadata = |annotations: Value| json!({ "namespace": "x", "managedFields": [{ "manager": "kubectl" }], "annotations": annotations });
+        let table = [
+            (json!({ applied: "{}" }), json!({ "namespace": "x" })),
+            (json!({ applied: "{}", "a": "b" }), json!({ "namespace": "x", "annotations": { "a": "b" } })),
+        ];
+        for (annotations, expected) in table {
+            let spec = json!({ "selector": { "app": "web" }, "clusterIP": "None" });
+            let object = json!({ "metadata": metadata(annotations.clone()), "spec": spec });
+            let mut object: Service = serde_json::from_value(object).unwrap();
+            service(&mut object);
+            assert_eq!(serde_json::to_value(&object.metadata).unwrap(), expected);
+            assert_eq!(object.spec.unwrap().selector, None);
+
+            let endpoints = json!([{ "addresses": [], "targetRef": { "kind": "Pod" } }]);
+            let object = json!({ "metadata": metadata(annotations), "endpoints": endpoints });
+            let mut object: EndpointSlice = serde_json::from_value(object).unwrap();
+            slice(&mut object);
+            assert_eq!(serde_json::to_value(&object.metadata).unwrap(), expected);
+            assert_eq!(object.endpoints[0].target_ref, None);
         }
     }
 

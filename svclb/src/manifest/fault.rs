@@ -4,21 +4,21 @@ use std::fmt;
 
 /// What is wrong, with which field of the document, on which line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Counted from 1 in the file; 0 until it is known.
-    pub(super) line: u64,
+    pub(crate) line: u64,
     /// The path of the field; empty for the document as a whole.
-    pub(super) field: String,
-    pub(super) message: String,
+    pub(crate) field: String,
+    pub(crate) message: String,
 }
 
 impl Fault {
-    pub(super) fn new(line: u64, field: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(line: u64, field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { line, field: field.into(), message: message.into() }
     }
 
     /// The same fault, seen from the value that has the faulty one under `key`.
-    pub(super) fn under_key(self, key: &str) -> Self {
+    pub(crate) fn under_key(self, key: &str) -> Self {
         let field = match self.field.as_str() {
             "" => key.to_owned(),
             rest if rest.starts_with('[') => format!("{key}{rest}"),
@@ -28,13 +28,13 @@ impl Fault {
     }
 
     /// The same fault, seen from the list that has the faulty value at `index`.
-    pub(super) fn under_index(self, index: usize) -> Self {
+    pub(crate) fn under_index(self, index: usize) -> Self {
         let separator = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
         Self { field: format!("[{index}]{separator}{}", self.field), ..self }
     }
 
     /// The same fault, on `line` unless a line closer to it is known.
-    pub(super) fn at(self, line: u64) -> Self {
+    pub(crate) fn at(self, line: u64) -> Self {
         if self.line == 0 { Self { line, ..self } } else { self }
     }
 }

@@ -38,6 +38,11 @@ impl Stamp {
         }
     }
 
+    /// Whether the file had been left alone for a while when it was looked at.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     /// Whether a file that was read at this stamp certainly has the same content at `later`.
     pub(super) fn proves_unchanged(&self, later: &Self) -> bool {
         self.settled && self.is_same_file_as(later)

@@ -3,28 +3,28 @@
 //! YAML is read untyped first because `kind`, which gives the type, may stand behind everything else; and
 //! because an untyped reading takes a quoted number for a string, like the API server does.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::fault::Fault;
 
 /// What a document may have in values, whatever its size. A manifest has about one in 14 bytes.
-const MAX_NODES: usize = 4_000_000;
+const MAX_NODES: usize = 20_000_000;
 /// How deep values may be nested. API objects stay below 20.
 const MAX_DEPTH: usize = 64;
 
 /// A value and the line it stands on, counted from 1 in the file.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Tree {
-    pub(super) line: u64,
-    pub(super) value: Value,
+pub(crate) struct Tree {
+    pub(crate) line: u64,
+    pub(crate) value: Value,
 }
 
 /// A YAML value of the JSON subset that manifests use.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Signed(i64),
@@ -32,11 +32,18 @@ pub(super) enum Value {
     Float(f64),
     Text(String),
     List(Vec<Tree>),
-    Map(Vec<(String, Tree)>),
+    Map(Vec<(Key, Tree)>),
+}
+
+/// The name of a value in a map, and the line it stands on, which may be above the value's.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) line: u64,
+    pub(crate) name: String,
 }
 
 /// The documents in `text`, YAML or JSON; empty ones are left out.
-pub(super) fn documents(text: &str) -> Result<Vec<Tree>, Fault> {
+pub(crate) fn documents(text: &str) -> Result<Vec<Tree>, Fault> {
     // Every value takes a byte of text, so that what is more has been multiplied by aliases.
     let nodes = text.len().clamp(64, MAX_NODES);
     let budget = serde_saphyr::budget! {
@@ -53,22 +60,27 @@ pub(super) fn documents(text: &str) -> Result<Vec<Tree>, Fault> {
     })
 }
 
+/// The only document in `text`, if that is JSON and in each object every key is another. Every value is on line 1.
+pub(super) fn json(text: &str) -> Option<Tree> {
+    serde_json::from_str(text).ok().map(|Unplaced(tree)| tree)
+}
+
 impl Tree {
     /// The value under `key`, if this is a map that has it.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         let Value::Map(entries) = &self.value else { return None };
-        entries.iter().find(|(name, _)| name == key).map(|(_, tree)| tree)
+        entries.iter().find(|(found, _)| found.name == key).map(|(_, tree)| tree)
     }
 
     /// The text of this value, if it is one.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         let Value::Text(text) = &self.value else { return None };
         Some(text)
     }
 
     /// The line of the value at `field` (`spec.ports[0].port`) or, if there is none, of what is nearest on the
     /// way to it.
-    pub(super) fn line_of(&self, field: &str) -> u64 {
+    pub(crate) fn line_of(&self, field: &str) -> u64 {
         let mut here = self;
         for step in field.split(['.', '[']) {
             let next = match (&here.value, step.strip_suffix(']')) {
@@ -89,15 +101,56 @@ impl<'de> Deserialize<'de> for Tree {
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
+        let Spanned { value, referenced, .. } = Spanned::deserialize(deserializer)?;
+        Ok(Self { line: referenced.line(), name: value })
     }
 }
 
-struct ValueVisitor;
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor::<Key, Tree>(PhantomData))
+    }
+}
 
-impl<'de> Visitor<'de> for ValueVisitor {
+/// A tree of which no line is known.
+struct Unplaced(Tree);
+
+impl From<Unplaced> for Tree {
+    fn from(Unplaced(tree): Unplaced) -> Self {
+        tree
+    }
+}
+
+impl<'de> Deserialize<'de> for Unplaced {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = deserializer.deserialize_any(ValueVisitor::<UnplacedKey, Self>(PhantomData))?;
+        Ok(Self(Tree { line: 1, value }))
+    }
+}
+
+/// A key of which no line is known.
+struct UnplacedKey(Key);
+
+impl From<UnplacedKey> for Key {
+    fn from(UnplacedKey(key): UnplacedKey) -> Self {
+        key
+    }
+}
+
+impl<'de> Deserialize<'de> for UnplacedKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Key { line: 1, name: String::deserialize(deserializer)? }))
+    }
+}
+
+/// Makes values, with whatever makes the keys and the trees in them.
+struct ValueVisitor<K, T>(PhantomData<(K, T)>);
+
+impl<'de, K: Deserialize<'de> + Into<Key>, T: Deserialize<'de> + Into<Tree>> Visitor<'de>
+    for ValueVisitor<K, T>
+{
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,16 +191,21 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = access.next_element()? {
-            items.push(item);
+        while let Some(item) = access.next_element::<T>()? {
+            items.push(item.into());
         }
         Ok(Value::List(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = access.next_entry()? {
-            entries.push(entry);
+        while let Some((key, tree)) = access.next_entry::<K, T>()? {
+            entries.push((key.into(), tree.into()));
+        }
+        let mut keys: Vec<&str> = entries.iter().map(|(key, _): &(Key, Tree)| key.name.as_str()).collect();
+        keys.sort_unstable();
+        if let Some(twice) = keys.array_windows().find_map(|[a, b]| (a == b).then_some(a)) {
+            return Err(A::Error::custom(format!("duplicate key {twice:?}")));
         }
         Ok(Value::Map(entries))
     }
@@ -166,6 +224,14 @@ mod tests {
         assert_eq!([line(0, ""), line(0, "a"), line(0, "b[0]")], [2, 2, 3]);
         assert_eq!([line(1, "c"), line(1, "c.d[0].e"), line(1, "c.d[1].e")], [7, 7, 8]);
         assert_eq!([line(1, "c.d[7].e"), line(1, "c.x.y"), line(1, "x")], [7, 7, 6]);
+    }
+
+    #[test]
+    fn a_key_may_stand_above_its_value() {
+        let documents = documents("a:\n  b:\n  - c\n").unwrap();
+        let Value::Map(entries) = &documents[0].value else { panic!() };
+        let (Key { line, name }, value) = &entries[0];
+        assert_eq!((*line, name.as_str(), value.line), (1, "a", 2));
     }
 
     #[test]

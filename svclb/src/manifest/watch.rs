@@ -1,80 +1,108 @@
 //! Following a folder of manifests.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
-use futures::{FutureExt, StreamExt};
-use inotify::{EventStream, Inotify, WatchMask};
 use tokio::{
-    sync::watch::{Receiver, Sender, channel},
+    sync::mpsc::{Receiver, Sender, channel},
     task::spawn_blocking,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tracing::{debug, error, warn};
 
-use super::{Folder, ManifestError, Report};
-use crate::model::Objects;
+use super::{
+    Folder, ManifestError, Report,
+    events::Events,
+    pending::{Look, Pending},
+};
+use crate::source::Batch;
 
-/// How long to wait after an event, so that changes that belong together are read together.
+/// How long to wait after an event that may be one step of several.
 const DEBOUNCE: Duration = Duration::from_millis(20);
-/// How often to look without an event: events are lost when their queue overflows, behind bind mounts and on
-/// file systems of other hosts.
+/// How often to look without an event: events are lost behind bind mounts and on file systems of other hosts.
 const TICK: Duration = Duration::from_millis(500);
+/// How many files to look at in one tick, which takes some milliseconds at most: events wait meanwhile.
+const FILES_PER_TICK: usize = 1000;
 
-/// Reads the folder `dir` and returns the objects in it, complete from the start, with the task that keeps them
-/// so: changes are published within a second. The task ends when nobody listens any more.
+/// Follows the folder `dir`: a channel, and the task that feeds it. The first batch holds all objects, each later
+/// one what changed. The task ends when nobody listens any more.
+///
+/// A file that its writer has closed, or that got its name by a rename, is read at once, and nothing else is.
+/// Other changes are told 20 ms later; those of which the kernel says nothing within a second, in a folder of more
+/// than [`FILES_PER_TICK`] files after as many half seconds as there are such parts of it.
 ///
 /// To be called within a runtime. That `dir` is not there is an error at the start and a line in the log
 /// later: the last good objects stay in force until it is back.
 pub fn watch(
     dir: &Path,
-) -> Result<(Receiver<Arc<Objects>>, impl Future<Output = ()> + Send + use<>), ManifestError> {
+) -> Result<(Receiver<Batch>, impl Future<Output = ()> + Send + use<>), ManifestError> {
     // The watch comes before the first look: a change between the two must not be missed.
     let events = Events::of(dir);
-    let mut folder = Folder::open(dir)?;
-    let mut report = folder.scan();
-    if let Some(lost) = report.errors.iter().position(|error| matches!(error, ManifestError::Folder { .. })) {
-        return Err(report.errors.swap_remove(lost));
-    }
-    log(&report);
-    let (sender, receiver) = channel(Arc::clone(folder.objects()));
+    let folder = Folder::open(dir)?;
+    // While the receiver is busy, changes gather in the kernel and are folded there.
+    let (sender, receiver) = channel(1);
     Ok((receiver, follow(folder, events, sender)))
 }
 
-async fn follow(mut folder: Folder, mut events: Events, sender: Sender<Arc<Objects>>) {
+async fn follow(mut folder: Folder, mut events: Events, sender: Sender<Batch>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pending = Pending::default();
+    pending.note_all();
+    let mut told: Option<bool> = None;
+    let mut due = Instant::now();
     loop {
-        let is_stale = tokio::select! {
-            () = events.next() => true,
-            _ = ticks.tick() => {
-                events.renew();
-                folder.is_stale()
+        let mut is_tick = false;
+        let mut look = pending.take();
+        if look.is_empty() {
+            let was_waiting = pending.is_waiting();
+            tokio::select! {
+                () = events.next(&mut pending) => {}
+                () = sleep_until(due), if was_waiting => pending.ripen(),
+                _ = ticks.tick() => is_tick = true,
+                () = sender.closed() => return,
             }
-            () = sender.closed() => return,
-        };
-        if !is_stale {
+            if !was_waiting {
+                due = Instant::now() + DEBOUNCE;
+            }
+            if is_tick && events.renew() {
+                pending.note_all();
+            }
+            look = pending.take();
+        }
+        if look.is_empty() && !is_tick {
             continue;
         }
-        sleep(DEBOUNCE).await;
-        events.drain();
-        let scan = spawn_blocking(move || {
-            let report = folder.scan();
+        let work = spawn_blocking(move || {
+            let report = perform(&mut folder, &look);
             (folder, report)
         });
-        let Ok((scanned, report)) = scan.await else {
+        let Ok((back, report)) = work.await else {
             // The runtime is shutting down.
             return;
         };
-        folder = scanned;
+        folder = back;
         log(&report);
-        if report.changed {
-            sender.send_replace(Arc::clone(folder.objects()));
+        let batch = report.batch;
+        let is_first = told.is_none() && !folder.is_lost();
+        if is_first || !batch.changes.is_empty() || told.is_some_and(|told| told != batch.is_partial) {
+            told = Some(batch.is_partial);
+            if sender.send(batch).await.is_err() {
+                return;
+            }
         }
     }
+}
+
+fn perform(folder: &mut Folder, look: &Look) -> Report {
+    if look.all {
+        return folder.scan();
+    }
+    if look.is_empty() {
+        return folder.patrol(FILES_PER_TICK);
+    }
+    let links: Vec<String> =
+        if look.links { folder.links().map(ToOwned::to_owned).collect() } else { Vec::new() };
+    folder.look_at(links.iter().chain(&look.files).map(String::as_str))
 }
 
 fn log(report: &Report) {
@@ -88,129 +116,12 @@ fn log(report: &Report) {
     for warning in &report.warnings {
         warn!("{warning}");
     }
-}
-
-/// The kernel's word that something in a folder changed, if it can be had.
-struct Events {
-    dir: PathBuf,
-    stream: Option<EventStream<[u8; 4096]>>,
-}
-
-impl Events {
-    fn of(dir: &Path) -> Self {
-        let stream = Inotify::init().and_then(|inotify| inotify.into_event_stream([0; 4096]));
-        let stream = stream.inspect_err(|error| {
-            warn!("{}: changes are found by looking twice a second, for inotify: {error}", dir.display());
-        });
-        let events = Self { dir: dir.to_owned(), stream: stream.ok() };
-        events.renew();
-        events
-    }
-
-    /// Watches the folder that has the name now. It is the same watch for as long as it is the same folder.
-    fn renew(&self) {
-        // No MODIFY: a file that is being written is read when it is closed.
-        let mask = WatchMask::CLOSE_WRITE
-            | WatchMask::CREATE
-            | WatchMask::DELETE
-            | WatchMask::MOVE
-            | WatchMask::ATTRIB
-            | WatchMask::DELETE_SELF
-            | WatchMask::MOVE_SELF
-            | WatchMask::ONLYDIR;
-        let Some(stream) = &self.stream else { return };
-        if let Err(error) = stream.watches().add(&self.dir, mask) {
-            debug!("{}: not watched: {error}", self.dir.display());
-        }
-    }
-
-    /// Waits for an event; without a stream, for ever.
-    async fn next(&mut self) {
-        if let Some(stream) = &mut self.stream {
-            match stream.next().await {
-                Some(Ok(_)) => return,
-                Some(Err(error)) => warn!("{}: no more events: {error}", self.dir.display()),
-                None => {}
-            }
-            self.stream = None;
-        }
-        std::future::pending::<()>().await;
-    }
-
-    /// Takes the events that have come already.
-    fn drain(&mut self) {
-        while self.next().now_or_never().is_some() {}
+    let effort = &report.effort;
+    if effort.read > 0 {
+        let changes = report.batch.changes.len();
+        debug!(effort.looked_at, effort.read, effort.parsed, effort.compared, changes, "manifests read");
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use tempfile::TempDir;
-    use tokio::time::timeout;
-
-    use super::*;
-
-    fn node(name: &str) -> String {
-        format!("{{ apiVersion: v1, kind: Node, metadata: {{ name: {name} }} }}\n")
-    }
-
-    fn names(objects: &Objects) -> Vec<String> {
-        objects.nodes().filter_map(|node| node.metadata.name.clone()).collect()
-    }
-
-    /// Waits until exactly `expected` is in force. The promise is a second; the rest is for a busy machine.
-    async fn expect(receiver: &mut Receiver<Arc<Objects>>, expected: &[&str]) {
-        let arrived =
-            timeout(Duration::from_secs(5), receiver.wait_for(|objects| names(objects) == expected));
-        assert!(arrived.await.is_ok(), "{expected:?} in time");
-    }
-
-    #[tokio::test]
-    async fn changes_are_published_until_nobody_listens() {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("folder");
-        let file = path.join("a.yaml");
-        fs::create_dir(&path).unwrap();
-        fs::write(&file, node("a")).unwrap();
-        let (mut receiver, task) = watch(&path).unwrap();
-        assert_eq!(names(&receiver.borrow()), ["a"], "complete from the start");
-        let task = tokio::spawn(task);
-
-        fs::write(&file, node("b")).unwrap();
-        expect(&mut receiver, &["b"]).await;
-        fs::write(path.join(".new"), node("c")).unwrap();
-        fs::rename(path.join(".new"), &file).unwrap();
-        expect(&mut receiver, &["c"]).await;
-        fs::write(&file, "]").unwrap();
-        fs::write(path.join("b.yaml"), node("d")).unwrap();
-        expect(&mut receiver, &["c", "d"]).await;
-
-        fs::rename(&path, dir.path().join("away")).unwrap();
-        sleep(Duration::from_millis(100)).await;
-        assert_eq!(names(&receiver.borrow()), ["c", "d"], "a folder that vanished stays in force");
-        fs::create_dir(&path).unwrap();
-        fs::write(&file, node("e")).unwrap();
-        expect(&mut receiver, &["e"]).await;
-
-        drop(receiver);
-        timeout(Duration::from_secs(5), task).await.unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn without_events_the_ticks_find_changes() {
-        let dir = TempDir::new().unwrap();
-        let folder = Folder::open(dir.path()).unwrap();
-        let (sender, mut receiver) = channel(Arc::default());
-        tokio::spawn(follow(folder, Events { dir: dir.path().to_owned(), stream: None }, sender));
-        fs::write(dir.path().join("a.yaml"), node("a")).unwrap();
-        expect(&mut receiver, &["a"]).await;
-    }
-
-    #[tokio::test]
-    async fn a_folder_that_is_not_there_is_an_error() {
-        let dir = TempDir::new().unwrap();
-        assert!(matches!(watch(&dir.path().join("missing")), Err(ManifestError::Folder { .. })));
-    }
-}
+mod tests;

@@ -2,12 +2,15 @@
 
 use std::net::IpAddr;
 
+use super::List;
+
 /// What a backend may still be used for (EndpointSlice `endpoints[].conditions`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BackendState {
     /// Ready, also when it terminates at the same time (`publishNotReadyAddresses`).
     Active,
-    /// Still serving while it terminates. In use only because no endpoint of the port is ready.
+    /// Not ready, and still serving. While it terminates it is used where no endpoint is ready; otherwise it
+    /// keeps the flows that it has.
     Terminating,
 }
 
@@ -34,4 +37,31 @@ pub struct Backend {
     pub local: bool,
     /// What it may still be used for.
     pub state: BackendState,
+    /// Which lists it is in.
+    pub lists: Lists,
+    /// Its share of the traffic in relation to the others of a list, from 1 (the default) to 100.
+    pub weight: u16,
+}
+
+/// The lists of a Service port that a backend is in (kube-proxy's `CategorizeEndpoints`). A backend in none
+/// of them serves, and gets no new connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lists {
+    /// What traffic under policy Cluster is balanced over.
+    pub cluster: bool,
+    /// What traffic under policy Local is balanced over.
+    pub local: bool,
+}
+
+impl Lists {
+    /// In the cluster list alone.
+    pub const CLUSTER: Self = Self { cluster: true, local: false };
+
+    /// Whether it is in that one.
+    pub fn contains(self, list: List) -> bool {
+        match list {
+            List::Cluster => self.cluster,
+            List::Local => self.local,
+        }
+    }
 }

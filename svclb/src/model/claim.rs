@@ -1,62 +1,86 @@
 //! Who answers when two Service ports claim the same address and port.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::{Family, Frontend, Notice, Protocol, ServicePort, ServicePortKey};
+use k8s_openapi::jiff::Timestamp;
 
-/// A Service port before it is known which of its frontends it may keep.
-pub(super) struct Claimant<'a> {
-    /// The Service, for notices.
-    pub(super) service: &'a k8s_openapi::api::core::v1::Service,
-    /// Which port of it.
-    pub(super) key: ServicePortKey,
-    /// Every frontend it asks for, and its backends.
-    pub(super) port: ServicePort,
-}
+use super::{Family, Frontend, FrontendKind, Protocol, ServicePortKey};
 
 /// What can be claimed once. A NodePort claims its number on all local addresses; a VIP that is one of them
 /// comes first in the datapath and is a claim of its own.
-type Claim = (Family, Option<IpAddr>, u16, Protocol);
+pub(super) type Claim = (Family, Option<IpAddr>, u16, Protocol);
 
-/// Gives every claim to its first claimant. The older Service comes first (`metadata.creationTimestamp`; one
-/// that does not state it comes last), then namespace and name decide. kube-proxy leaves this undefined.
-pub(super) fn arbitrate(
-    mut claimants: Vec<Claimant<'_>>,
-) -> (BTreeMap<ServicePortKey, ServicePort>, Vec<Notice>) {
-    claimants.sort_by(|a, b| a.precedence().cmp(&b.precedence()));
-    let mut owners: BTreeMap<Claim, ServicePortKey> = BTreeMap::new();
-    let mut services = BTreeMap::new();
-    let mut notices = Vec::new();
-    for Claimant { service, key, port } in claimants {
-        let mut frontends = BTreeSet::new();
-        for frontend in port.frontends {
-            match owners.entry((key.family, frontend.address, frontend.port, key.protocol)) {
-                Entry::Vacant(free) => {
-                    free.insert(key.clone());
-                    frontends.insert(frontend);
-                }
-                Entry::Occupied(taken) => {
-                    let message = lost(&frontend, &key, taken.get());
-                    notices.push(Notice::service(service, frontend.kind.field(), message));
-                }
+/// The claim that `frontend` is for the Service port `key`.
+pub(super) fn claim(key: &ServicePortKey, frontend: &Frontend) -> Claim {
+    (key.family, frontend.address, frontend.port, key.protocol)
+}
+
+/// The place of a Service port among those that claim the same as frontends of one kind. The older Service comes first
+/// (`metadata.creationTimestamp`; one that does not state it comes last), then namespace and name decide. kube-proxy
+/// leaves this undefined.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    is_undated: bool,
+    created: Option<Timestamp>,
+    /// The Service port.
+    pub(super) key: ServicePortKey,
+}
+
+impl Rank {
+    /// The rank of the port `key` of a Service that was created then.
+    pub(super) fn new(created: Option<Timestamp>, key: ServicePortKey) -> Self {
+        Self { is_undated: created.is_none(), created, key }
+    }
+}
+
+/// A frontend that somebody asks for. The kind comes first: nobody takes an allocated address from its Service by
+/// writing it into another one. One Service port may ask for one address as several kinds; the first counts.
+type Claimant = (FrontendKind, Arc<Rank>);
+
+/// Every claim and who has made it, in the order of precedence. Almost every claim has one claimant.
+#[derive(Debug, Default)]
+pub(super) struct Claims(BTreeMap<Claim, Vec<Claimant>>);
+
+impl Claims {
+    /// Adds a claimant.
+    pub(super) fn insert(&mut self, rank: &Arc<Rank>, frontend: &Frontend) -> Claim {
+        let claim = claim(&rank.key, frontend);
+        let claimants = self.0.entry(claim).or_insert_with(|| Vec::with_capacity(1));
+        let claimant = (frontend.kind, rank.clone());
+        if let Err(place) = claimants.binary_search(&claimant) {
+            claimants.insert(place, claimant);
+        }
+        claim
+    }
+
+    /// Removes a claimant; the next one takes over.
+    pub(super) fn remove(&mut self, rank: &Arc<Rank>, frontend: &Frontend) -> Claim {
+        let claim = claim(&rank.key, frontend);
+        if let Some(claimants) = self.0.get_mut(&claim) {
+            claimants.retain(|(kind, other)| (other, *kind) != (rank, frontend.kind));
+            if claimants.is_empty() {
+                self.0.remove(&claim);
             }
         }
-        services.insert(key, ServicePort { frontends, ..port });
+        claim
     }
-    (services, notices)
+
+    /// Everybody who claims that.
+    pub(super) fn claimants(&self, claim: &Claim) -> impl Iterator<Item = &ServicePortKey> {
+        self.0.get(claim).into_iter().flatten().map(|(_, rank)| &rank.key)
+    }
+
+    /// `Ok` if the Service port `key` keeps `frontend`; else who has it instead.
+    pub(super) fn judge(&self, key: &ServicePortKey, frontend: &Frontend) -> Result<(), &ServicePortKey> {
+        match self.0.get(&claim(key, frontend)).and_then(|claimants| claimants.first()) {
+            Some((kind, owner)) if (&owner.key, *kind) != (key, frontend.kind) => Err(&owner.key),
+            _ => Ok(()),
+        }
+    }
 }
 
-impl Claimant<'_> {
-    fn precedence(&self) -> impl Ord + '_ {
-        let created = self.service.metadata.creation_timestamp.as_ref();
-        (created.is_none(), created, &self.key)
-    }
-}
-
-fn lost(frontend: &Frontend, loser: &ServicePortKey, owner: &ServicePortKey) -> String {
+/// What the owner of `loser` is told.
+pub(super) fn lost(frontend: &Frontend, loser: &ServicePortKey, owner: &ServicePortKey) -> String {
     let protocol = loser.protocol;
     if loser == owner {
         return format!("{frontend}/{protocol} is an address of this port already");
@@ -141,10 +165,34 @@ mod tests {
         let snapshot = fixture::snapshot(vec![service], vec![]);
         let expected = [
             "default/web/TCP (IPv4) ClusterIP 10.0.0.1:80",
-            "default/web/TCP (IPv4) ExternalIP 192.0.2.1:80",
+            "default/web/TCP (IPv4) LoadBalancer 192.0.2.1:80",
+        ];
+        // As the load balancer's, so that source ranges bind there.
+        assert_eq!(fixture::frontends(&snapshot), expected);
+        assert_eq!(fixture::notices(&snapshot), ["Service default/web spec.externalIPs"]);
+    }
+
+    #[test]
+    fn an_allocated_address_is_not_taken_by_who_writes_it_into_an_older_service() {
+        let taker = service(
+            "a",
+            Some("2020-01-01T00:00:00Z"),
+            &json!({
+                "clusterIP": "10.0.0.9", "externalIPs": ["10.0.0.1", "192.0.2.1"], "ports": [{ "port": 80 }],
+            }),
+        );
+        let owner: Service = fixture::from_json(json!({
+            "metadata": { "namespace": "default", "name": "b", "creationTimestamp": "2026-01-01T00:00:00Z" },
+            "spec": { "clusterIP": "10.0.0.1", "ports": [{ "port": 80 }] },
+            "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }] } },
+        }));
+        let snapshot = fixture::snapshot(vec![taker, owner], vec![]);
+        let expected = [
+            "default/a/TCP (IPv4) ClusterIP 10.0.0.9:80",
+            "default/b/TCP (IPv4) ClusterIP 10.0.0.1:80",
+            "default/b/TCP (IPv4) LoadBalancer 192.0.2.1:80",
         ];
         assert_eq!(fixture::frontends(&snapshot), expected);
-        assert_eq!(fixture::notices(&snapshot), ["Service default/web status.loadBalancer.ingress"]);
     }
 
     #[test]

@@ -1,136 +1,165 @@
 //! From EndpointSlices to the backends of a Service port.
 
-use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
+use super::{
+    Backend, BackendState, Family, Lists, Protocol,
+    slice::{Endpoint, SliceFacts},
+    weights,
+};
 
-use super::{Backend, BackendState, Family, Notice, ObjectKey, Protocol, ServicePortKey, parse_address};
-
-const LABEL_SERVICE_NAME: &str = "kubernetes.io/service-name";
-/// The endpoints of headless Services, which nobody proxies.
-const LABEL_HEADLESS: &str = "service.kubernetes.io/headless";
-
-/// The Service that `slice` has endpoints for; `None` if it is to be ignored.
-pub(super) fn owner(slice: &EndpointSlice) -> Option<ObjectKey> {
-    let labels = slice.metadata.labels.as_ref()?;
-    let name = labels.get(LABEL_SERVICE_NAME).filter(|name| !name.is_empty())?;
-    let ObjectKey { namespace, .. } = ObjectKey::of(&slice.metadata);
-    (!labels.contains_key(LABEL_HEADLESS)).then(|| ObjectKey { namespace, name: name.clone() })
+/// Where the node is that endpoints are seen from.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// Its name.
+    pub(super) node: &'a str,
+    /// Its zone, if it is in one.
+    pub(super) zone: Option<&'a str>,
 }
 
-/// What `port` is balanced over: the ready endpoints of all `slices` or, if there is none, those that still
-/// serve while they terminate (kube-proxy's `CategorizeEndpoints`, cluster list without topology).
-pub(super) fn backends(slices: &[&EndpointSlice], port: &ServicePortKey, node_name: &str) -> Vec<Backend> {
-    let mut endpoints = BTreeMap::new();
-    for candidate in slices.iter().flat_map(|slice| candidates(slice, port, node_name)) {
-        // An endpoint may stand in two slices while it moves, and a new pod may already have the address of
-        // one that still terminates.
-        endpoints
-            .entry((candidate.backend.address, candidate.backend.port))
-            .and_modify(|known: &mut Candidate| {
-                if candidate.rank() < known.rank() {
-                    *known = candidate.clone();
-                }
-            })
-            .or_insert(candidate);
-    }
-    let in_state = |state| endpoints.values().filter(move |known| known.backend.state == state);
-    let active: Vec<_> = in_state(BackendState::Active).map(|known| known.backend.clone()).collect();
-    if !active.is_empty() {
-        return active;
-    }
-    let fallback = in_state(BackendState::Terminating).filter(|known| known.serving && known.terminating);
-    fallback.map(|known| known.backend.clone()).collect()
-}
-
-/// An endpoint of one port, with the conditions that decide whether it is a backend. What is not ready has
-/// the state `Terminating`, for nothing else that is not ready is ever used.
-#[derive(Clone)]
-struct Candidate {
-    backend: Backend,
-    serving: bool,
-    terminating: bool,
-}
-
-impl Candidate {
-    /// Which of two entries with one address and port counts: the lesser. That the one which does not
-    /// terminate comes first is the rule; the rest makes the choice independent of the order of slices.
-    fn rank(&self) -> (bool, BackendState, bool, bool, Reverse<&Option<String>>) {
-        let Backend { state, local, ref node, .. } = self.backend;
-        (self.terminating, state, !self.serving, !local, Reverse(node))
+impl Place<'_> {
+    fn is_local(&self, endpoint: &Endpoint) -> bool {
+        endpoint.node.as_deref() == Some(self.node)
     }
 }
 
-fn candidates<'a>(
-    slice: &'a EndpointSlice,
-    port: &'a ServicePortKey,
-    node_name: &'a str,
-) -> impl Iterator<Item = Candidate> + 'a {
-    let ports = if slice.address_type == port.family.as_str() { slice.ports.as_deref() } else { None };
-    let numbers = ports.unwrap_or_default().iter().filter_map(move |entry| number(entry, port));
-    numbers.flat_map(move |number| {
-        let endpoints = slice.endpoints.iter();
-        endpoints.filter_map(move |endpoint| {
-            Some(candidate(endpoint, address(endpoint, port.family)?, number, node_name))
-        })
-    })
-}
+/// The endpoints of one Service port by address and port.
+pub(super) type Merged<'a> = BTreeMap<(IpAddr, u16), &'a Endpoint>;
 
-fn candidate(endpoint: &Endpoint, address: IpAddr, port: u16, node_name: &str) -> Candidate {
-    let conditions = endpoint.conditions.clone().unwrap_or_default();
-    let ready = conditions.ready.unwrap_or(true);
-    Candidate {
-        backend: Backend {
-            address,
-            port,
-            node: endpoint.node_name.clone(),
-            local: endpoint.node_name.as_deref() == Some(node_name),
-            state: if ready { BackendState::Active } else { BackendState::Terminating },
-        },
-        serving: conditions.serving.unwrap_or(true),
-        terminating: conditions.terminating.unwrap_or(false),
-    }
-}
-
-/// The number of a slice's port, if it is an entry for `port`: same name, same protocol.
-fn number(entry: &EndpointPort, port: &ServicePortKey) -> Option<u16> {
-    let same = entry.name.as_deref() == Some(&port.port_name)
-        && Protocol::parse(entry.protocol.as_deref()) == Some(port.protocol);
-    valid_number(entry.port?).filter(|_| same)
-}
-
-fn valid_number(port: i32) -> Option<u16> {
-    u16::try_from(port).ok().filter(|&port| port != 0)
-}
-
-/// All addresses of an endpoint are the same pod; only the first is used.
-fn address(endpoint: &Endpoint, family: Family) -> Option<IpAddr> {
-    parse_address(endpoint.addresses.first()?).filter(|&address| Family::of(address) == family)
-}
-
-/// What cannot be used of a slice. One whose `addressType` is no family is not for proxies at all.
-pub(super) fn notices(slice: &EndpointSlice) -> Vec<Notice> {
-    let Some(family) = Family::ALL.into_iter().find(|family| family.as_str() == slice.address_type) else {
-        return Vec::new();
-    };
-    let notice = |field: String, message: &str| Notice::slice(slice, field, message);
-    let ports = slice.ports.iter().flatten().enumerate().filter_map(|(i, port)| {
-        if port.name.is_none() {
-            Some(notice(format!("ports[{i}].name"), "not set: the port is ignored"))
-        } else if port.port.and_then(valid_number).is_none() {
-            Some(notice(format!("ports[{i}].port"), "not a port number: the port is ignored"))
-        } else if Protocol::parse(port.protocol.as_deref()).is_none() {
-            Some(notice(format!("ports[{i}].protocol"), "not a known protocol: the port is ignored"))
-        } else {
-            None
+/// Everything that `slices` have for the port of that family, name and protocol. An endpoint may stand in two slices while
+/// it moves, and a new pod may have the address of one that still terminates.
+pub(super) fn merged<'a>(
+    slices: &[&'a SliceFacts],
+    family: Family,
+    (name, protocol): (&str, Protocol),
+    place: Place<'_>,
+) -> Merged<'a> {
+    let mut merged = Merged::new();
+    for slice in slices.iter().filter(|slice| slice.family == family) {
+        let ports = slice.ports.iter().filter(|port| port.name == name && port.protocol == protocol);
+        for (port, endpoint) in ports.flat_map(|port| slice.endpoints.iter().map(move |it| (port, it))) {
+            let known = merged.entry((endpoint.address, port.number)).or_insert(endpoint);
+            if rank(endpoint, place) < rank(known, place) {
+                *known = endpoint;
+            }
         }
+    }
+    merged
+}
+
+/// Which of two entries with one address and port counts: the lesser. That the one which does not terminate comes
+/// first is the rule; the rest makes the choice independent of the order of slices.
+fn rank<'a>(endpoint: &'a Endpoint, place: Place<'_>) -> impl Ord + use<'a> {
+    let Endpoint { terminating, ready, serving, .. } = *endpoint;
+    (terminating, !ready, !serving, !place.is_local(endpoint), endpoint)
+}
+
+/// How many endpoints of `slices` are ready and on the node, counted by address, over all ports.
+pub(super) fn ready_here(slices: &[&SliceFacts], family: Family, place: Place<'_>) -> usize {
+    let of_family = || slices.iter().filter(|slice| slice.family == family);
+    let ports: BTreeSet<_> = of_family()
+        .flat_map(|slice| slice.ports.iter().map(|port| (port.name.as_str(), port.protocol)))
+        .collect();
+    let ready = |port| {
+        let merged = merged(slices, family, port, place).into_values();
+        merged.filter(|endpoint| endpoint.ready && place.is_local(endpoint)).map(|endpoint| endpoint.address)
+    };
+    ports.into_iter().flat_map(ready).collect::<BTreeSet<_>>().len()
+}
+
+/// The lists that a Service port needs, for it has frontends that use them.
+#[derive(Clone, Copy)]
+pub(super) struct Uses {
+    /// Some frontend may send to all nodes.
+    pub(super) cluster: bool,
+    /// Some frontend may send to this node only.
+    pub(super) local: bool,
+}
+
+/// What is known of the endpoints of a Service port.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Categorized {
+    /// Everything that serves, each with the lists that it is in.
+    pub(super) backends: Vec<Backend>,
+    /// Whether some endpoint is ready, or serves while it terminates.
+    pub(super) has_endpoints: bool,
+}
+
+/// Sorts the endpoints of a Service port into its lists (kube-proxy's `CategorizeEndpoints`). Each list falls back by
+/// itself to what serves while it terminates. Hints choose among the ready endpoints of the cluster list alone.
+pub(super) fn categorize(
+    endpoints: &Merged<'_>,
+    place: Place<'_>,
+    uses: Uses,
+    weights: &BTreeMap<IpAddr, u16>,
+) -> Categorized {
+    let is_fallback = |endpoint: &Endpoint| !endpoint.ready && endpoint.serving && endpoint.terminating;
+    let ready: Vec<_> = endpoints.values().copied().filter(|endpoint| endpoint.ready).collect();
+    let has_ready = !ready.is_empty();
+    let has_ready_here = ready.iter().any(|endpoint| place.is_local(endpoint));
+    let topology = Topology::of(&ready, place);
+    let lists = |endpoint: &Endpoint| {
+        let of = |has_ready: bool| if has_ready { endpoint.ready } else { is_fallback(endpoint) };
+        Lists {
+            cluster: uses.cluster && of(has_ready) && (!endpoint.ready || topology.allows(endpoint, place)),
+            local: uses.local && place.is_local(endpoint) && of(has_ready_here),
+        }
+    };
+    let serving = endpoints.iter().filter(|(_, endpoint)| endpoint.ready || endpoint.serving);
+    let backends = serving.map(|(&(address, port), endpoint)| Backend {
+        address,
+        port,
+        node: endpoint.node.clone(),
+        local: place.is_local(endpoint),
+        state: if endpoint.ready { BackendState::Active } else { BackendState::Terminating },
+        lists: lists(endpoint),
+        weight: weights.get(&address).copied().unwrap_or(weights::DEFAULT),
     });
-    let endpoints = slice.endpoints.iter().enumerate().filter_map(|(i, endpoint)| {
-        let message = format!("the first address is no {family} address: the endpoint is ignored");
-        let unusable = address(endpoint, family).is_none();
-        unusable.then(|| notice(format!("endpoints[{i}].addresses"), &message))
-    });
-    ports.chain(endpoints).collect()
+    Categorized {
+        backends: backends.collect(),
+        has_endpoints: has_ready || endpoints.values().any(|endpoint| is_fallback(endpoint)),
+    }
+}
+
+/// Which ready endpoints a node prefers. A hint counts only where every ready endpoint has one of its sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Topology {
+    /// None.
+    Any,
+    /// Those with a hint for its zone.
+    SameZone,
+    /// Those with a hint for itself.
+    SameNode,
+}
+
+impl Topology {
+    fn of(ready: &[&Endpoint], place: Place<'_>) -> Self {
+        let holds = |mode: Self| {
+            ready.iter().all(|endpoint| !mode.hints(endpoint).is_empty())
+                && ready.iter().any(|endpoint| mode.allows(endpoint, place))
+        };
+        [Self::SameNode, Self::SameZone].into_iter().find(|mode| holds(*mode)).unwrap_or(Self::Any)
+    }
+
+    fn hints(self, endpoint: &Endpoint) -> &[String] {
+        match self {
+            Self::Any => &[],
+            Self::SameZone => &endpoint.zones,
+            Self::SameNode => &endpoint.nodes,
+        }
+    }
+
+    fn allows(self, endpoint: &Endpoint, place: Place<'_>) -> bool {
+        let here = match self {
+            Self::Any => return true,
+            Self::SameZone => place.zone,
+            Self::SameNode => Some(place.node),
+        };
+        here.is_some_and(|here| self.hints(endpoint).iter().any(|hint| hint == here))
+    }
 }
 
 #[cfg(test)]

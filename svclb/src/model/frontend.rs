@@ -5,18 +5,19 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-/// Which promise of a Service a frontend keeps. The order is that of precedence within one Service port: an
-/// address that is both ClusterIP and external IP is the ClusterIP.
+/// Which promise of a Service a frontend keeps. The order is that of precedence among all that claim an address:
+/// what the API server allocated, then what a load balancer's controller wrote, whose source ranges bind, then what
+/// anybody may write into a Service of theirs (CVE-2020-8554).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FrontendKind {
     /// The Service's own address inside the cluster (`spec.clusterIPs`).
     ClusterIp,
     /// A port on every address of every node (`spec.ports[].nodePort`).
     NodePort,
-    /// An address somebody else routes to the nodes (`spec.externalIPs`).
-    ExternalIp,
     /// An address of a load balancer in VIP mode (`status.loadBalancer.ingress`).
     LoadBalancer,
+    /// An address somebody else routes to the nodes (`spec.externalIPs`).
+    ExternalIp,
 }
 
 impl FrontendKind {

@@ -6,9 +6,12 @@ use k8s_openapi::{
     api::{
         core::v1::{Node, Service},
         discovery::v1::EndpointSlice,
+        networking::v1::ServiceCIDR,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
+
+use crate::source::Change;
 
 /// Namespace and name of an object. Cluster-wide objects have an empty namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +49,7 @@ pub struct Objects {
     services: BTreeMap<ObjectKey, Arc<Service>>,
     slices: BTreeMap<ObjectKey, Arc<EndpointSlice>>,
     nodes: BTreeMap<ObjectKey, Arc<Node>>,
+    service_cidrs: BTreeMap<ObjectKey, Arc<ServiceCIDR>>,
     is_partial: bool,
 }
 
@@ -59,6 +63,22 @@ impl Objects {
     /// still be wanted.
     pub fn is_partial(&self) -> bool {
         self.is_partial
+    }
+
+    /// Brings one object to the state that a source told.
+    pub fn apply(&mut self, change: &Change) {
+        fn set<T>(all: &mut BTreeMap<ObjectKey, Arc<T>>, key: &ObjectKey, object: Option<&Arc<T>>) {
+            match object {
+                Some(object) => all.insert(key.clone(), Arc::clone(object)),
+                None => all.remove(key),
+            };
+        }
+        match change {
+            Change::Service(key, service) => set(&mut self.services, key, service.as_ref()),
+            Change::Slice(key, slice) => set(&mut self.slices, key, slice.as_ref()),
+            Change::Node(key, node) => set(&mut self.nodes, key, node.as_ref()),
+            Change::ServiceCidr(key, cidr) => set(&mut self.service_cidrs, key, cidr.as_ref()),
+        }
     }
 
     /// Adds a Service or replaces its earlier state.
@@ -107,6 +127,11 @@ impl Objects {
     /// All Nodes by name.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
         self.nodes.values().map(AsRef::as_ref)
+    }
+
+    /// All ServiceCIDRs by name.
+    pub fn service_cidrs(&self) -> impl ExactSizeIterator<Item = &ServiceCIDR> {
+        self.service_cidrs.values().map(AsRef::as_ref)
     }
 }
 

@@ -1,33 +1,38 @@
 //! The ports of a Service, as its specification lists them.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Service, ServicePort as ApiPort};
 
-use super::{Family, Frontend, FrontendKind, Notice, ObjectKey, Protocol, ServicePortKey};
+use super::{Frontend, FrontendKind, Notice, Protocol, Reason};
 
 /// A port that can be proxied, before it is seen in one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ProxiedPort {
-    name: String,
-    protocol: Protocol,
+    /// `name`; empty for the only port of a Service.
+    pub(super) name: String,
+    /// Its protocol.
+    pub(super) protocol: Protocol,
     number: u16,
     node_port: Option<u16>,
 }
 
 impl ProxiedPort {
-    /// The key of the port in `family`.
-    pub(super) fn key(&self, service: &Service, family: Family) -> ServicePortKey {
-        let ObjectKey { namespace, name } = ObjectKey::of(&service.metadata);
-        ServicePortKey { namespace, name, port_name: self.name.clone(), protocol: self.protocol, family }
-    }
-
-    /// Where the port answers, given the addresses of its Service in one family.
-    pub(super) fn frontends(&self, vips: &BTreeSet<(FrontendKind, IpAddr)>) -> BTreeSet<Frontend> {
+    /// Where the port answers, given the addresses of its Service in one family; sorted, each once.
+    pub(super) fn frontends(&self, vips: &[(FrontendKind, IpAddr)]) -> Box<[Frontend]> {
         let vips = vips.iter().map(|&(kind, ip)| Frontend { kind, address: Some(ip), port: self.number });
         let node_port =
             self.node_port.map(|port| Frontend { kind: FrontendKind::NodePort, address: None, port });
-        vips.chain(node_port).collect()
+        let mut frontends: Vec<_> = vips.chain(node_port).collect();
+        frontends.sort_unstable();
+        frontends.dedup();
+        frontends.into()
     }
+}
+
+/// Whether the datapath translates `protocol`. A port of a protocol that it does not is left out, and its owner is told.
+fn is_translated(protocol: Protocol) -> bool {
+    protocol != Protocol::Sctp
 }
 
 /// The ports of `service` that can be proxied, the first of each name and protocol, and a notice for each of
@@ -37,36 +42,35 @@ pub(super) fn of_service(service: &Service) -> (Vec<ProxiedPort>, Vec<Notice>) {
     let mut ports: Vec<ProxiedPort> = Vec::new();
     let mut notices = Vec::new();
     for (i, entry) in listed.iter().enumerate() {
-        let (field, message) = match parse(entry) {
-            Err(left_out) => left_out,
+        let (reason, field, message) = match parse(entry) {
+            Err((field, message)) => (Reason::InvalidPort, field, message.to_owned()),
             Ok(port) if ports.iter().any(|p| p.name == port.name && p.protocol == port.protocol) => {
-                ("name", "an earlier port has the same name and protocol: this one is left out")
+                let message = "an earlier port has the same name and protocol: this one is left out";
+                (Reason::InvalidPort, "name", message.to_owned())
+            }
+            Ok(port) if !is_translated(port.protocol) => {
+                let message = format!("{} is not translated yet: the port is left out", port.protocol);
+                (Reason::NotHonoured, "protocol", message)
             }
             Ok(port) => {
                 ports.push(port);
                 continue;
             }
         };
-        notices.push(Notice::service(service, format!("spec.ports[{i}].{field}"), message));
+        notices.push(Notice::service(service, reason, format!("spec.ports[{i}].{field}"), message));
     }
     (ports, notices)
 }
 
-/// Why a port is left out: its field, and the reason.
-type LeftOut = (&'static str, &'static str);
-
-fn parse(port: &ApiPort) -> Result<ProxiedPort, LeftOut> {
+/// A port, or the field that keeps it from being proxied and why.
+fn parse(port: &ApiPort) -> Result<ProxiedPort, (&'static str, &'static str)> {
     let not_a_number = "not a port number: the port is left out";
-    let protocol = match Protocol::parse(port.protocol.as_deref()) {
-        Some(Protocol::Sctp) => return Err(("protocol", "SCTP is not supported yet: the port is left out")),
-        Some(protocol) => protocol,
-        None => return Err(("protocol", "not a known protocol: the port is left out")),
-    };
+    let protocol = Protocol::parse(port.protocol.as_deref());
     let number = u16::try_from(port.port).ok().filter(|&number| number != 0);
     let node_port = u16::try_from(port.node_port.unwrap_or(0)).ok();
     Ok(ProxiedPort {
         name: port.name.clone().unwrap_or_default(),
-        protocol,
+        protocol: protocol.ok_or(("protocol", "not a known protocol: the port is left out"))?,
         number: number.ok_or(("port", not_a_number))?,
         node_port: Some(node_port.ok_or(("nodePort", not_a_number))?).filter(|&port| port != 0),
     })

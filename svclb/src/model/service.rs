@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::{Backend, Family, Frontend, Protocol};
+use super::{Backend, Family, Frontend, Policy, Protocol};
 
 /// What identifies a Service port. TCP and UDP on one port number are two of them, and so are the two
 /// families of a dual-stack Service.
@@ -36,9 +36,11 @@ impl fmt::Display for ServicePortKey {
 pub struct ServicePort {
     /// Where clients reach it. Empty if other Services hold every address it claims.
     pub frontends: BTreeSet<Frontend>,
-    /// What it is balanced over, sorted by address and port, each pair once. Empty means that nothing can
-    /// answer, so that clients are to be refused.
+    /// Every endpoint that serves, sorted by address and port, each pair once; each says which lists it is
+    /// in. New connections go to what is in a list; what is in none keeps the flows it has.
     pub backends: Vec<Backend>,
+    /// How clients are treated.
+    pub policy: Policy,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use k8s_openapi::api::core::v1::Service;
 
-use super::{Family, FrontendKind, Notice, parse_address};
+use super::{Family, FrontendKind, Notice, Reason, parse_address};
 
 /// The ClusterIP of `family`: the entry of `clusterIPs` at the place where `ipFamilies` has the family. If
 /// one of the lists is not there, `clusterIP` if it is of the family (kube-proxy's `GetClusterIPByFamily`).
@@ -39,7 +39,7 @@ pub(super) fn notices(service: &Service) -> Vec<Notice> {
                 }
                 Some(_) => return None,
             };
-            Some(Notice::service(service, claim.field, message))
+            Some(Notice::service(service, Reason::InvalidAddress, claim.field, message))
         })
         .chain(mismatched_cluster_ips(service))
         .collect()
@@ -80,7 +80,7 @@ fn mismatched_cluster_ips(service: &Service) -> Vec<Notice> {
         .filter(|(_, (family, text))| parse_address(text).is_none_or(|ip| Family::of(ip).as_str() != *family))
         .map(|(i, (family, text))| {
             let message = format!("{text:?} is not an {family} address: ignored");
-            Notice::service(service, format!("spec.clusterIPs[{i}]"), message)
+            Notice::service(service, Reason::InvalidAddress, format!("spec.clusterIPs[{i}]"), message)
         })
         .collect()
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use svclb_common::service::ServiceId;
 
-use super::{MapOp, NodeId, TableOp, Tables, numbers::Numbers};
+use super::{MapOp, NodeId, TableOp, Tables, names::Names, visits::visit};
 use crate::model::{Family, ServicePortKey};
 
 /// What is in the kernel's tables, and in which order their free cells are to be given out.
@@ -13,10 +14,7 @@ use crate::model::{Family, ServicePortKey};
 /// written in part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// By number.
-    nodes: Vec<Option<String>>,
-    by_name: BTreeMap<String, NodeId>,
-    pub(super) node_ids: Numbers,
+    pub(super) names: Names,
     services: BTreeMap<ServicePortKey, ServiceId>,
     v4: Tables,
     v6: Tables,
@@ -40,27 +38,33 @@ impl Applied {
 
     /// Every service port and its cell.
     pub fn services(&self) -> impl Iterator<Item = (&ServicePortKey, ServiceId)> {
-        self.services.iter().map(|(key, &id)| (key, id))
+        self.services.iter().map(|(key, &id)| (key, id)).inspect(|_| visit(1))
     }
 
     /// The cell of a service port.
     pub fn service_id(&self, key: &ServicePortKey) -> Option<ServiceId> {
+        visit(1);
         self.services.get(key).copied()
+    }
+
+    /// The smallest range of `family` that holds every `ClusterIP`.
+    pub fn cluster_ip_cover(&self, family: Family) -> Option<IpNet> {
+        self.tables(family).cluster_ip_cover()
     }
 
     /// Every named node.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &str)> {
-        (0..).zip(&self.nodes).filter_map(|(id, name)| Some((id, name.as_deref()?)))
+        self.names.iter()
     }
 
     /// The name of node `id`.
     pub fn node(&self, id: NodeId) -> Option<&str> {
-        self.nodes.get(id as usize)?.as_deref()
+        self.names.get(id)
     }
 
     /// The number of the node `name`.
     pub fn node_id(&self, name: &str) -> Option<NodeId> {
-        self.by_name.get(name).copied()
+        self.names.id(name)
     }
 
     /// Does here what the write did in the kernel.
@@ -68,10 +72,24 @@ impl Applied {
         match op {
             MapOp::Table { family, op } => {
                 self.index_service(*family, op);
+                let before = self.node_of(*family, op);
                 self.tables_mut(*family).apply(op);
+                self.names.carry_over(before, self.node_of(*family, op));
             }
-            MapOp::WriteNode { id, name } => self.write_node(*id, name),
-            MapOp::RemoveNode { id } => self.remove_node(*id),
+            MapOp::WriteNode { id, name } => self.names.write(*id, name),
+            MapOp::RemoveNode { id } => self.names.remove(*id),
+        }
+    }
+
+    /// The node of the backend cell that `op` changes.
+    fn node_of(&self, family: Family, op: &TableOp) -> NodeId {
+        match *op {
+            TableOp::WriteBackend { id, .. }
+            | TableOp::SetBackendFlags { id, .. }
+            | TableOp::FreeBackend { id } => {
+                self.tables(family).backend(id).map_or(0, |backend| backend.flags.node)
+            }
+            _ => 0,
         }
     }
 
@@ -87,21 +105,6 @@ impl Applied {
                 }
             }
             _ => {}
-        }
-    }
-
-    fn write_node(&mut self, id: NodeId, name: &str) {
-        self.node_ids.take(id);
-        let at = id as usize;
-        self.nodes.resize(self.nodes.len().max(at + 1), None);
-        self.nodes[at] = Some(name.to_owned());
-        self.by_name.insert(name.to_owned(), id);
-    }
-
-    fn remove_node(&mut self, id: NodeId) {
-        if let Some(name) = self.nodes.get_mut(id as usize).and_then(Option::take) {
-            self.by_name.remove(&name);
-            self.node_ids.give_up(id);
         }
     }
 }

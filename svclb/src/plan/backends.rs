@@ -1,57 +1,74 @@
 //! The backend cells that a plan keeps, fills and gives up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use svclb_common::service::BackendId;
 
 use super::{
     BackendEntry, BackendFlags, BackendKey, Limits, TableOp, Tables,
-    marks::Marks,
     nodes::Nodes,
     numbers::Offers,
     steps::{Step, Steps},
 };
-use crate::model::{Backend, BackendState, Protocol};
+use crate::model::{Backend, BackendState};
 
 /// The backends that all services of a family share.
 #[derive(Debug)]
 pub(super) struct Backends<'a> {
     tables: &'a Tables,
     ids: Offers<'a>,
-    /// Backends that this plan adds.
+    /// Backends that this plan adds, or takes over from nobody.
     fresh: BTreeMap<BackendKey, BackendId>,
-    /// Backends in the tables that some service keeps or gets.
-    used: Marks,
+    /// Cells that were nobody's.
+    adopted: BTreeSet<BackendId>,
+    /// By how much the number of slots that name a cell changes.
+    changes: BTreeMap<BackendId, i64>,
+    /// Cells that are as some service describes them.
+    settled: HashSet<BackendId>,
+    /// Cells that no service has described as they are, by the first description.
+    described: BTreeMap<BackendId, &'a Backend>,
 }
 
 impl<'a> Backends<'a> {
     pub(super) fn new(tables: &'a Tables, limits: &Limits) -> Self {
-        let ids = tables.backend_ids.offers(limits.backends);
-        Self { tables, ids, fresh: BTreeMap::new(), used: Marks::default() }
+        Self {
+            tables,
+            ids: tables.cells.ids.offers(limits.backends),
+            fresh: BTreeMap::new(),
+            adopted: BTreeSet::new(),
+            changes: BTreeMap::new(),
+            settled: HashSet::new(),
+            described: BTreeMap::new(),
+        }
     }
 
     /// Whether there are cells for all of `coming`.
-    pub(super) fn have_room(&self, coming: &[&Backend], protocol: Protocol) -> bool {
-        let is_new = |backend: &&&Backend| self.id(&BackendKey::new(backend, protocol)).is_none();
-        coming.len() <= self.ids.len() || coming.iter().filter(is_new).count() <= self.ids.len()
+    pub(super) fn have_room(&self, coming: impl Iterator<Item = BackendKey> + Clone) -> bool {
+        let left = self.ids.len();
+        // Most of the time counting is enough.
+        if coming.clone().take(left + 1).count() <= left {
+            return true;
+        }
+        let new: BTreeSet<_> =
+            coming.filter(|key| self.id(key).or_else(|| self.stray(key)).is_none()).collect();
+        new.len() <= left
     }
 
-    /// Keeps the cell `id`, which holds `backend`. Of several services that describe a backend differently,
-    /// the first one decides.
-    pub(super) fn keep(
-        &mut self,
-        id: BackendId,
-        backend: &'a Backend,
-        nodes: &mut Nodes<'a>,
-        steps: &mut Steps,
-    ) {
-        if self.used.insert(id)
-            && let Some(old) = self.tables.backend(id)
+    /// Keeps the cell `id`, which holds `backend`.
+    ///
+    /// Services may describe one backend differently, for a moment or by mistake. The first description wins,
+    /// unless the cell is as another one says: so a plan that comes across one of the services only, and a later
+    /// one that comes across all of them, do not undo each other.
+    pub(super) fn keep(&mut self, id: BackendId, backend: &'a Backend, nodes: &Nodes<'a>) {
+        let Some(BackendEntry { flags, .. }) = self.tables.backend(id) else { return };
+        let is_terminating = backend.state == BackendState::Terminating;
+        if (flags.local, flags.terminating) == (backend.local, is_terminating)
+            && nodes.is(flags.node, backend.node.as_deref())
         {
-            let flags = flags(backend, old.flags, nodes);
-            if flags != old.flags {
-                steps.push(Step::Backends, TableOp::SetBackendFlags { id, flags });
-            }
+            self.settled.insert(id);
+            self.described.remove(&id);
+        } else if !self.settled.contains(&id) {
+            self.described.entry(id).or_insert(backend);
         }
     }
 
@@ -59,31 +76,71 @@ impl<'a> Backends<'a> {
     pub(super) fn fill(
         &mut self,
         backend: &'a Backend,
-        protocol: Protocol,
+        key: BackendKey,
         nodes: &mut Nodes<'a>,
         steps: &mut Steps,
     ) -> Option<BackendId> {
-        let key = BackendKey::new(backend, protocol);
         if let Some(id) = self.id(&key) {
-            self.keep(id, backend, nodes, steps);
+            if !self.adopted.contains(&id) {
+                self.keep(id, backend, nodes);
+            }
             return Some(id);
         }
-        let id = self.ids.next()?;
+        let stray = self.stray(&key);
+        let old = stray.and_then(|id| self.tables.backend(id)).map(|entry| entry.flags).unwrap_or_default();
+        let id = stray.or_else(|| self.ids.next())?;
+        self.adopted.extend(stray);
         self.fresh.insert(key, id);
-        let backend = BackendEntry { key, flags: flags(backend, BackendFlags::default(), nodes) };
-        steps.push(Step::Backends, TableOp::WriteBackend { id, backend });
+        let flags = flags(backend, old, nodes);
+        nodes.carry_over(old.node, flags.node);
+        steps.push(Step::Backends, TableOp::WriteBackend { id, backend: BackendEntry { key, flags } });
         Some(id)
     }
 
-    /// Gives up the cells that no service uses.
-    pub(super) fn finish(self, steps: &mut Steps) {
-        for (id, _) in self.tables.backends().filter(|&(id, _)| !self.used.contains(id)) {
-            steps.push(Step::FreeBackends, TableOp::FreeBackend { id });
+    /// Notes that a slot comes to name the cell `id`.
+    pub(super) fn hold(&mut self, id: BackendId) {
+        *self.changes.entry(id).or_default() += 1;
+    }
+
+    /// Notes that a slot names the cell `id` no more.
+    pub(super) fn release(&mut self, id: BackendId) {
+        *self.changes.entry(id).or_default() -= 1;
+    }
+
+    /// Changes flags, and gives up the cells that no service uses.
+    pub(super) fn finish(self, nodes: &mut Nodes<'a>, steps: &mut Steps) {
+        for (id, backend) in self.described {
+            let Some(entry) = self.tables.backend(id) else { continue };
+            let flags = flags(backend, entry.flags, nodes);
+            if flags != entry.flags {
+                nodes.carry_over(entry.flags.node, flags.node);
+                steps.push(Step::Backends, TableOp::SetBackendFlags { id, flags });
+            }
+        }
+        let cells = &self.tables.cells;
+        let candidates: BTreeSet<_> = self.changes.keys().copied().chain(cells.unused()).collect();
+        for id in candidates {
+            let change = self.changes.get(&id).copied().unwrap_or(0);
+            if let Some(entry) = cells.get(id)
+                && i64::from(cells.uses(id)) + change == 0
+            {
+                nodes.carry_over(entry.flags.node, 0);
+                steps.push(Step::FreeBackends, TableOp::FreeBackend { id });
+            }
         }
     }
 
     fn id(&self, key: &BackendKey) -> Option<BackendId> {
-        self.tables.backend_id(key).or_else(|| self.fresh.get(key).copied())
+        // What carries the number of a service cell that is free is a remnant of the cell's last life.
+        let has_owner = || key.owner == 0 || self.tables.service(key.owner).is_some();
+        let known = || self.tables.backend_id(key).filter(|_| has_owner());
+        self.fresh.get(key).copied().or_else(known)
+    }
+
+    /// The cell of the backend `key` that is nobody's.
+    fn stray(&self, key: &BackendKey) -> Option<BackendId> {
+        let id = || self.tables.backend_id(&key.stray()).filter(|id| !self.adopted.contains(id));
+        if key.owner == 0 { None } else { id() }
     }
 }
 

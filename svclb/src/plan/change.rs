@@ -1,141 +1,127 @@
-//! What is to change about the slots and frontends of one service.
+//! What is to change about one service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use svclb_common::service::{BackendId, FrontendKind, ServiceId, Slab};
+use ipnet::IpNet;
+use svclb_common::service::{FrontendKind, List, Policy, SERVICE_HAS_ENDPOINTS, ServiceId};
 
-use super::{BackendKey, FrontendKey, ServiceEntry, Tables, entry::map_kind};
+use super::{
+    BackendKey, CellEntry, FrontendKey, ServiceEntry, Tables,
+    entry::map_kind,
+    list_change::ListChange,
+    policy::{LIST_FLAGS, map_policy},
+};
 use crate::model::{Backend, Protocol, ServicePort};
 
 /// The difference between a service cell and the service port that it is to be.
 #[derive(Debug)]
 pub(super) struct Change<'a> {
-    /// The cell, if there is one.
-    pub(super) service: Option<ServiceId>,
-    /// The slots in use.
-    pub(super) slab: Slab,
-    /// Slots that belong to the cell.
-    pub(super) capacity: u32,
-    /// The backends in the slots.
-    pub(super) slots: &'a [BackendId],
-    /// Positions in `slots` whose backend goes, ascending.
-    pub(super) holes: Vec<usize>,
-    /// Backends that stay.
-    pub(super) staying: Vec<(BackendId, &'a Backend)>,
-    /// Backends that come.
-    pub(super) coming: Vec<&'a Backend>,
+    /// The cell.
+    pub(super) service: ServiceId,
+    /// Whether the cell is in the tables.
+    pub(super) exists: bool,
+    /// By [`List`].
+    pub(super) lists: [ListChange<'a>; List::EACH.len()],
+    /// The policy in the cell.
+    pub(super) old_policy: Policy,
+    /// The policy that it is to have.
+    pub(super) policy: Policy,
+    /// Source ranges that come.
+    pub(super) opened: Vec<IpNet>,
+    /// Source ranges that go.
+    pub(super) closed: Vec<IpNet>,
     /// Frontends that come, or whose kind changes.
     pub(super) gained: BTreeMap<FrontendKey, FrontendKind>,
     /// Frontends that go.
     pub(super) lost: Vec<FrontendKey>,
+    protocol: Protocol,
 }
 
 impl<'a> Change<'a> {
-    /// From what is in `service` to `port`.
+    /// From what is in the cell `service`, if it exists, to `port`.
     pub(super) fn new(
         tables: &'a Tables,
-        service: Option<(ServiceId, &ServiceEntry)>,
+        service: ServiceId,
+        entry: Option<&ServiceEntry>,
         port: &'a ServicePort,
         protocol: Protocol,
     ) -> Self {
-        let (id, slab, capacity) = match service {
-            Some((id, entry)) => (Some(id), entry.slab, entry.capacity),
-            None => (None, Slab::default(), 0),
-        };
+        let cell = entry.map_or(CellEntry::default(), |entry| entry.cell);
+        let lists = List::EACH.map(|list| {
+            let wanted: Vec<_> = port.backends.iter().filter(|backend| is_in(backend, list)).collect();
+            ListChange::new(tables, list, cell.list(list), &wanted, (protocol, service))
+        });
         let mut change = Self {
-            service: id,
-            slab,
-            capacity,
-            slots: tables.slots(slab),
-            holes: Vec::new(),
-            staying: Vec::new(),
-            coming: Vec::new(),
+            service,
+            exists: entry.is_some(),
+            lists,
+            old_policy: cell.policy,
+            policy: map_policy(&port.policy),
+            opened: Vec::new(),
+            closed: Vec::new(),
             gained: BTreeMap::new(),
             lost: Vec::new(),
+            protocol,
         };
-        if !change.is_in_order(tables, &port.backends, protocol) {
-            change.compare_backends(tables, &port.backends, protocol);
-        }
-        change.compare_frontends(tables, port, protocol);
+        change.compare_ranges(tables, port);
+        change.compare_frontends(tables, port);
         change
     }
 
-    /// Leaves out what needs room in any table.
+    /// Leaves out what needs room in any table, but for source ranges: they have a table of their own.
     pub(super) fn give_way(&mut self) {
-        self.coming.clear();
+        self.lists.iter_mut().for_each(|list| list.coming.clear());
         self.gained.clear();
     }
 
-    /// Whether no slot changes.
-    pub(super) fn keeps_slots(&self) -> bool {
-        self.holes.is_empty() && self.coming.is_empty()
+    /// The key of a backend of this service.
+    pub(super) fn key(&self, backend: &Backend) -> BackendKey {
+        BackendKey::new(backend, self.protocol, self.service)
     }
 
-    /// How many slots there will be.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.holes.len() + self.coming.len()
+    /// The keys of the backends that come to any list.
+    pub(super) fn coming(&self) -> impl Iterator<Item = BackendKey> + Clone {
+        self.lists.iter().flat_map(|list| &list.coming).map(|backend| self.key(backend))
     }
 
-    /// Positions and backends to write so that the first [`len`](Self::len) slots are the wanted ones, where
-    /// `ids` are those of the coming backends. The last slots move into holes that no backend comes for.
-    pub(super) fn rearrange(&self, ids: &[BackendId]) -> Vec<(usize, BackendId)> {
-        let len = self.len();
-        let kept = len.min(self.slots.len());
-        let movers = (kept..self.slots.len()).filter(|at| self.holes.binary_search(at).is_err());
-        let places = self.holes.iter().copied().take_while(|&at| at < kept).chain(self.slots.len()..len);
-        places.zip(ids.iter().copied().chain(movers.map(|at| self.slots[at]))).collect()
+    /// Whether lists are to lose backends after the policy has changed only: clients select from other lists
+    /// from then on. If no endpoint is left at all, nobody is helped by waiting.
+    pub(super) fn retreats_late(&self) -> bool {
+        (self.old_policy.flags ^ self.policy.flags) & LIST_FLAGS != 0
+            && self.policy.has(SERVICE_HAS_ENDPOINTS)
     }
 
-    /// The wanted backends for a new slab, where `ids` are those of the coming ones.
-    pub(super) fn rebuild(&self, ids: &[BackendId]) -> Vec<BackendId> {
-        let stays = |at: &usize| self.holes.binary_search(at).is_err();
-        (0..self.slots.len()).filter(stays).map(|at| self.slots[at]).chain(ids.iter().copied()).collect()
+    fn compare_ranges(&mut self, tables: &Tables, port: &ServicePort) {
+        let own = if self.exists { tables.source_ranges(self.service) } else { None };
+        let wanted = port.policy.sources.iter().flat_map(|sources| &sources.ranges);
+        let wanted: BTreeSet<_> = wanted.map(IpNet::trunc).collect();
+        let has = |range: &IpNet| own.is_some_and(|own| own.contains(range));
+        self.opened = wanted.iter().filter(|range| !has(range)).copied().collect();
+        self.closed = own.into_iter().flatten().filter(|range| !wanted.contains(range)).copied().collect();
     }
 
-    /// The common case: a service that lost no backend since it was first written has them in order.
-    fn is_in_order(&mut self, tables: &Tables, wanted: &'a [Backend], protocol: Protocol) -> bool {
-        let same = self.slots.len() == wanted.len()
-            && self.slots.iter().zip(wanted).all(|(&id, backend)| {
-                tables.backend(id).is_some_and(|entry| entry.key == BackendKey::new(backend, protocol))
-            });
-        if same {
-            self.staying.extend(self.slots.iter().copied().zip(wanted));
-        }
-        same
-    }
-
-    fn compare_backends(&mut self, tables: &Tables, wanted: &'a [Backend], protocol: Protocol) {
-        let mut stays = vec![false; wanted.len()];
-        for (at, &id) in self.slots.iter().enumerate() {
-            let found = tables.backend(id).filter(|entry| entry.key.protocol == protocol).and_then(|entry| {
-                let key = (entry.key.address, entry.key.port);
-                wanted.binary_search_by_key(&key, |backend| (backend.address, backend.port)).ok()
-            });
-            match found {
-                Some(index) if !stays[index] => {
-                    stays[index] = true;
-                    self.staying.push((id, &wanted[index]));
-                }
-                _ => self.holes.push(at),
-            }
-        }
-        self.coming = wanted.iter().zip(stays).filter(|(_, stays)| !stays).map(|(b, _)| b).collect();
-    }
-
-    fn compare_frontends(&mut self, tables: &Tables, port: &ServicePort, protocol: Protocol) {
-        let own = self.service.and_then(|id| tables.frontends_of(id));
+    fn compare_frontends(&mut self, tables: &Tables, port: &ServicePort) {
+        let own = if self.exists { tables.frontends_of(self.service) } else { None };
         let wanted = || {
-            port.frontends
-                .iter()
-                .map(|frontend| (FrontendKey::new(frontend, protocol), map_kind(frontend.kind)))
+            let frontends = port.frontends.iter();
+            frontends.map(|frontend| (FrontendKey::new(frontend, self.protocol), map_kind(frontend.kind)))
         };
         let new = |(key, kind): &(FrontendKey, _)| own.and_then(|own| own.get(key)) != Some(kind);
-        self.gained = wanted().filter(new).collect();
+        let gained: BTreeMap<_, _> = wanted().filter(new).collect();
         if let Some(own) = own
-            && (own.len() != port.frontends.len() || !self.gained.is_empty())
+            && (own.len() != port.frontends.len() || !gained.is_empty())
         {
             let wanted: BTreeMap<_, _> = wanted().collect();
             self.lost = own.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
         }
+        self.gained = gained;
+    }
+}
+
+fn is_in(backend: &Backend, list: List) -> bool {
+    match list {
+        List::Cluster => backend.lists.cluster,
+        List::Local => backend.lists.local,
+        List::Idle => !backend.lists.cluster && !backend.lists.local,
     }
 }

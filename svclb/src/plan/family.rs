@@ -1,28 +1,30 @@
 //! The plan of one address family.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use svclb_common::service::{BackendId, ServiceId, Slab};
+use svclb_common::service::{BackendId, LISTS, List, Policy, ServiceId, Slab};
 
 use super::{
-    FrontendEntry, FrontendKey, Limits, Refusal, TableOp, Tables,
+    FrontendEntry, FrontendKey, Limits, ListEntry, Refusal, TableOp, Tables,
     backends::Backends,
     change::Change,
+    cluster_ips::cluster_ip,
+    draft::{Draft, Taken},
+    list_change::ListChange,
     nodes::Nodes,
     numbers::Offers,
-    ranges::Ranges,
     steps::{Step, Steps},
 };
 use crate::model::{ServicePort, ServicePortKey};
 
-/// Smallest number of slots that a service with backends owns.
+/// Smallest number of slots that a list with backends owns.
 const MIN_CAPACITY: u32 = 4;
 
-/// A service moves to a smaller slab when it uses no more than this part of a slab worth the writes.
+/// A list moves to a smaller slab when it uses no more than this part of a slab worth the writes.
 const SPARSE: u32 = 8;
+
+/// Where each list moves to, if it does.
+type Moves = [Option<ListEntry>; LISTS];
 
 /// Plans one family, service by service.
 #[derive(Debug)]
@@ -31,9 +33,11 @@ pub(super) struct FamilyPlan<'a> {
     limits: &'a Limits,
     service_ids: Offers<'a>,
     backends: Backends<'a>,
-    free_slots: Cow<'a, Ranges>,
+    free_slots: Draft<'a>,
     /// How many more frontends with an address there may be.
     room: usize,
+    /// How many more source ranges there may be.
+    range_room: usize,
     added: BTreeMap<FrontendKey, FrontendEntry>,
     dropped: BTreeSet<FrontendKey>,
     steps: Steps,
@@ -46,8 +50,9 @@ impl<'a> FamilyPlan<'a> {
             limits,
             service_ids: tables.service_ids.offers(limits.services),
             backends: Backends::new(tables, limits),
-            free_slots: Cow::Borrowed(&tables.free_slots),
+            free_slots: Draft::new(&tables.free_slots),
             room: (limits.frontends as usize).saturating_sub(tables.addresses()),
+            range_room: (limits.source_ranges as usize).saturating_sub(tables.source_range_count()),
             added: BTreeMap::new(),
             dropped: BTreeSet::new(),
             steps: Steps::default(),
@@ -55,7 +60,8 @@ impl<'a> FamilyPlan<'a> {
     }
 
     /// Makes the cell `id`, or a new one, be `port`. If that is refused, the cell loses what is not wanted
-    /// any more and otherwise stays as it is.
+    /// any more and otherwise stays as it is; but source ranges that do not fit only close its load balancer
+    /// addresses to the clients in them.
     pub(super) fn service(
         &mut self,
         key: &'a ServicePortKey,
@@ -63,72 +69,101 @@ impl<'a> FamilyPlan<'a> {
         id: Option<ServiceId>,
         nodes: &mut Nodes<'a>,
     ) -> Result<(), Refusal> {
-        let cell = id.and_then(|id| Some((id, self.tables.service(id)?)));
-        let mut change = Change::new(self.tables, cell, port, key.protocol);
-        let (moved, refused) = match self.reserve(&change, key) {
-            Ok(moved) => (moved, Ok(())),
-            Err(refusal) if change.service.is_none() => return Err(refusal),
+        let service = id.or_else(|| self.service_ids.peek()).ok_or(Refusal::Services)?;
+        let entry = id.and_then(|id| self.tables.service(id));
+        let mut change = Change::new(self.tables, service, entry, port, key.protocol);
+        let (moves, mut refused) = match self.reserve(&change) {
+            Ok(moves) => (moves, Ok(())),
+            Err(refusal) if !change.exists => return Err(refusal),
             Err(refusal) => {
                 change.give_way();
-                (None, Err(refusal))
+                (Moves::default(), Err(refusal))
             }
         };
-        self.commit(&change, moved, key, nodes);
+        if change.opened.len() > self.range_room {
+            change.opened.truncate(self.range_room);
+            refused = refused.and(Err(Refusal::SourceRanges));
+        }
+        self.commit(&change, moves, key, nodes);
         refused
     }
 
     /// Takes the cell `id` away.
-    pub(super) fn remove(&mut self, id: ServiceId) {
-        self.dropped.extend(self.tables.frontends_of(id).into_iter().flat_map(BTreeMap::keys));
-        self.empty(id);
-        self.steps.push(Step::RemoveServices, TableOp::RemoveName { service: id });
+    pub(super) fn remove(&mut self, service: ServiceId) {
+        let is_named = self.tables.service(service).is_some_and(|entry| entry.key.is_some());
+        self.dropped.extend(self.tables.frontends_of(service).into_iter().flat_map(BTreeMap::keys));
+        for &range in self.tables.source_ranges(service).into_iter().flatten() {
+            self.steps.push(Step::RemoveRanges, TableOp::RemoveRange { service, range });
+        }
+        self.empty(service);
+        if is_named {
+            self.steps.push(Step::RemoveServices, TableOp::RemoveName { service });
+        }
     }
 
     /// What follows from all services together.
-    pub(super) fn finish(mut self) -> Steps {
-        let nameless = self.tables.services().filter(|(_, entry)| entry.key.is_none());
-        for (id, _) in nameless {
-            self.dropped.extend(self.tables.frontends_of(id).into_iter().flat_map(BTreeMap::keys));
-            self.empty(id);
+    pub(super) fn finish(mut self, nodes: &mut Nodes<'a>) -> Steps {
+        for service in self.tables.nameless() {
+            self.remove(service);
         }
+        self.dropped.retain(|key| !self.added.contains_key(key));
+        self.list_cluster_ips();
         for key in self.dropped {
-            if !self.added.contains_key(&key) {
-                self.steps.push(Step::RemoveFrontends, TableOp::RemoveFrontend { key });
-            }
+            self.steps.push(Step::RemoveFrontends, TableOp::RemoveFrontend { key });
         }
         for (key, frontend) in self.added {
             self.steps.push(Step::Frontends, TableOp::AddFrontend { key, frontend });
         }
-        self.backends.finish(&mut self.steps);
+        self.backends.finish(nodes, &mut self.steps);
         self.steps
     }
 
-    /// Checks that there is room for all of `change`, and takes the slots if it needs other ones.
-    fn reserve(&mut self, change: &Change<'_>, key: &ServicePortKey) -> Result<Option<Slab>, Refusal> {
-        if change.service.is_none() && self.service_ids.len() == 0 {
-            return Err(Refusal::Services);
-        }
-        if !self.backends.have_room(&change.coming, key.protocol) {
+    /// Checks that there is room for all of `change` but its source ranges, and takes the slots of lists that
+    /// need other ones.
+    fn reserve(&mut self, change: &Change<'_>) -> Result<Moves, Refusal> {
+        if !self.backends.have_room(change.coming()) {
             return Err(Refusal::Backends);
         }
         if self.needs_room(change) > self.room {
             return Err(Refusal::Frontends);
         }
-        self.reserve_slots(change)
+        let (mut moves, mut taken) = (Moves::default(), Vec::new());
+        for list in &change.lists {
+            match self.reserve_slots(list, &mut taken) {
+                Ok(to) => moves[list.list as usize] = to,
+                Err(refusal) => {
+                    for taken in taken {
+                        self.free_slots.put_back(taken);
+                    }
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(moves)
     }
 
-    fn reserve_slots(&mut self, change: &Change<'_>) -> Result<Option<Slab>, Refusal> {
-        let Some(len) = u32::try_from(change.len()).ok().filter(|&len| len <= self.limits.slots) else {
+    fn reserve_slots(
+        &mut self,
+        list: &ListChange<'_>,
+        taken: &mut Vec<Taken>,
+    ) -> Result<Option<ListEntry>, Refusal> {
+        let Some(len) = u32::try_from(list.len()).ok().filter(|&len| len <= self.limits.slots) else {
             return Err(Refusal::Slots);
         };
-        let sparse = change.capacity >= MIN_CAPACITY * SPARSE * 2 && len <= change.capacity / SPARSE;
-        if len <= change.capacity && !sparse {
+        let sparse = list.capacity >= MIN_CAPACITY * SPARSE * 2 && len <= list.capacity / SPARSE;
+        if len <= list.capacity && !sparse {
             return Ok(None);
         }
-        let base = self.free_slots.to_mut().allocate(capacity(len), self.limits.slots);
-        match base {
+        if len == 0 {
+            return Ok(Some(ListEntry::default()));
+        }
+        let capacity = len.next_power_of_two().max(MIN_CAPACITY);
+        match self.free_slots.allocate(capacity, self.limits.slots) {
             None if !sparse => Err(Refusal::Slots),
-            base => Ok(base.map(|base| Slab { base, len })),
+            found => {
+                taken.extend(found);
+                Ok(found.map(|taken| ListEntry { slab: Slab { base: taken.base, len }, capacity }))
+            }
         }
     }
 
@@ -140,23 +175,35 @@ impl<'a> FamilyPlan<'a> {
         change.gained.keys().filter(is_new).count()
     }
 
-    fn commit(
-        &mut self,
-        change: &Change<'a>,
-        moved: Option<Slab>,
-        key: &'a ServicePortKey,
-        nodes: &mut Nodes<'a>,
-    ) {
-        for &(id, backend) in &change.staying {
-            self.backends.keep(id, backend, nodes, &mut self.steps);
+    fn commit(&mut self, change: &Change<'a>, moves: Moves, key: &'a ServicePortKey, nodes: &mut Nodes<'a>) {
+        let service = change.service;
+        for (list, to) in change.lists.iter().zip(moves) {
+            for &(id, backend) in &list.staying {
+                self.backends.keep(id, backend, nodes);
+            }
+            let fill = |&backend| self.backends.fill(backend, change.key(backend), nodes, &mut self.steps);
+            let coming: Vec<_> = list.coming.iter().filter_map(fill).collect();
+            for &id in &coming {
+                self.backends.hold(id);
+            }
+            for id in list.leaving() {
+                self.backends.release(id);
+            }
+            self.commit_slots(change, list, to, &coming);
         }
-        let fill = |&backend| self.backends.fill(backend, key.protocol, nodes, &mut self.steps);
-        let coming: Vec<_> = change.coming.iter().filter_map(fill).collect();
-        // `reserve` saw that there is a number.
-        let Some(service) = change.service.or_else(|| self.service_ids.next()) else { return };
-        self.commit_slots(service, change, moved, &coming);
-        if change.service.is_none() {
+        if !change.exists {
+            self.service_ids.next();
             self.steps.push(Step::Names, TableOp::WriteName { service, key: key.clone() });
+        }
+        self.range_room -= change.opened.len().min(self.range_room);
+        for &range in &change.opened {
+            self.steps.push(Step::Ranges, TableOp::AddRange { service, range });
+        }
+        for &range in &change.closed {
+            self.steps.push(Step::RemoveRanges, TableOp::RemoveRange { service, range });
+        }
+        if change.policy != change.old_policy {
+            self.steps.push(Step::Policies, TableOp::SetPolicy { service, policy: change.policy });
         }
         self.room = self.room.saturating_sub(self.needs_room(change));
         for (&key, &kind) in &change.gained {
@@ -167,41 +214,81 @@ impl<'a> FamilyPlan<'a> {
 
     fn commit_slots(
         &mut self,
-        service: ServiceId,
         change: &Change<'_>,
-        moved: Option<Slab>,
+        list: &ListChange<'_>,
+        to: Option<ListEntry>,
         coming: &[BackendId],
     ) {
-        let step = if coming.is_empty() { Step::Retreat } else { Step::Slots };
-        let mut write = |at: u32, backend| {
-            self.steps.push(step, TableOp::WriteSlot { index: at, backend });
+        let step = match coming {
+            [] if change.retreats_late() => Step::LateRetreat,
+            [] => Step::Retreat,
+            _ => Step::Slots,
         };
-        if let Some(slab) = moved {
-            for (at, id) in (slab.base..).zip(change.rebuild(coming)) {
+        let mut write = |index: u32, backend| {
+            self.steps.push(step, TableOp::WriteSlot { index, backend });
+        };
+        let from = ListEntry { slab: list.slab, capacity: list.capacity };
+        let to = if let Some(to) = to {
+            for (at, id) in (to.slab.base..).zip(list.rebuild(coming)) {
                 write(at, id);
             }
-            let capacity = capacity(slab.len);
-            self.steps.push(step, TableOp::SetSlab { service, slab, capacity });
-        } else if !change.keeps_slots() {
-            let slab = Slab { len: change.len() as u32, ..change.slab };
-            for (at, id) in change.rearrange(coming) {
-                write(slab.base + at as u32, id);
+            to
+        } else if list.keeps_slots() {
+            from
+        } else {
+            for (at, id) in list.rearrange(coming) {
+                write(list.slab.base + at as u32, id);
             }
-            if slab != change.slab {
-                self.steps.push(step, TableOp::SetSlab { service, slab, capacity: change.capacity });
-            }
+            ListEntry { slab: Slab { len: list.len() as u32, ..list.slab }, ..from }
+        };
+        if to != from {
+            self.steps.push(step, set_slab(change.service, list.list, to));
         }
     }
 
+    /// Makes a cell be one that was never used, but for its name.
     fn empty(&mut self, service: ServiceId) {
-        if self.tables.service(service).is_some_and(|entry| entry.capacity > 0) {
-            let op = TableOp::SetSlab { service, slab: Slab::default(), capacity: 0 };
+        let Some(entry) = self.tables.service(service) else { return };
+        for list in List::EACH {
+            let from = entry.cell.list(list);
+            self.tables.slots(from.slab).iter().for_each(|&id| self.backends.release(id));
+            if from != ListEntry::default() {
+                self.steps.push(Step::RemoveServices, set_slab(service, list, ListEntry::default()));
+            }
+        }
+        if entry.cell.policy != Policy::default() {
+            let op = TableOp::SetPolicy { service, policy: Policy::default() };
             self.steps.push(Step::RemoveServices, op);
+        }
+    }
+
+    /// Makes the set of `ClusterIP`s follow the frontends that come and go.
+    fn list_cluster_ips(&mut self) {
+        let known = &self.tables.cluster_ips;
+        let mut changes: BTreeMap<_, i64> = known.odd().map(|address| (address, 0)).collect();
+        for (key, entry) in &self.added {
+            if let Some(ip) = cluster_ip(key, entry.kind) {
+                *changes.entry(ip).or_default() += 1;
+            }
+        }
+        for key in self.added.keys().chain(&self.dropped) {
+            let old = self.tables.frontend(key).and_then(|entry| cluster_ip(key, entry.kind));
+            if let Some(ip) = old {
+                *changes.entry(ip).or_default() -= 1;
+            }
+        }
+        for (address, change) in changes {
+            match (i64::from(known.frontends(address)) + change > 0, known.is_listed(address)) {
+                (true, false) => self.steps.push(Step::ClusterIps, TableOp::AddClusterIp { address }),
+                (false, true) => {
+                    self.steps.push(Step::RemoveClusterIps, TableOp::RemoveClusterIp { address });
+                }
+                _ => {}
+            }
         }
     }
 }
 
-/// How many slots a service of `len` backends owns.
-fn capacity(len: u32) -> u32 {
-    len.next_power_of_two().max(MIN_CAPACITY)
+fn set_slab(service: ServiceId, list: List, ListEntry { slab, capacity }: ListEntry) -> TableOp {
+    TableOp::SetSlab { service, list, slab, capacity }
 }

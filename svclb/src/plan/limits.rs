@@ -13,6 +13,8 @@ pub struct Limits {
     pub slots: u32,
     /// Backend cells, the reserved one among them.
     pub backends: u32,
+    /// Source ranges of all services together.
+    pub source_ranges: u32,
     /// Node names, the reserved one among them.
     pub nodes: u32,
 }
@@ -24,6 +26,7 @@ impl Default for Limits {
             services: capacity::SERVICES as u32,
             slots: capacity::SLOTS as u32,
             backends: capacity::BACKENDS as u32,
+            source_ranges: capacity::SOURCE_RANGES as u32,
             nodes: capacity::NODES as u32,
         }
     }

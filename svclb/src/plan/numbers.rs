@@ -1,10 +1,13 @@
 //! Numbers of cells: which are in use, and which to give out next.
 
 use std::{
-    collections::{VecDeque, vec_deque},
+    collections::{BTreeMap, btree_map},
     iter::{Copied, ExactSizeIterator},
     ops::Range,
 };
+
+/// When a number was given up.
+type Tick = u64;
 
 /// The free numbers of a table. 0 is never one of them.
 ///
@@ -15,12 +18,15 @@ pub(super) struct Numbers {
     /// All from here on were never used.
     fresh: u32,
     /// In the order of being given up.
-    freed: VecDeque<u32>,
+    freed: BTreeMap<Tick, u32>,
+    /// The other direction of `freed`.
+    since: BTreeMap<u32, Tick>,
+    now: Tick,
 }
 
 impl Default for Numbers {
     fn default() -> Self {
-        Self { fresh: 1, freed: VecDeque::new() }
+        Self { fresh: 1, freed: BTreeMap::new(), since: BTreeMap::new(), now: 0 }
     }
 }
 
@@ -28,21 +34,27 @@ impl Numbers {
     /// Marks `number` as used.
     pub(super) fn take(&mut self, number: u32) {
         if number >= self.fresh {
-            self.freed.extend(self.fresh..number);
+            for skipped in self.fresh..number {
+                self.give_up(skipped);
+            }
             self.fresh = number + 1;
-        } else if let Some(at) = self.freed.iter().position(|&freed| freed == number) {
-            self.freed.remove(at);
+        } else if let Some(tick) = self.since.remove(&number) {
+            self.freed.remove(&tick);
         }
     }
 
     /// Marks `number`, which was in use, as free.
     pub(super) fn give_up(&mut self, number: u32) {
-        self.freed.push_back(number);
+        self.now += 1;
+        if let Some(before) = self.since.insert(number, self.now) {
+            self.freed.remove(&before);
+        }
+        self.freed.insert(self.now, number);
     }
 
     /// The free numbers below `limit` in the order in which to give them out.
     pub(super) fn offers(&self, limit: u32) -> Offers<'_> {
-        Offers { fresh: self.fresh..limit.max(self.fresh), freed: self.freed.iter().copied() }
+        Offers { fresh: self.fresh..limit.max(self.fresh), freed: self.freed.values().copied() }
     }
 }
 
@@ -50,7 +62,14 @@ impl Numbers {
 #[derive(Clone, Debug)]
 pub(super) struct Offers<'a> {
     fresh: Range<u32>,
-    freed: Copied<vec_deque::Iter<'a, u32>>,
+    freed: Copied<btree_map::Values<'a, Tick, u32>>,
+}
+
+impl Offers<'_> {
+    /// The number that comes next.
+    pub(super) fn peek(&self) -> Option<u32> {
+        self.clone().next()
+    }
 }
 
 impl Iterator for Offers<'_> {
@@ -84,6 +103,7 @@ mod tests {
         assert_eq!(numbers.offers(5).len(), 2);
         numbers.take(3);
         assert_eq!(numbers.offers(5).collect::<Vec<_>>(), [1]);
+        assert_eq!(numbers.offers(5).peek(), Some(1));
     }
 
     #[test]

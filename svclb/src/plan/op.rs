@@ -1,6 +1,9 @@
 //! One write to one map.
 
-use svclb_common::service::{BackendId, ServiceId, Slab};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use svclb_common::service::{BackendId, List, Policy, ServiceId, Slab};
 
 use super::{BackendEntry, BackendFlags, FrontendEntry, FrontendKey, NodeId};
 use crate::model::{Family, ServicePortKey};
@@ -32,7 +35,7 @@ pub enum MapOp {
 /// One write to a map that exists once per family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TableOp {
-    /// Fills a backend cell that no slot names.
+    /// Fills a backend cell that no slot names. Its generation stays.
     WriteBackend {
         /// The cell.
         id: BackendId,
@@ -58,14 +61,23 @@ pub enum TableOp {
         /// The backend's cell.
         backend: BackendId,
     },
-    /// Switches a service to other slots.
+    /// Switches a list of a service to other slots.
     SetSlab {
         /// The service's cell.
         service: ServiceId,
+        /// Which list.
+        list: List,
         /// The slots in use.
         slab: Slab,
-        /// Slots that belong to the cell.
+        /// Slots that belong to the list.
         capacity: u32,
+    },
+    /// Changes how a service treats its clients.
+    SetPolicy {
+        /// The service's cell.
+        service: ServiceId,
+        /// The new policy.
+        policy: Policy,
     },
     /// Writes whose cell it is.
     WriteName {
@@ -79,6 +91,20 @@ pub enum TableOp {
         /// The service's cell.
         service: ServiceId,
     },
+    /// Opens a service's load balancer addresses to a range of clients.
+    AddRange {
+        /// The service's cell.
+        service: ServiceId,
+        /// The clients; no bits are set after the prefix.
+        range: IpNet,
+    },
+    /// Takes such a range away.
+    RemoveRange {
+        /// The service's cell.
+        service: ServiceId,
+        /// The clients.
+        range: IpNet,
+    },
     /// Adds a frontend, or switches an existing one.
     AddFrontend {
         /// What clients hit; has an address unless it is a node port.
@@ -90,5 +116,15 @@ pub enum TableOp {
     RemoveFrontend {
         /// What clients hit.
         key: FrontendKey,
+    },
+    /// Adds an address to the set of `ClusterIP`s.
+    AddClusterIp {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Removes an address from that set.
+    RemoveClusterIp {
+        /// The address.
+        address: IpAddr,
     },
 }

@@ -1,9 +1,11 @@
 //! Ranges of slots: which are free, and which to give out next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::visits::visit;
 
 /// When a range was given up; 0 is never.
-type Tick = u64;
+pub(super) type Tick = u64;
 
 /// The free slots.
 ///
@@ -13,34 +15,56 @@ type Tick = u64;
 pub(super) struct Ranges {
     /// First slot to length and time.
     free: BTreeMap<u32, (u32, Tick)>,
+    /// The same by size (`ilog2` of the length), time and first slot. What is asked for is a power of two, so
+    /// the first of a size is long enough, and nobody looks at the rest.
+    by_age: BTreeSet<(u32, Tick, u32)>,
     now: Tick,
 }
 
 impl Default for Ranges {
     fn default() -> Self {
-        Self { free: BTreeMap::from([(0, (u32::MAX, 0))]), now: 0 }
+        let mut ranges = Self::none();
+        ranges.insert(0, u32::MAX, 0);
+        ranges
     }
 }
 
 impl Ranges {
+    /// No free slot at all.
+    pub(super) fn none() -> Self {
+        Self { free: BTreeMap::new(), by_age: BTreeSet::new(), now: 0 }
+    }
+
+    /// Adds a free range, apart from its neighbours.
+    pub(super) fn insert(&mut self, base: u32, len: u32, tick: Tick) {
+        if len > 0 {
+            self.free.insert(base, (len, tick));
+            self.by_age.insert((len.ilog2(), tick, base));
+        }
+    }
+
+    /// Takes the free range that begins at `base` out.
+    pub(super) fn remove(&mut self, base: u32) -> Option<(u32, Tick)> {
+        let (len, tick) = self.free.remove(&base)?;
+        self.by_age.remove(&(len.ilog2(), tick, base));
+        Some((len, tick))
+    }
+
     /// Marks `len` slots from `base` on as used. Returns whether all of them were free.
     pub(super) fn take(&mut self, base: u32, len: u32) -> bool {
         let Some(end) = base.checked_add(len) else { return false };
         if !self.is_free(base, end) {
             return false;
         }
-        let before = self.free.range(..base).next_back().map(|(&start, &range)| (start, range));
-        let within: Vec<_> = self.free.range(base..end).map(|(&start, &range)| (start, range)).collect();
-        for (start, (length, tick)) in before.into_iter().chain(within) {
-            if start + length <= base {
+        let before = self.free.range(..base).next_back().map(|(&start, _)| start);
+        let within: Vec<_> = self.free.range(base..end).map(|(&start, _)| start).collect();
+        for start in before.into_iter().chain(within) {
+            let Some(&(length, _)) = self.free.get(&start).filter(|(length, _)| start + length > base) else {
                 continue;
-            }
-            self.free.remove(&start);
-            if start < base {
-                self.free.insert(start, (base - start, tick));
-            }
-            if start + length > end {
-                self.free.insert(end, (start + length - end, tick));
+            };
+            if let Some((_, tick)) = self.remove(start) {
+                self.insert(start, base.saturating_sub(start), tick);
+                self.insert(end, (start + length).saturating_sub(end), tick);
             }
         }
         true
@@ -50,14 +74,8 @@ impl Ranges {
     pub(super) fn give_up(&mut self, base: u32, len: u32) {
         if len > 0 {
             self.now += 1;
-            self.free.insert(base, (len, self.now));
+            self.insert(base, len, self.now);
         }
-    }
-
-    /// Takes `len` slots below `limit`.
-    pub(super) fn allocate(&mut self, len: u32, limit: u32) -> Option<u32> {
-        let base = self.oldest(len, limit).or_else(|| self.oldest_joined(len, limit))?;
-        self.take(base, len).then_some(base)
     }
 
     /// Whether `len` slots from `base` on are free.
@@ -76,20 +94,35 @@ impl Ranges {
         true
     }
 
-    /// The base of the range given up longest ago that is long enough.
-    fn oldest(&self, len: u32, limit: u32) -> Option<u32> {
-        self.free
-            .iter()
-            .filter(|&(&base, &(length, _))| length.min(limit.saturating_sub(base)) >= len)
-            .min_by_key(|&(&base, &(_, tick))| (tick, base))
-            .map(|(&base, _)| base)
+    /// The free range that begins at `base`: length and time.
+    pub(super) fn get(&self, base: u32) -> Option<(u32, Tick)> {
+        self.free.get(&base).copied()
     }
 
-    /// The same over whole runs of neighbours; a run is as old as its youngest range.
-    fn oldest_joined(&self, len: u32, limit: u32) -> Option<u32> {
+    /// Age and base of the range given up longest ago that holds `len` slots below `limit`. Passed over are
+    /// ranges that are `gone` and, of each size, those before `from`.
+    pub(super) fn oldest(
+        &self,
+        len: u32,
+        limit: u32,
+        from: impl Fn(u32) -> (Tick, u32),
+        gone: impl Fn(u32) -> bool,
+    ) -> Option<(Tick, u32)> {
+        let fits = |&(_, base): &(Tick, u32)| {
+            visit(1);
+            let length = self.free.get(&base).map_or(0, |range| range.0);
+            !gone(base) && length.min(limit.saturating_sub(base)) >= len
+        };
+        let oldest_of = |size| self.of_size(size, from(size)).find(&fits);
+        (len.checked_ilog2().unwrap_or(0)..u32::BITS).filter_map(oldest_of).min()
+    }
+
+    /// The same over whole runs of neighbours, by a look at all; a run is as old as its youngest range.
+    pub(super) fn oldest_joined(&self, len: u32, limit: u32) -> Option<(Tick, u32)> {
         let mut best: Option<(Tick, u32)> = None;
         let (mut base, mut end, mut youngest) = (0, 0, 0);
         for (&start, &(length, tick)) in self.free.range(..limit) {
+            visit(1);
             if start == end {
                 youngest = tick.max(youngest);
             } else {
@@ -100,37 +133,24 @@ impl Ranges {
                 best = Some(best.map_or((youngest, base), |best| best.min((youngest, base))));
             }
         }
-        best.map(|(_, base)| base)
+        best
+    }
+
+    /// Every free range: first slot, length, time.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32, Tick)> {
+        self.free.iter().map(|(&base, &(len, tick))| (base, len, tick))
+    }
+
+    /// Time and first slot of every free range of `size`, from `from` on.
+    pub(super) fn of_size(&self, size: u32, from: (Tick, u32)) -> impl Iterator<Item = (Tick, u32)> {
+        let ranges = self.by_age.range((size, from.0, from.1)..=(size, Tick::MAX, u32::MAX));
+        ranges.map(|&(_, tick, base)| (tick, base))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn never_used_slots_come_first_then_the_ones_freed_longest_ago() {
-        let mut ranges = Ranges::default();
-        assert_eq!([4, 4, 4].map(|len| ranges.allocate(len, 16)), [Some(0), Some(4), Some(8)]);
-        ranges.give_up(4, 4);
-        ranges.give_up(0, 4);
-        assert_eq!([4, 4, 4].map(|len| ranges.allocate(len, 16)), [Some(12), Some(4), Some(0)]);
-        assert_eq!(ranges.allocate(1, 16), None);
-    }
-
-    #[test]
-    fn neighbours_are_joined_when_nothing_else_is_long_enough() {
-        let mut ranges = Ranges::default();
-        for _ in 0..4 {
-            ranges.allocate(4, 16);
-        }
-        for base in [8, 0, 4] {
-            ranges.give_up(base, 4);
-        }
-        assert_eq!(ranges.allocate(10, 16), Some(0));
-        assert_eq!(ranges.allocate(2, 16), Some(10));
-        assert_eq!(ranges.allocate(1, 16), None);
-    }
 
     #[test]
     fn a_range_is_taken_once() {
@@ -140,5 +160,9 @@ mod tests {
         assert!(!ranges.take(15, 1));
         assert!(ranges.take(4, 4) && ranges.take(16, 4));
         assert!(!ranges.take(u32::MAX, 2));
+        assert_eq!(
+            ranges.iter().map(|(base, len, _)| (base, len)).collect::<Vec<_>>(),
+            [(0, 4), (20, u32::MAX - 20)]
+        );
     }
 }

@@ -4,14 +4,19 @@
 //! other faults come from someone else's hand. Whatever is wrong is taken away, and the next plan puts back
 //! what is wanted.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
-use svclb_common::service::{BackendId, ServiceId, Slab};
+use ipnet::IpNet;
+use svclb_common::service::{BackendId, List, Policy, ServiceId, Slab};
 
 use super::{
-    Applied, BackendEntry, BackendFlags, FrontendEntry, FrontendKey, Limits, MapOp, NodeId, TableOp, Tables,
+    Applied, BackendEntry, BackendFlags, CellEntry, FrontendEntry, FrontendKey, Limits, ListEntry, MapOp,
+    NodeId, TableOp, Tables,
 };
-use crate::model::{Family, ServicePortKey};
+use crate::model::{Family, Protocol, ServicePortKey};
 
 /// What the maps held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,14 +34,18 @@ pub struct Raw {
 pub struct RawTables {
     /// Frontends and node ports.
     pub frontends: BTreeMap<FrontendKey, FrontendEntry>,
-    /// Slabs and capacities of service cells.
-    pub services: BTreeMap<ServiceId, (Slab, u32)>,
+    /// Service cells.
+    pub services: BTreeMap<ServiceId, CellEntry>,
     /// Names of service cells.
     pub names: BTreeMap<ServiceId, ServicePortKey>,
     /// All slots from the first one on.
     pub slots: Vec<BackendId>,
-    /// Backend cells.
+    /// Backend cells. Whose they are is not written in them: each key's owner is 0.
     pub backends: BTreeMap<BackendId, BackendEntry>,
+    /// Source ranges of services; no bits are set after the prefix.
+    pub source_ranges: BTreeMap<ServiceId, BTreeSet<IpNet>>,
+    /// The set of `ClusterIP`s.
+    pub cluster_ips: BTreeSet<IpAddr>,
 }
 
 /// What was wrong in a table.
@@ -45,7 +54,7 @@ pub enum Fault {
     /// A frontend leads to a service cell without a name, or to one of another protocol.
     #[error("a frontend leads to no service of its protocol")]
     DanglingFrontend,
-    /// A service cell has slots and no name.
+    /// A service cell has slots or a policy and no name.
     #[error("service cell {0} has no name")]
     NamelessService(ServiceId),
     /// Two service cells have one name, or the name is one of the other family.
@@ -54,12 +63,15 @@ pub enum Fault {
     /// A slab reaches out of the table, or into another one.
     #[error("service cell {0} has slots that are not its own")]
     ForeignSlots(ServiceId),
-    /// A slot in use names no backend of the service's protocol.
+    /// A slot in use names no backend of the service's protocol, or a UDP backend of another service.
     #[error("service cell {0} leads to no backend")]
     DanglingSlot(ServiceId),
     /// Two backend cells hold one backend.
     #[error("backend cell {0} holds the backend of another cell")]
     SecondBackend(BackendId),
+    /// A service cell has source ranges and no name.
+    #[error("service cell {0} has source ranges and no name")]
+    DanglingRange(ServiceId),
     /// A backend cell names no node.
     #[error("backend cell {0} is on an unknown node")]
     UnknownNode(BackendId),
@@ -120,18 +132,28 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self, raw: RawTables) {
+        let owners = udp_owners(&raw);
         for (id, backend) in raw.backends {
-            self.backend(id, backend);
+            let owner = owners.get(&id).copied().unwrap_or(0);
+            self.backend(id, BackendEntry { key: backend.key.owned_by(owner), ..backend });
         }
         self.applied.tables_mut(self.family).set_slots(raw.slots);
-        for (&id, &(slab, capacity)) in &raw.services {
-            self.service(id, raw.names.get(&id), slab, capacity);
+        for (&id, cell) in &raw.services {
+            self.service(id, raw.names.get(&id), cell);
         }
         for (&id, name) in raw.names.iter().filter(|(id, _)| !raw.services.contains_key(id)) {
-            self.service(id, Some(name), Slab::default(), 0);
+            self.service(id, Some(name), &CellEntry::default());
+        }
+        for (&service, &range) in
+            raw.source_ranges.iter().flat_map(|(id, all)| all.iter().map(move |r| (id, r)))
+        {
+            self.range(service, range);
         }
         for (key, frontend) in raw.frontends {
             self.frontend(key, frontend);
+        }
+        for address in raw.cluster_ips {
+            self.keep(TableOp::AddClusterIp { address });
         }
     }
 
@@ -147,37 +169,74 @@ impl Reader<'_> {
         self.keep(TableOp::WriteBackend { id, backend });
     }
 
-    fn service(&mut self, id: ServiceId, name: Option<&ServicePortKey>, slab: Slab, capacity: u32) {
-        let empty = TableOp::SetSlab { service: id, slab: Slab::default(), capacity: 0 };
+    fn service(&mut self, id: ServiceId, name: Option<&ServicePortKey>, cell: &CellEntry) {
         let Some(key) = name else {
-            return self.repair(Fault::NamelessService(id), empty);
+            return self.empty(Fault::NamelessService(id), id, cell);
         };
         if key.family != self.family || self.applied.service_id(key).is_some() {
             self.repair(Fault::ForeignName(id), TableOp::RemoveName { service: id });
-            return self.repair(Fault::ForeignName(id), empty);
+            return self.empty(Fault::ForeignName(id), id, cell);
         }
         self.keep(TableOp::WriteName { service: id, key: key.clone() });
+        if cell.policy != Policy::default() {
+            self.keep(TableOp::SetPolicy { service: id, policy: cell.policy });
+        }
+        for list in List::EACH {
+            self.list(id, key.protocol, list, cell.list(list));
+        }
+    }
+
+    fn list(&mut self, service: ServiceId, protocol: Protocol, list: List, entry: ListEntry) {
+        let ListEntry { slab, capacity } = entry;
+        if entry == ListEntry::default() {
+            return;
+        }
         let end = slab.base.checked_add(capacity);
         let fits = slab.len <= capacity && end.is_some_and(|end| end <= self.limits.slots);
         if !fits || !self.tables().free_slots.has(slab.base, capacity) {
-            return self.repair(Fault::ForeignSlots(id), empty);
+            return self.repair(Fault::ForeignSlots(service), no_slots(service, list));
         }
-        let leads = |&backend: &BackendId| {
-            self.tables().backend(backend).is_some_and(|entry| entry.key.protocol == key.protocol)
+        let leads = |&id: &BackendId| {
+            let entry = self.tables().backend(id);
+            entry.is_some_and(|entry| {
+                entry.key.protocol == protocol && entry.key == entry.key.owned_by(service)
+            })
         };
         let slots = self.tables().slots(slab);
         if slots.len() != slab.len as usize || !slots.iter().all(leads) {
-            return self.repair(Fault::DanglingSlot(id), empty);
+            return self.repair(Fault::DanglingSlot(service), no_slots(service, list));
         }
-        self.keep(TableOp::SetSlab { service: id, slab, capacity });
+        self.keep(TableOp::SetSlab { service, list, slab, capacity });
+    }
+
+    fn range(&mut self, service: ServiceId, range: IpNet) {
+        if self.is_named(service, |_| true) {
+            self.keep(TableOp::AddRange { service, range });
+        } else {
+            self.repair(Fault::DanglingRange(service), TableOp::RemoveRange { service, range });
+        }
     }
 
     fn frontend(&mut self, key: FrontendKey, frontend: FrontendEntry) {
-        let service = self.tables().service(frontend.service);
-        if service.and_then(|entry| entry.key.as_ref()).is_some_and(|name| name.protocol == key.protocol) {
+        if self.is_named(frontend.service, |name| name.protocol == key.protocol) {
             self.keep(TableOp::AddFrontend { key, frontend });
         } else {
             self.repair(Fault::DanglingFrontend, TableOp::RemoveFrontend { key });
+        }
+    }
+
+    fn is_named(&self, service: ServiceId, is_right: impl FnOnce(&ServicePortKey) -> bool) -> bool {
+        let name = self.tables().service(service).and_then(|entry| entry.key.as_ref());
+        name.is_some_and(is_right)
+    }
+
+    /// Takes away all that a cell holds.
+    fn empty(&mut self, fault: Fault, service: ServiceId, cell: &CellEntry) {
+        if cell.policy != Policy::default() {
+            self.repair(fault, TableOp::SetPolicy { service, policy: Policy::default() });
+        }
+        for list in List::EACH.into_iter().filter(|&list| cell.list(list) != ListEntry::default()) {
+            self.repair(fault, no_slots(service, list));
         }
     }
 
@@ -192,4 +251,23 @@ impl Reader<'_> {
     fn repair(&mut self, fault: Fault, op: TableOp) {
         self.repairs.push(Repair { fault, op: MapOp::Table { family: self.family, op } });
     }
+}
+
+fn no_slots(service: ServiceId, list: List) -> TableOp {
+    TableOp::SetSlab { service, list, slab: Slab::default(), capacity: 0 }
+}
+
+/// Whose each UDP backend is: the service's whose slots name its cell.
+fn udp_owners(raw: &RawTables) -> BTreeMap<BackendId, ServiceId> {
+    let mut owners = BTreeMap::new();
+    let is_udp = |id: &ServiceId| raw.names.get(id).is_some_and(|name| name.protocol == Protocol::Udp);
+    for (&service, cell) in raw.services.iter().filter(|(id, _)| is_udp(id)) {
+        for ListEntry { slab, .. } in cell.lists {
+            let end = slab.base.saturating_add(slab.len) as usize;
+            for &id in raw.slots.get(slab.base as usize..end).unwrap_or_default() {
+                owners.entry(id).or_insert(service);
+            }
+        }
+    }
+    owners
 }

@@ -6,17 +6,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use svclb_common::service::FrontendKind;
+use svclb_common::service::{FrontendKind, List};
 
-use super::{Applied, FrontendKey, ServiceEntry, Tables};
-use crate::model::{self, Backend, BackendState, Frontend, ServicePort, ServicePortKey, Snapshot};
+use super::{Applied, FrontendKey, ServiceEntry, Tables, policy::model_policy};
+use crate::model::{self, Backend, BackendState, Frontend, Lists, ServicePort, ServicePortKey};
 
-/// `snapshot`, and what it does not name, or names without backends, of the service ports
-/// that an earlier agent left (`inherited`), as they are applied.
-pub fn retained(snapshot: &Snapshot, applied: &Applied, inherited: &BTreeSet<ServicePortKey>) -> Snapshot {
+/// `desired`, and what it does not name, or names without backends, of the service ports that an earlier agent
+/// left (`inherited`), as they are applied.
+pub fn retained(
+    desired: &BTreeMap<ServicePortKey, ServicePort>,
+    applied: &Applied,
+    inherited: &BTreeSet<ServicePortKey>,
+) -> BTreeMap<ServicePortKey, ServicePort> {
     let mut services = BTreeMap::new();
-    let is_told =
-        |key| snapshot.services.get(key).is_some_and(|port: &ServicePort| !port.backends.is_empty());
+    let is_told = |key| desired.get(key).is_some_and(|port: &ServicePort| !port.backends.is_empty());
     for (key, id) in applied.services().filter(|(key, _)| inherited.contains(key) && !is_told(key)) {
         let tables = applied.tables(key.family);
         if let Some(entry) = tables.service(id) {
@@ -24,14 +27,14 @@ pub fn retained(snapshot: &Snapshot, applied: &Applied, inherited: &BTreeSet<Ser
         }
     }
     let taken: BTreeSet<_> = services.iter().flat_map(|(key, port)| frontends(key, port)).collect();
-    for (key, port) in &snapshot.services {
+    for (key, port) in desired {
         if !services.contains_key(key) {
             let mut port = port.clone();
             port.frontends.retain(|frontend| !taken.contains(&of(key, frontend)));
             services.insert(key.clone(), port);
         }
     }
-    Snapshot { services, ..snapshot.clone() }
+    services
 }
 
 fn frontends(key: &ServicePortKey, port: &ServicePort) -> impl Iterator<Item = (model::Family, FrontendKey)> {
@@ -48,23 +51,23 @@ fn service_port(applied: &Applied, tables: &Tables, id: u32, entry: &ServiceEntr
         address: key.address,
         port: key.port,
     });
-    let backends =
-        tables.slots(entry.slab).iter().filter_map(|backend| tables.backend(*backend)).map(|backend| {
-            Backend {
-                address: backend.key.address,
-                port: backend.key.port,
-                node: applied.node(backend.flags.node).map(str::to_owned),
-                local: backend.flags.local,
-                state: if backend.flags.terminating {
-                    BackendState::Terminating
-                } else {
-                    BackendState::Active
-                },
-            }
-        });
-    let mut backends: Vec<_> = backends.collect();
+    let backend = |(id, lists): (u32, Vec<List>)| {
+        let backend = tables.backend(id)?;
+        let state = if backend.flags.terminating { BackendState::Terminating } else { BackendState::Active };
+        Some(Backend {
+            address: backend.key.address,
+            port: backend.key.port,
+            node: applied.node(backend.flags.node).map(str::to_owned),
+            local: backend.flags.local,
+            state,
+            lists: Lists { cluster: lists.contains(&List::Cluster), local: lists.contains(&List::Local) },
+            weight: 1,
+        })
+    };
+    let mut backends: Vec<_> = tables.backends_of(id).into_iter().filter_map(backend).collect();
     backends.sort();
-    ServicePort { frontends: frontends.collect(), backends }
+    let ranges = tables.source_ranges(id).cloned().unwrap_or_default();
+    ServicePort { frontends: frontends.collect(), backends, policy: model_policy(entry.cell.policy, ranges) }
 }
 
 fn model_kind(kind: FrontendKind) -> model::FrontendKind {
@@ -78,13 +81,17 @@ fn model_kind(kind: FrontendKind) -> model::FrontendKind {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use crate::{
-        model::{Family, Protocol},
-        plan::{Limits, plan},
+        model::{Family, Policy, Protocol, SourceRanges, TrafficPolicy},
+        plan::{Limits, plan_all},
     };
 
-    fn snapshot(services: &[(&str, &str, &[&str])]) -> Snapshot {
+    type Services = BTreeMap<ServicePortKey, ServicePort>;
+
+    fn services(services: &[(&str, &str, &[&str])]) -> Services {
         let port = |(name, vip, backends): &(&str, &str, &[&str])| {
             let key = ServicePortKey {
                 namespace: "default".into(),
@@ -104,22 +111,34 @@ mod tests {
                 node: Some("node1".into()),
                 local: true,
                 state: BackendState::Active,
+                lists: Lists { cluster: true, local: *address == "10.244.0.1" },
+                weight: 1,
             };
             let backends = backends.iter().map(backend).collect();
-            (key, ServicePort { frontends: [frontend].into(), backends })
+            let policy = Policy {
+                internal: TrafficPolicy::Local,
+                affinity: NonZeroU32::new(10),
+                sources: Some(SourceRanges {
+                    ranges: ["192.0.2.0/24".parse().unwrap()].into(),
+                    admits_host: true,
+                }),
+                has_endpoints: true,
+                ..Policy::default()
+            };
+            (key, ServicePort { frontends: [frontend].into(), backends, policy })
         };
-        Snapshot { services: services.iter().map(port).collect(), ..Snapshot::default() }
+        services.iter().map(port).collect()
     }
 
-    fn apply(snapshot: &Snapshot, applied: &mut Applied) -> usize {
-        let plan = plan(snapshot, applied, &Limits::default());
+    fn apply(desired: &Services, applied: &mut Applied) -> usize {
+        let plan = plan_all(desired, applied, &Limits::default());
         plan.ops.iter().for_each(|op| applied.apply(op));
         plan.ops.len()
     }
 
     #[test]
     fn what_is_applied_stays_and_what_is_new_comes() {
-        let before = snapshot(&[
+        let before = services(&[
             ("a", "10.96.0.1", &["10.244.0.1", "10.244.0.2"]),
             ("b", "10.96.0.2", &["10.244.0.3"]),
         ]);
@@ -127,9 +146,9 @@ mod tests {
         apply(&before, &mut applied);
         // One file with Service a and another with the slices of b cannot be read.
         let inherited = applied.services().map(|(key, _)| key.clone()).collect();
-        let half = snapshot(&[("b", "10.96.0.2", &[])]);
+        let half = services(&[("b", "10.96.0.2", &[])]);
         assert_eq!(apply(&retained(&half, &applied, &inherited), &mut applied), 0);
-        let more = snapshot(&[
+        let more = services(&[
             ("b", "10.96.0.2", &[]),
             ("c", "10.96.0.1", &[]),
             ("d", "10.96.0.4", &["10.244.0.4"]),

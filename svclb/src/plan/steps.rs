@@ -9,18 +9,31 @@ use crate::model::Family;
 /// What is new becomes complete before anything leads to it, and what goes is first led to no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
-    /// Services that only lose backends: first, since nobody waits for a connection to a dead one.
+    /// Lists that only lose backends: first, since nobody waits for a connection to a dead one.
     Retreat,
     /// Backend cells that no slot names yet, and flags.
     Backends,
-    /// Slots, and after those of a service its slab.
+    /// Slots, and after those of a list its slab.
     Slots,
     /// Names of new services.
     Names,
+    /// Source ranges that come: before a policy restricts clients to them.
+    Ranges,
+    /// Policies. A list that clients are to select from is filled by now, and one that lost its last backend
+    /// is empty: until now its clients are dropped and not refused.
+    Policies,
+    /// Lists that only lose backends, of services whose clients selected from them until now.
+    LateRetreat,
     /// Frontends that come, or go over to another service.
     Frontends,
+    /// `ClusterIP`s that have a frontend by now.
+    ClusterIps,
+    /// `ClusterIP`s that are about to lose their last frontend.
+    RemoveClusterIps,
     /// Frontends that go.
     RemoveFrontends,
+    /// Source ranges that no policy restricts clients to any more, or that are not among them.
+    RemoveRanges,
     /// Services that no frontend leads to any more.
     RemoveServices,
     /// Backend cells that no slot names any more.
@@ -28,13 +41,19 @@ pub(super) enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 14] = [
         Self::Retreat,
         Self::Backends,
         Self::Slots,
         Self::Names,
+        Self::Ranges,
+        Self::Policies,
+        Self::LateRetreat,
         Self::Frontends,
+        Self::ClusterIps,
+        Self::RemoveClusterIps,
         Self::RemoveFrontends,
+        Self::RemoveRanges,
         Self::RemoveServices,
         Self::FreeBackends,
     ];

@@ -1,12 +1,21 @@
 //! What is in the kernel's tables of one family.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
-use svclb_common::service::{BackendId, FrontendKind, ServiceId, Slab};
+use ipnet::IpNet;
+use svclb_common::service::{BackendId, FrontendKind, List, ServiceId, Slab};
 
 use super::{
-    BackendEntry, BackendFlags, BackendKey, FrontendEntry, FrontendKey, ServiceEntry, TableOp,
-    numbers::Numbers, ranges::Ranges,
+    BackendEntry, BackendKey, CellEntry, FrontendEntry, FrontendKey, ListEntry, ServiceEntry, TableOp,
+    cells::Cells,
+    cluster_ips::{ClusterIps, cluster_ip},
+    numbers::Numbers,
+    ranges::Ranges,
+    slots::Slots,
+    visits::visit,
 };
 
 /// The tables of one family.
@@ -17,29 +26,34 @@ pub struct Tables {
     by_service: BTreeMap<ServiceId, BTreeMap<FrontendKey, FrontendKind>>,
     addresses: usize,
     services: BTreeMap<ServiceId, ServiceEntry>,
-    slots: Vec<BackendId>,
-    /// By number: a plan visits every backend of every service.
-    backends: Vec<Option<BackendEntry>>,
-    by_key: BTreeMap<BackendKey, BackendId>,
+    /// Cells in `services` without a name.
+    nameless: BTreeSet<ServiceId>,
+    slots: Slots,
+    source_ranges: BTreeMap<ServiceId, BTreeSet<IpNet>>,
+    source_range_count: usize,
+    pub(super) cells: Cells,
+    pub(super) cluster_ips: ClusterIps,
     pub(super) service_ids: Numbers,
-    pub(super) backend_ids: Numbers,
     pub(super) free_slots: Ranges,
 }
 
 impl Tables {
     /// Every frontend, node ports among them.
     pub fn frontends(&self) -> impl Iterator<Item = (FrontendKey, FrontendEntry)> {
-        self.frontends.iter().map(|(&key, &entry)| (key, entry))
+        self.frontends.iter().map(|(&key, &entry)| (key, entry)).inspect(|_| visit(1))
     }
 
     /// The frontend under `key`.
     pub fn frontend(&self, key: &FrontendKey) -> Option<FrontendEntry> {
+        visit(1);
         self.frontends.get(key).copied()
     }
 
     /// Every frontend that leads to `service`, with its kind.
     pub fn frontends_of(&self, service: ServiceId) -> Option<&BTreeMap<FrontendKey, FrontendKind>> {
-        self.by_service.get(&service)
+        let frontends = self.by_service.get(&service)?;
+        visit(frontends.len());
+        Some(frontends)
     }
 
     /// How many frontends have an address.
@@ -49,94 +63,114 @@ impl Tables {
 
     /// Every service cell in use.
     pub fn services(&self) -> impl Iterator<Item = (ServiceId, &ServiceEntry)> {
-        self.services.iter().map(|(&id, entry)| (id, entry))
+        self.services.iter().map(|(&id, entry)| (id, entry)).inspect(|_| visit(1))
     }
 
     /// The service cell `id`.
     pub fn service(&self, id: ServiceId) -> Option<&ServiceEntry> {
+        visit(1);
         self.services.get(&id)
+    }
+
+    /// Service cells in use that have no name.
+    pub(super) fn nameless(&self) -> impl Iterator<Item = ServiceId> {
+        self.nameless.iter().copied().inspect(|_| visit(1))
     }
 
     /// The backends that `slab` selects from, in the order of its slots. Empty if it was never written.
     pub fn slots(&self, slab: Slab) -> &[BackendId] {
-        let base = slab.base as usize;
-        self.slots.get(base..base + slab.len as usize).unwrap_or_default()
+        self.slots.get(slab)
+    }
+
+    /// Every backend of the cell `service` once, with the lists that it is in.
+    pub fn backends_of(&self, service: ServiceId) -> BTreeMap<BackendId, Vec<List>> {
+        let mut found = BTreeMap::<_, Vec<_>>::new();
+        let cell = self.service(service).map(|entry| entry.cell).unwrap_or_default();
+        for list in List::EACH {
+            for &id in self.slots(cell.list(list).slab) {
+                found.entry(id).or_default().push(list);
+            }
+        }
+        found
     }
 
     /// Every backend cell in use.
     pub fn backends(&self) -> impl Iterator<Item = (BackendId, &BackendEntry)> {
-        (0..).zip(&self.backends).filter_map(|(id, entry)| Some((id, entry.as_ref()?)))
+        self.cells.iter()
     }
 
     /// The backend cell `id`.
     pub fn backend(&self, id: BackendId) -> Option<&BackendEntry> {
-        self.backends.get(id as usize)?.as_ref()
+        self.cells.get(id)
     }
 
     /// The cell of the backend `key`.
     pub fn backend_id(&self, key: &BackendKey) -> Option<BackendId> {
-        self.by_key.get(key).copied()
+        self.cells.id(key)
+    }
+
+    /// Who may use the load balancer addresses of `service`, as far as its policy restricts them.
+    pub fn source_ranges(&self, service: ServiceId) -> Option<&BTreeSet<IpNet>> {
+        let ranges = self.source_ranges.get(&service)?;
+        visit(ranges.len());
+        Some(ranges)
+    }
+
+    /// How many source ranges all services have together.
+    pub fn source_range_count(&self) -> usize {
+        self.source_range_count
+    }
+
+    /// The smallest range that holds every `ClusterIP`.
+    pub fn cluster_ip_cover(&self) -> Option<IpNet> {
+        self.cluster_ips.cover()
+    }
+
+    /// Whether `address` is in the set of `ClusterIP`s.
+    pub fn has_cluster_ip(&self, address: IpAddr) -> bool {
+        self.cluster_ips.is_listed(address)
     }
 
     /// Does to these tables what the write does to the kernel's.
     pub(super) fn apply(&mut self, op: &TableOp) {
         match *op {
-            TableOp::WriteBackend { id, backend } => self.write_backend(id, backend),
-            TableOp::SetBackendFlags { id, flags } => self.set_flags(id, flags),
-            TableOp::FreeBackend { id } => self.free_backend(id),
-            TableOp::WriteSlot { index, backend } => self.write_slot(index, backend),
-            TableOp::SetSlab { service, slab, capacity } => self.set_slab(service, slab, capacity),
+            TableOp::WriteBackend { id, backend } => self.cells.write(id, backend),
+            TableOp::SetBackendFlags { id, flags } => self.cells.set_flags(id, flags),
+            TableOp::FreeBackend { id } => self.cells.free(id),
+            TableOp::WriteSlot { index, backend } => self.slots.write(index, backend, &mut self.cells),
+            TableOp::SetSlab { service, list, slab, capacity } => {
+                self.set_slab(service, list, ListEntry { slab, capacity });
+            }
+            TableOp::SetPolicy { service, policy } => {
+                self.change_service(service, |entry| entry.cell.policy = policy);
+            }
             TableOp::WriteName { service, ref key } => {
                 self.change_service(service, |entry| entry.key = Some(key.clone()));
             }
             TableOp::RemoveName { service } => self.change_service(service, |entry| entry.key = None),
+            TableOp::AddRange { service, range } => self.add_range(service, range),
+            TableOp::RemoveRange { service, range } => self.remove_range(service, range),
             TableOp::AddFrontend { key, frontend } => self.add_frontend(key, frontend),
             TableOp::RemoveFrontend { ref key } => self.remove_frontend(key),
-        }
-    }
-
-    fn write_backend(&mut self, id: BackendId, backend: BackendEntry) {
-        self.backend_ids.take(id);
-        let at = id as usize;
-        self.backends.resize(self.backends.len().max(at + 1), None);
-        self.backends[at] = Some(backend);
-        self.by_key.insert(backend.key, id);
-    }
-
-    fn set_flags(&mut self, id: BackendId, flags: BackendFlags) {
-        if let Some(Some(backend)) = self.backends.get_mut(id as usize) {
-            backend.flags = flags;
-        }
-    }
-
-    fn free_backend(&mut self, id: BackendId) {
-        if let Some(backend) = self.backends.get_mut(id as usize).and_then(Option::take) {
-            self.by_key.remove(&backend.key);
-            self.backend_ids.give_up(id);
+            TableOp::AddClusterIp { address } => self.cluster_ips.set_listed(address, true),
+            TableOp::RemoveClusterIp { address } => self.cluster_ips.set_listed(address, false),
         }
     }
 
     /// Takes over slots as they were found.
     pub(super) fn set_slots(&mut self, slots: Vec<BackendId>) {
-        self.slots = slots;
+        self.slots.set(slots);
     }
 
-    fn write_slot(&mut self, index: u32, backend: BackendId) {
-        let at = index as usize;
-        self.slots.resize(self.slots.len().max(at + 1), 0);
-        self.slots[at] = backend;
-    }
-
-    fn set_slab(&mut self, service: ServiceId, slab: Slab, capacity: u32) {
-        let old = self.services.get(&service).cloned().unwrap_or_default();
-        if (old.slab.base, old.capacity) != (slab.base, capacity) {
+    fn set_slab(&mut self, service: ServiceId, list: List, new: ListEntry) {
+        let cell = self.services.get(&service).map_or(CellEntry::default(), |entry| entry.cell);
+        let old = cell.list(list);
+        if (old.slab.base, old.capacity) != (new.slab.base, new.capacity) {
             self.free_slots.give_up(old.slab.base, old.capacity);
-            self.free_slots.take(slab.base, capacity);
+            self.free_slots.take(new.slab.base, new.capacity);
         }
-        self.change_service(service, |entry| {
-            entry.slab = slab;
-            entry.capacity = capacity;
-        });
+        self.slots.switch(old.slab, new.slab, &mut self.cells);
+        self.change_service(service, |entry| entry.cell.lists[list as usize] = new);
     }
 
     /// A cell comes to be with its first content and is free when it has none.
@@ -146,13 +180,38 @@ impl Tables {
         }
         let entry = self.services.entry(id).or_default();
         change(entry);
-        if entry.is_free() {
+        if entry.key.is_some() {
+            self.nameless.remove(&id);
+        } else if entry.is_free() {
             self.services.remove(&id);
+            self.nameless.remove(&id);
             self.service_ids.give_up(id);
+        } else {
+            self.nameless.insert(id);
+        }
+    }
+
+    fn add_range(&mut self, service: ServiceId, range: IpNet) {
+        if self.source_ranges.entry(service).or_default().insert(range) {
+            self.source_range_count += 1;
+        }
+    }
+
+    fn remove_range(&mut self, service: ServiceId, range: IpNet) {
+        let Some(ranges) = self.source_ranges.get_mut(&service) else { return };
+        if ranges.remove(&range) {
+            self.source_range_count -= 1;
+        }
+        if ranges.is_empty() {
+            self.source_ranges.remove(&service);
         }
     }
 
     fn add_frontend(&mut self, key: FrontendKey, frontend: FrontendEntry) {
+        // The new one first, so that an address which stays a ClusterIP is one all the time.
+        if let Some(address) = cluster_ip(&key, frontend.kind) {
+            self.cluster_ips.add_frontend(address);
+        }
         self.remove_frontend(&key);
         self.addresses += usize::from(key.address.is_some());
         self.frontends.insert(key, frontend);
@@ -161,6 +220,9 @@ impl Tables {
 
     fn remove_frontend(&mut self, key: &FrontendKey) {
         let Some(old) = self.frontends.remove(key) else { return };
+        if let Some(address) = cluster_ip(key, old.kind) {
+            self.cluster_ips.remove_frontend(address);
+        }
         self.addresses -= usize::from(key.address.is_some());
         if let Some(keys) = self.by_service.get_mut(&old.service) {
             keys.remove(key);

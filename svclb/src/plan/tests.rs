@@ -2,6 +2,7 @@
 
 mod converge;
 mod cost;
+mod incremental;
 mod kernel;
 mod publish;
 mod repair;

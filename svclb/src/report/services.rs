@@ -1,15 +1,15 @@
 //! `svclb services`: the Services that the tables hold.
 
-use std::process::ExitCode;
+use std::{num::NonZeroU32, process::ExitCode};
 
 use serde::Serialize;
-use svclb_common::service::FrontendKind;
+use svclb_common::service::{FrontendKind, List};
 
 use super::{Output, table};
 use crate::{
     datapath::{pins::Pins, readback, tables::Tables},
-    model::Family,
-    plan::{Applied, Limits, Readback},
+    model::{Family, TrafficPolicy},
+    plan::{Applied, Limits, Readback, model_policy},
     sys::mapped::Access,
 };
 
@@ -21,6 +21,12 @@ struct ServicePort {
     port_name: String,
     protocol: &'static str,
     algorithm: &'static str,
+    internal_traffic_policy: &'static str,
+    external_traffic_policy: &'static str,
+    /// 0 is no affinity.
+    session_affinity_seconds: u32,
+    /// Who may use the load balancer addresses; none is everybody.
+    source_ranges: Option<Vec<String>>,
     frontends: Vec<Frontend>,
     backends: Vec<Backend>,
 }
@@ -40,6 +46,8 @@ struct Backend {
     node: Option<String>,
     local: bool,
     state: &'static str,
+    /// Where new connections select it from. A backend in no list keeps the flows that it has.
+    lists: Vec<&'static str>,
 }
 
 /// Prints the list.
@@ -67,27 +75,53 @@ fn list(applied: &Applied) -> Vec<ServicePort> {
             address: frontend.address.map_or_else(|| unspecified.to_owned(), |address| address.to_string()),
             port: frontend.port,
         });
-        let slots = tables.service(id).map(|service| tables.slots(service.slab)).unwrap_or_default();
-        let backends = slots.iter().filter_map(|id| tables.backend(*id)).map(|backend| Backend {
-            address: backend.key.address.to_string(),
-            port: backend.key.port,
-            node: applied.node(backend.flags.node).map(str::to_owned),
-            local: backend.flags.local,
-            state: if backend.flags.terminating { "terminating" } else { "active" },
+        let backends = tables.backends_of(id).into_iter().filter_map(|(backend, lists)| {
+            let backend = tables.backend(backend)?;
+            Some(Backend {
+                address: backend.key.address.to_string(),
+                port: backend.key.port,
+                node: applied.node(backend.flags.node).map(str::to_owned),
+                local: backend.flags.local,
+                state: if backend.flags.terminating { "terminating" } else { "active" },
+                lists: lists.into_iter().filter_map(list_name).collect(),
+            })
         });
         let mut backends: Vec<_> = backends.collect();
         backends.sort_by(|a, b| (&a.address, a.port).cmp(&(&b.address, b.port)));
+        let word = tables.service(id).map(|entry| entry.cell.policy).unwrap_or_default();
+        let policy = model_policy(word, tables.source_ranges(id).cloned().unwrap_or_default());
         ServicePort {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
             port_name: key.port_name.clone(),
             protocol: key.protocol.as_str(),
-            algorithm: "random",
+            algorithm: policy.algorithm.as_str(),
+            internal_traffic_policy: policy_name(policy.internal),
+            external_traffic_policy: policy_name(policy.external),
+            session_affinity_seconds: policy.affinity.map_or(0, NonZeroU32::get),
+            source_ranges: policy
+                .sources
+                .map(|sources| sources.ranges.iter().map(ToString::to_string).collect()),
             frontends: frontends.collect(),
             backends,
         }
     });
     ports.collect()
+}
+
+fn list_name(list: List) -> Option<&'static str> {
+    match list {
+        List::Cluster => Some("cluster"),
+        List::Local => Some("local"),
+        List::Idle => None,
+    }
+}
+
+fn policy_name(policy: TrafficPolicy) -> &'static str {
+    match policy {
+        TrafficPolicy::Cluster => "Cluster",
+        TrafficPolicy::Local => "Local",
+    }
 }
 
 fn kind_name(kind: FrontendKind) -> &'static str {
@@ -111,8 +145,9 @@ fn print_table(list: &[ServicePort]) {
         };
         let frontends: Vec<_> =
             port.frontends.iter().map(|f| format!("{} {}", f.kind, endpoint(&f.address, f.port))).collect();
-        let backends: Vec<_> = port.backends.iter().map(|b| endpoint(&b.address, b.port)).collect();
-        let backends = if backends.is_empty() { "none: refused".to_owned() } else { backends.join(", ") };
+        let listed = port.backends.iter().filter(|backend| !backend.lists.is_empty());
+        let backends: Vec<_> = listed.map(|b| endpoint(&b.address, b.port)).collect();
+        let backends = if backends.is_empty() { "none".to_owned() } else { backends.join(", ") };
         vec![format!("{}/{name}", port.namespace), port.protocol.to_owned(), frontends.join(", "), backends]
     };
     table::print(

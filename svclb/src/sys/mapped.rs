@@ -7,7 +7,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use svclb_common::{
     cell::Word32,
     family::Address,
-    service::{BackendCell, ServiceCell},
+    service::{BackendCell, ServiceCell, ServiceRanges},
     state::AgentState,
 };
 
@@ -26,6 +26,8 @@ unsafe impl Shared for ServiceCell {}
 unsafe impl<A: Address> Shared for BackendCell<A> {}
 // SAFETY: made of cells.
 unsafe impl Shared for AgentState {}
+// SAFETY: made of cells.
+unsafe impl<A: Address> Shared for ServiceRanges<A> {}
 
 /// What a mapping may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

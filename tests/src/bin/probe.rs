@@ -6,12 +6,16 @@
 //! | `udp` | connects a datagram socket, asks, is answered |
 //! | `sendto` | names the destination with each datagram, on one socket |
 //! | `hold` | asks again on the one connection, once per line of standard input |
+//! | `hold-udp` | as `sendto`, once per line of standard input |
+//! | `table` | `tcp` for each line `ADDRESS COUNT` of standard input, all lines at once |
 //!
 //! COUNT may be `-`: until standard input closes. The outcome is one line of JSON on
-//! standard output; `hold` writes one line per request. Socket hooks belong to a cgroup,
+//! standard output, for `table` an object by address; `hold` and `hold-udp` write one line per request. Socket hooks
+//! belong to a cgroup,
 //! so a client must be a process: the tests cannot ask by themselves.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead as _, BufReader, ErrorKind, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
     sync::{
@@ -34,6 +38,9 @@ const MAX_FAILURES: u32 = 3;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|mode| mode == "table") {
+        return table();
+    }
     let [mode, address, count] = arguments.as_slice() else { bail!("usage: svclb-probe MODE ADDRESS COUNT") };
     let address: SocketAddr = address.parse().context("ADDRESS")?;
     if mode == "hold" {
@@ -42,11 +49,14 @@ fn main() -> anyhow::Result<()> {
     let ask: fn(&mut Client, &mut Answers) -> io::Result<()> = match mode.as_str() {
         "tcp" => tcp,
         "udp" => udp,
-        "sendto" => sendto,
+        "sendto" | "hold-udp" => sendto,
         _ => bail!("no such MODE: {mode}"),
     };
     let mut client = Client { address, socket: UdpSocket::bind(any(address))? };
     client.socket.set_read_timeout(Some(TIMEOUT))?;
+    if mode == "hold-udp" {
+        return hold_udp(&mut client);
+    }
     let mut answers = Answers::default();
     let mut repetitions = Repetitions::parse(count)?;
     while answers.failed() < MAX_FAILURES && repetitions.next() {
@@ -99,6 +109,38 @@ fn sendto(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
     Ok(())
 }
 
+/// The stack of a thread that asks: there may be thousands.
+const STACK: usize = 128 << 10;
+
+/// Many addresses at once: silence takes its time, and it is the same time for all.
+fn table() -> anyhow::Result<()> {
+    let mut threads = Vec::new();
+    for line in io::stdin().lines() {
+        let line = line?;
+        let (address, count) = line.split_once(' ').context("a line is ADDRESS COUNT")?;
+        let (address, count): (SocketAddr, u32) = (address.parse()?, count.parse()?);
+        let body = move || -> io::Result<Answers> {
+            let mut client = Client { address, socket: UdpSocket::bind(any(address))? };
+            let mut answers = Answers::default();
+            for _ in 0..count {
+                if let Err(error) = tcp(&mut client, &mut answers) {
+                    answers.error(name(&error));
+                    break;
+                }
+            }
+            Ok(answers)
+        };
+        threads.push((address, thread::Builder::new().stack_size(STACK).spawn(body)?));
+    }
+    let mut outcomes = BTreeMap::new();
+    for (address, thread) in threads {
+        let answers = thread.join().map_err(|_panic| anyhow::anyhow!("a thread has panicked"))??;
+        outcomes.insert(address.to_string(), answers);
+    }
+    println!("{}", serde_json::to_string(&outcomes)?);
+    Ok(())
+}
+
 /// One connection, one request per line of standard input.
 fn hold(address: SocketAddr) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
@@ -114,6 +156,20 @@ fn hold(address: SocketAddr) -> anyhow::Result<()> {
             Ok(0) => answers.error("EOF".into()),
             Ok(_) => answers.answer(&reply, peer),
             Err(error) => answers.error(name(&error)),
+        }
+        println!("{}", serde_json::to_string(&answers)?);
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// One socket, one request per line of standard input.
+fn hold_udp(client: &mut Client) -> anyhow::Result<()> {
+    for line in io::stdin().lines() {
+        line?;
+        let mut answers = Answers::default();
+        if let Err(error) = sendto(client, &mut answers) {
+            answers.error(name(&error));
         }
         println!("{}", serde_json::to_string(&answers)?);
         io::stdout().flush()?;

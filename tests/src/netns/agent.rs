@@ -1,9 +1,10 @@
 //! A running agent, and the commands beside it.
 
 use std::{
-    path::PathBuf,
+    path::Path,
     process::{ExitStatus, Output},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -13,7 +14,7 @@ use serde::Deserialize;
 use super::{
     layout::{Machine, NODE1},
     process::{self, Log, Process},
-    wait::{PATIENCE, until},
+    wait::until,
     world::World,
 };
 
@@ -43,6 +44,9 @@ pub struct Attached {
     pub program: String,
 }
 
+/// How long an agent may take to start. Several at once, on a busy machine, wait for the verifier.
+const STARTING: Duration = Duration::from_secs(40);
+
 /// An agent, killed when it is dropped; its datapath goes with the world.
 pub struct Agent {
     process: Process,
@@ -57,20 +61,43 @@ impl Agent {
     /// Starts the agent of a node and waits until its tables are complete.
     pub fn start_on(world: &World, node: &Machine, flags: &[&str]) -> anyhow::Result<Self> {
         let mut agent = Self::launch(world, node, flags)?;
-        let ready = until("a synced agent", PATIENCE, || {
-            ensure!(!agent.process.has_ended()?, "the agent has ended");
-            let status = world.svclb_on(node, &["status", "--wait-synced", "1s"])?.status;
-            Ok(status.success().then_some(()))
-        });
-        ready.with_context(|| format!("the agent's log:\n{}", agent.log().text()))?;
+        agent.synced(world, node, STARTING)?;
         Ok(agent)
+    }
+
+    /// Starts the agent of the first node, which follows an API server, and does not wait.
+    pub fn launch_with_api(world: &World, kubeconfig: &Path, flags: &[&str]) -> anyhow::Result<Self> {
+        let source = ["--kubeconfig".to_owned(), kubeconfig.to_string_lossy().into_owned()];
+        let arguments = world.run_args_from(&NODE1, source, flags);
+        let command = process::command(&world.cgroup(NODE1.name), &world.ground().svclb, arguments);
+        Ok(Self { process: Process::start(world.namespace(NODE1.name), command)? })
+    }
+
+    /// Waits until the tables of the first node are complete.
+    pub fn wait_synced(&mut self, world: &World) -> anyhow::Result<()> {
+        self.synced(world, &NODE1, STARTING)
     }
 
     /// Starts an agent and does not wait.
     pub fn launch(world: &World, node: &Machine, flags: &[&str]) -> anyhow::Result<Self> {
-        let command =
-            process::command(&world.cgroup(node.name), &world.ground().svclb, world.run_args(node, flags));
+        Self::launch_with(world, node, world.run_args(node, flags))
+    }
+
+    /// Starts an agent with exactly these arguments, and does not wait.
+    pub fn launch_with(world: &World, node: &Machine, arguments: Vec<String>) -> anyhow::Result<Self> {
+        let command = process::command(&world.cgroup(node.name), &world.ground().svclb, arguments);
         Ok(Self { process: Process::start(world.namespace(node.name), command)? })
+    }
+
+    /// Waits until its tables are complete.
+    pub fn synced(&mut self, world: &World, node: &Machine, patience: Duration) -> anyhow::Result<()> {
+        let ready = until("a synced agent", patience, || {
+            ensure!(!self.process.has_ended()?, "the agent has ended");
+            let status = world.svclb_on(node, &["status", "--wait-synced", "1s"])?.status;
+            Ok(status.success().then_some(()))
+        });
+        ready.with_context(|| format!("the agent's log:\n{}", self.log().text()))?;
+        Ok(())
     }
 
     /// What it has written.
@@ -97,10 +124,13 @@ impl Agent {
 impl World {
     /// The arguments of `svclb run` on a node.
     pub fn run_args(&self, node: &Machine, flags: &[&str]) -> Vec<String> {
-        let path = |path: PathBuf| path.to_string_lossy().into_owned();
-        let mut arguments: Vec<String> =
-            ["run", "--node-name", node.name, "--manifests"].map(String::from).into();
-        arguments.push(path(self.manifests()));
+        self.run_args_from(node, ["--manifests".into(), path(self.manifests())], flags)
+    }
+
+    /// The arguments of `svclb run` on a node, with the flag that names the source of objects.
+    pub fn run_args_from(&self, node: &Machine, source: [String; 2], flags: &[&str]) -> Vec<String> {
+        let mut arguments: Vec<String> = ["run", "--node-name", node.name].map(String::from).into();
+        arguments.extend(source);
         arguments.extend(["--bpffs".into(), path(self.bpffs(node))]);
         arguments.extend(["--cgroup".into(), path(self.cgroup(node.name))]);
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
@@ -137,4 +167,8 @@ impl World {
     pub fn drops(&self, reason: &str) -> anyhow::Result<u64> {
         Ok(self.status()?.drops.get(reason).copied().unwrap_or(0))
     }
+}
+
+fn path(path: impl AsRef<Path>) -> String {
+    path.as_ref().to_string_lossy().into_owned()
 }

@@ -1,6 +1,6 @@
 //! Who asks, and with what.
 
-use std::{io::Write as _, net::SocketAddr, process::Output};
+use std::{collections::BTreeMap, io::Write as _, net::SocketAddr, process::Output};
 
 use anyhow::{Context as _, ensure};
 
@@ -84,14 +84,51 @@ impl World {
         process::output(self.namespace(place.machine().name), command)
     }
 
+    /// Runs a command that ends by itself.
+    pub fn run(&self, place: Place, program: &str, arguments: &[&str]) -> anyhow::Result<Output> {
+        let command = process::command(&self.cgroup(place.cgroup()), program.as_ref(), arguments);
+        process::output(self.namespace(place.machine().name), command)
+    }
+
+    /// Starts a program that runs beside the test.
+    pub fn start(&self, place: Place, program: &str, arguments: &[&str]) -> anyhow::Result<Process> {
+        let command = process::command(&self.cgroup(place.cgroup()), program.as_ref(), arguments);
+        Process::start(self.namespace(place.machine().name), command)
+    }
+
     /// Sends requests until [`Load::finish`].
     pub fn load(&self, place: Place, mode: Mode, to: SocketAddr) -> anyhow::Result<Load> {
         Ok(Load(self.probe(place, mode.as_str(), to)?))
     }
 
+    /// Asks many addresses at once by TCP, each so many times, until one time fails.
+    pub fn ask_all(
+        &self,
+        place: Place,
+        targets: &BTreeMap<SocketAddr, u32>,
+    ) -> anyhow::Result<BTreeMap<SocketAddr, Answers>> {
+        let command =
+            process::command(&self.cgroup(place.cgroup()), &self.ground().probe, ["table".to_owned()]);
+        let mut probe = Process::start(self.namespace(place.machine().name), command)?;
+        for (address, count) in targets {
+            writeln!(probe.stdin()?, "{address} {count}")?;
+        }
+        probe.close_stdin();
+        let line = probe.log.wait_for(0, PATIENCE * 12, |line| line.starts_with('{'))?;
+        let outcomes: BTreeMap<SocketAddr, Answers> =
+            serde_json::from_str(&line).with_context(|| probe.log.text())?;
+        ensure!(outcomes.len() == targets.len(), "svclb-probe: {}", probe.log.text());
+        Ok(outcomes)
+    }
+
     /// Opens a connection that stays.
     pub fn hold(&self, place: Place, to: SocketAddr) -> anyhow::Result<Held> {
         Ok(Held(self.probe(place, "hold", to)?))
+    }
+
+    /// Opens a datagram socket that stays and is not connected.
+    pub fn hold_udp(&self, place: Place, to: SocketAddr) -> anyhow::Result<Held> {
+        Ok(Held(self.probe(place, "hold-udp", to)?))
     }
 
     fn probe(&self, place: Place, mode: &str, to: SocketAddr) -> anyhow::Result<Process> {
@@ -113,11 +150,11 @@ impl Load {
     }
 }
 
-/// A client that keeps one connection.
+/// A client that keeps one connection or socket.
 pub struct Held(Process);
 
 impl Held {
-    /// Asks on the connection.
+    /// Asks on it.
     pub fn ask(&mut self) -> anyhow::Result<Answers> {
         let before = self.0.log.len();
         self.0.stdin()?.write_all(b"\n")?;

@@ -7,7 +7,7 @@ use nix::unistd::geteuid;
 use super::cgroup;
 
 /// Set where a skip is a failure, as in CI.
-const NO_SKIP: &str = "SVCLB_TEST_NO_SKIP";
+pub const NO_SKIP: &str = "SVCLB_TEST_NO_SKIP";
 
 /// Commands the tests start.
 const COMMANDS: [&str; 4] = ["ip", "tc", "curl", "sh"];
@@ -77,14 +77,18 @@ impl Ground {
     }
 }
 
+/// Whether a skip is a failure.
+pub fn skip_fails() -> bool {
+    env::var_os(NO_SKIP).is_some_and(|value| value != "0")
+}
+
 /// Runs a test where it can run. Where it cannot, says why and goes on, unless a skip
 /// is a failure.
 pub fn test(probe: &str, body: impl FnOnce(Ground) -> anyhow::Result<()>) -> anyhow::Result<()> {
     match Ground::find(probe) {
         Ok(ground) => body(ground),
         Err(skip) => {
-            let skip_fails = env::var_os(NO_SKIP).is_some_and(|value| value != "0");
-            anyhow::ensure!(!skip_fails, "skipped, and {NO_SKIP} is set: {skip}");
+            anyhow::ensure!(!skip_fails(), "skipped, and {NO_SKIP} is set: {skip}");
             let name = std::thread::current().name().unwrap_or("test").to_owned();
             // Not by a macro: what macros print is shown for failed tests only.
             Ok(writeln!(std::io::stderr(), "{name}: skipped: {skip}")?)

@@ -2,7 +2,45 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::layout::{Family, Frontend, Machine, POD_PORT, SERVICE_PORT, node_of, node_port};
+
+/// What an EndpointSlice says of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Ready.
+    Ready,
+    /// Terminates and still serves.
+    Draining,
+    /// Terminates and does not serve any more.
+    Terminating,
+    /// Not ready yet.
+    NotReady,
+}
+
+impl State {
+    /// Ready, serving, terminating.
+    fn conditions(self) -> [bool; 3] {
+        match self {
+            Self::Ready => [true, true, false],
+            Self::Draining => [false, true, true],
+            Self::Terminating => [false, false, true],
+            Self::NotReady => [false, false, false],
+        }
+    }
+}
+
+/// A pod behind a Service.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The pod.
+    pub pod: Machine,
+    /// Its conditions.
+    pub state: State,
+    /// `hints` in YAML's flow style; empty for none.
+    pub hints: &'static str,
+}
 
 /// A Service of every type at once, in both families, for TCP and UDP.
 #[derive(Clone, Debug)]
@@ -11,19 +49,50 @@ pub struct Service {
     pub name: &'static str,
     /// What its addresses and node port end with.
     pub number: u8,
-    /// The pods behind it.
-    pub pods: Vec<Machine>,
+    /// What is behind it.
+    pub endpoints: Vec<Endpoint>,
+    /// More fields of its `spec`: lines without indentation.
+    spec: Vec<String>,
 }
 
 impl Service {
     /// A Service with backends.
     pub fn new(name: &'static str, number: u8, pods: &[Machine]) -> Self {
-        Self { name, number, pods: pods.to_vec() }
+        let service = Self { name, number, endpoints: Vec::new(), spec: Vec::new() };
+        pods.iter().fold(service, |service, pod| service.endpoint(*pod, State::Ready))
+    }
+
+    /// With another endpoint.
+    #[must_use]
+    pub fn endpoint(mut self, pod: Machine, state: State) -> Self {
+        self.endpoints.push(Endpoint { pod, state, hints: "" });
+        self
+    }
+
+    /// With hints for the last endpoint, such as `{ forNodes: [{ name: node1 }] }`.
+    #[must_use]
+    pub fn hints(mut self, hints: &'static str) -> Self {
+        if let Some(endpoint) = self.endpoints.last_mut() {
+            endpoint.hints = hints;
+        }
+        self
+    }
+
+    /// With another field of its `spec`, such as `internalTrafficPolicy: Local`.
+    #[must_use]
+    pub fn spec(mut self, line: &str) -> Self {
+        self.spec.push(format!("  {line}\n"));
+        self
     }
 
     /// The Service and its slices, the documents of one file.
     pub fn yaml(&self) -> String {
         format!("{}{}", self.service(), self.slices())
+    }
+
+    /// The Service and its slices, one after the other.
+    pub fn objects(&self) -> anyhow::Result<Vec<Value>> {
+        Ok(serde_saphyr::from_multiple(&self.yaml())?)
     }
 
     /// The Service alone.
@@ -45,7 +114,7 @@ spec:
   ipFamilies: [IPv4, IPv6]
   ipFamilyPolicy: RequireDualStack
   externalIPs: [\"{e4}\", \"{e6}\"]
-  ports:
+{more}  ports:
     - {{ name: tcp, protocol: TCP, port: {SERVICE_PORT}, targetPort: {POD_PORT}, nodePort: {node_port} }}
     - {{ name: udp, protocol: UDP, port: {SERVICE_PORT}, targetPort: {POD_PORT}, nodePort: {node_port} }}
 status:
@@ -54,6 +123,7 @@ status:
       - {{ ip: \"{l4}\", ipMode: VIP }}
       - {{ ip: \"{l6}\", ipMode: VIP }}
 ",
+            more = self.spec.concat(),
             c4 = cluster[0],
             c6 = cluster[1],
             e4 = external[0],
@@ -85,14 +155,17 @@ ports:
 endpoints:{none}
 ",
             suffix = kind.to_lowercase(),
-            none = if self.pods.is_empty() { " []" } else { "" },
+            none = if self.endpoints.is_empty() { " []" } else { "" },
         );
-        for pod in &self.pods {
+        for Endpoint { pod, state, hints } in &self.endpoints {
             let (address, node) = (pod.address(family), node_of(pod).name);
+            let [ready, serving, terminating] = state.conditions();
+            let hints = if hints.is_empty() { String::new() } else { format!(", hints: {hints}") };
             // Writing to a String does not fail.
             writeln!(
                 slice,
-                "  - {{ addresses: [\"{address}\"], nodeName: {node}, conditions: {{ ready: true, serving: true, terminating: false }} }}"
+                "  - {{ addresses: [\"{address}\"], nodeName: {node}, conditions: {{ ready: {ready}, \
+                 serving: {serving}, terminating: {terminating} }}{hints} }}"
             )
             .ok();
         }

@@ -18,6 +18,8 @@ use nix::{
     unistd::{Pid, gettid},
 };
 
+use super::wiring;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A thread that does what it is told, until it is dropped.
@@ -51,6 +53,21 @@ impl Namespace {
         namespace
             .run(|| unshare(CloneFlags::CLONE_NEWNET))?
             .with_context(|| format!("cannot create the network namespace {name}"))?;
+        Ok(namespace)
+    }
+
+    /// A thread that is where the test is.
+    pub fn here(name: &str) -> anyhow::Result<Self> {
+        Self::spawn(name)
+    }
+
+    /// A network namespace that sees the test's mounts, with nothing in it but loopback.
+    pub fn apart(name: &str) -> anyhow::Result<Self> {
+        let namespace = Self::spawn(name)?;
+        namespace
+            .run(|| unshare(CloneFlags::CLONE_NEWNET))?
+            .with_context(|| format!("cannot create the network namespace {name}"))?;
+        wiring::ip(&namespace, "link set lo up\n")?;
         Ok(namespace)
     }
 

@@ -29,7 +29,12 @@ pub struct Server {
 impl Server {
     /// Starts a server under the name of its namespace.
     pub fn start(namespace: &Namespace) -> anyhow::Result<Self> {
-        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, POD_PORT));
+        Self::start_at(namespace, namespace.name(), POD_PORT)
+    }
+
+    /// Starts a server on a port of its own, which answers by a name of its own.
+    pub fn start_at(namespace: &Namespace, name: &str, port: u16) -> anyhow::Result<Self> {
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         let sockets = namespace.run(move || -> io::Result<_> {
             let (tcp, udp) = (TcpListener::bind(any)?, UdpSocket::bind(any)?);
             tcp.set_nonblocking(true)?;
@@ -38,7 +43,7 @@ impl Server {
         });
         let (tcp, udp) = sockets?.with_context(|| format!("cannot serve in {}", namespace.name()))?;
         let stop = Arc::new(EventFd::new()?);
-        let service = Service { name: namespace.name().into(), tcp, udp, connections: BTreeMap::new() };
+        let service = Service { name: name.into(), tcp, udp, connections: BTreeMap::new() };
         let until = Arc::clone(&stop);
         let thread = thread::Builder::new().name(format!("serve {}", namespace.name())).spawn(move || {
             if let Err(error) = service.run(&until) {

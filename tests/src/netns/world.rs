@@ -1,6 +1,6 @@
 //! Two nodes with two pods each and an outside client, for the time of one test.
 
-use std::{collections::BTreeMap, env, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -9,7 +9,7 @@ use super::{
     cgroup::Cgroup,
     ground::Ground,
     layout::{CLIENT, Machine, NODE1, NODE2, PLUGGED, PODS, WIRE},
-    leftover::{is_abandoned, prefix},
+    leftover::{prefix, remove_abandoned_folders},
     manifest::Service,
     namespace::Namespace,
     server::Server,
@@ -127,16 +127,4 @@ impl World {
     pub fn ip(&self, namespace: &str, script: &str) -> anyhow::Result<()> {
         wiring::ip(self.namespace(namespace), script)
     }
-}
-
-/// Removes the folders of killed runs. The mounts in them have vanished with the runs.
-fn remove_abandoned_folders() -> anyhow::Result<()> {
-    for entry in fs::read_dir(env::temp_dir())? {
-        let entry = entry?;
-        if is_abandoned(&entry.file_name()) {
-            // Another test of this run may be doing the same.
-            fs::remove_dir_all(entry.path()).ok();
-        }
-    }
-    Ok(())
 }

@@ -24,7 +24,8 @@ fn loopback_sysctls(world: &World) -> anyhow::Result<Vec<String>> {
     Ok(values.into_iter().collect::<Result<_, _>>()?)
 }
 
-fn leaves_nothing(world: &World, flags: &[&str]) -> anyhow::Result<()> {
+/// An agent comes and goes, and `svclb cleanup` after it.
+pub(crate) fn leaves_nothing(world: &World, flags: &[&str]) -> anyhow::Result<()> {
     let sysctls = loopback_sysctls(world)?;
     world.publish(&Service::new("brief", SERVICE, &[POD2, POD3]))?;
     let agent = Agent::start(world, flags)?;

@@ -1,6 +1,6 @@
 //! What all tests of this ring begin with.
 
-use svclb_tests::netns::{self, World, world::PodNetwork};
+use svclb_tests::netns::{self, World, ground::Ground, world::PodNetwork};
 
 /// The client's binary.
 const PROBE: &str = env!("CARGO_BIN_EXE_svclb-probe");
@@ -16,4 +16,15 @@ pub(crate) fn world_with(
     body: impl FnOnce(&mut World) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     netns::test(PROBE, |ground| body(&mut World::build(ground, network)?))
+}
+
+/// Runs a test in a world on a ground that is not the usual one.
+pub(crate) fn world_on(
+    adapt: impl FnOnce(&mut Ground) -> anyhow::Result<()>,
+    body: impl FnOnce(&mut World) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    netns::test(PROBE, |mut ground| {
+        adapt(&mut ground)?;
+        body(&mut World::build(ground, PodNetwork::PointToPoint)?)
+    })
 }

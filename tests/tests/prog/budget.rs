@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use aya::programs::Program;
 use aya_obj::Object;
 use svclb::datapath::object::BYTECODE;
-use svclb_common::config::{DatapathConfig, SocketMode};
+use svclb_common::config::DatapathConfig;
 
 use crate::{lab::Lab, scenario::folder};
 
@@ -40,19 +40,18 @@ fn budget() -> anyhow::Result<BTreeMap<String, Figures>> {
         .collect()
 }
 
-/// What the verifier follows, in the socket mode in which it is most: settings are
-/// constants to it, and what they rule out it does not see.
+/// What the verifier follows, with the settings with which it is most: they are constants
+/// to it, and what they rule out it does not see.
 fn verified() -> anyhow::Result<BTreeMap<String, u32>> {
     let mut worst = BTreeMap::new();
-    for mode in SocketMode::EACH {
-        let config = DatapathConfig { socket_mode: mode as u32, ..DatapathConfig::PER_PACKET };
+    for config in DatapathConfig::each() {
         for (name, program) in Lab::new(config, &[])?.programs_mut() {
             match program {
                 Program::SchedClassifier(program) => program.load(),
                 Program::CgroupSockAddr(program) => program.load(),
                 other => bail!("{name} is of another kind: {other:?}"),
             }
-            .with_context(|| format!("the kernel refused {name} in mode {mode:?}"))?;
+            .with_context(|| format!("the kernel refused {name} with {config:?}"))?;
             let verified = program.info()?.verified_instruction_count().context("a kernel before 5.16")?;
             let most: &mut u32 = worst.entry(name.to_owned()).or_default();
             *most = verified.max(*most);

@@ -36,7 +36,7 @@ impl World {
         let mut lab =
             Lab::new(DatapathConfig::PER_PACKET, &[("HALF_OPEN_V4", HALF_OPEN), ("FLOWS_V4", 1024)]).unwrap();
         let services: Services = serde_saphyr::from_str(SERVICES).unwrap();
-        let written = Written::new(&mut lab, &node, &services).unwrap();
+        let written = Written::new(&mut lab, &node, &services, |_| true).unwrap();
         Self { node, lab, written }
     }
 

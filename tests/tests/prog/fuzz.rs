@@ -181,7 +181,7 @@ fn any_frame_at_any_hook() {
     let node = Node::new().unwrap();
     let mut lab = Lab::new(DatapathConfig::PER_PACKET, &[]).unwrap();
     let services: Services = serde_saphyr::from_str(SERVICES).unwrap();
-    Written::new(&mut lab, &node, &services).unwrap();
+    Written::new(&mut lab, &node, &services, |_| true).unwrap();
     let lab = RefCell::new(lab);
     let device = select(&[Device::Pod, Device::Uplink, Device::Loopback][..]);
     let mut runner = TestRunner::new(Config { cases: RUNS, failure_persistence: None, ..Config::default() });

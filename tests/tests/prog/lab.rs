@@ -3,7 +3,10 @@
 use anyhow::{Context as _, anyhow};
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf},
+    maps::{
+        Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf,
+        lpm_trie::{Key, LpmTrie},
+    },
     programs::{Program, SchedClassifier, TestRun as _, TestRunOptions},
 };
 use serde::Deserialize;
@@ -15,7 +18,7 @@ use svclb_common::{
     family::{Addr4, Addr6, Address},
     key::FlowKey,
     layout::map,
-    service::{ServiceId, Traffic},
+    service::{Affinity, AffinityKey, ServiceId, Traffic},
     verdict::DropReason,
 };
 
@@ -179,6 +182,35 @@ impl Lab {
         HashMap::<_, K, V>::try_from(self.map_mut(name)?)?.insert(key, value, 0).context(name.to_owned())
     }
 
+    /// Writes an entry of a trie.
+    pub(crate) fn add_prefix<K: Pod>(&mut self, name: &str, len: u32, key: K) -> anyhow::Result<()> {
+        let mut trie = LpmTrie::<_, K, u32>::try_from(self.map_mut(name)?)?;
+        trie.insert(&Key::new(len, key), 1, 0).context(name.to_owned())
+    }
+
+    /// Makes all that is known of clients that come back so many seconds older.
+    pub(crate) fn age_affinities(&mut self, seconds: u64) -> anyhow::Result<()> {
+        self.age::<Addr4>(true, Some(seconds))?;
+        self.age::<Addr6>(false, Some(seconds))
+    }
+
+    /// Without a number it forgets them.
+    fn age<A: Address>(&mut self, is_v4: bool, seconds: Option<u64>) -> anyhow::Result<()> {
+        let name = of(map::AFFINITIES, is_v4);
+        let mut table = HashMap::<_, AffinityKey<A>, Affinity>::try_from(self.map_mut(&name)?)?;
+        let entries = table.iter().collect::<Result<Vec<_>, _>>()?;
+        for (key, affinity) in entries {
+            match seconds {
+                Some(seconds) => {
+                    let seen = affinity.seen.saturating_sub(seconds * 1_000_000_000);
+                    table.insert(key, Affinity { seen, ..affinity }, 0)?;
+                }
+                None => table.remove(&key)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Packets by reason since the lab began.
     pub(crate) fn drops(&mut self) -> anyhow::Result<Vec<(DropReason, u64)>> {
         let counters = PerCpuArray::<_, u64>::try_from(self.map_mut(map::DROPS)?)?;
@@ -218,6 +250,8 @@ impl Lab {
     pub(crate) fn forget(&mut self) -> anyhow::Result<()> {
         self.forget_flows::<Addr4>(true)?;
         self.forget_flows::<Addr6>(false)?;
+        self.age::<Addr4>(true, None)?;
+        self.age::<Addr6>(false, None)?;
         self.events()?;
         for is_v4 in [true, false] {
             let mut counters = PerCpuArray::<_, Traffic>::try_from(self.map_mut(&of(map::TRAFFIC, is_v4))?)?;

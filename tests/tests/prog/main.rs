@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`node`] | a network namespace to ask for routes |
 //! | [`lab`] | the bytecode over maps of its own |
+//! | [`cidr`] | address ranges as fixtures write them |
 //! | [`tables`] | services as fixtures write them, and their way into the maps |
 //! | [`scenario`] | fixtures and running them |
 //! | [`flood`] | many flows at once |
@@ -15,6 +16,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod budget;
+mod cidr;
 mod flood;
 mod fuzz;
 mod lab;
@@ -47,14 +49,20 @@ macro_rules! themes {
     };
 }
 themes! {
+    affinity,
     cluster_ip,
     hairpin,
     headers,
     host_packets,
     host_sockets,
     lives_of_flows,
+    masquerade,
     no_backend,
+    node_port_addresses,
     not_ours,
     outside,
     remote_backend,
+    source_ranges,
+    traffic_policy,
+    vacant,
 }

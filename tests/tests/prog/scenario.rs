@@ -3,14 +3,14 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 use svclb_common::{
-    config::{DatapathConfig, SocketMode},
+    config::{DatapathConfig, MASQUERADE_ALL, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, SocketMode},
     event::Event,
     service::Traffic,
     verdict::DropReason,
@@ -18,6 +18,7 @@ use svclb_common::{
 use svclb_tests::packet::{Packet, differences, judge};
 
 use crate::{
+    cidr::{self, Cidr},
     lab::{Flows, Hook, Lab, Verdict},
     node::{Device, Node},
     tables::{Services, Written},
@@ -48,13 +49,25 @@ struct Case {
 }
 
 /// Settings of the programs.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Settings {
     /// The one port for source translation, so that a fixture can name it.
     snat_port: Option<u16>,
     /// Whether host processes are translated at their sockets, not per packet.
     host_sockets: bool,
+    /// Whether flows to `ClusterIP`s get the node's address as their source.
+    masquerade_all: bool,
+    /// Whether node ports do not answer on loopback addresses.
+    no_loopback_node_ports: bool,
+    /// The pods' addresses, at most one range per family.
+    cluster_cidrs: Vec<Cidr>,
+    /// The node's addresses that node ports answer on; all of them unless told.
+    node_port_addresses: Option<Vec<IpAddr>>,
+    /// The prefix of all `ClusterIP`s, at most one range per family.
+    cluster_ips: Vec<Cidr>,
+    /// Ranges of `ClusterIP`s.
+    service_cidrs: Vec<Cidr>,
 }
 
 /// A packet and what becomes of it.
@@ -94,6 +107,8 @@ struct Change {
     retire: Vec<SocketAddr>,
     /// Services whose slots are made to name nothing.
     break_slots: Vec<String>,
+    /// Seconds by which clients that come back come later.
+    later: u64,
 }
 
 /// `<reason>`, or `<reason> as <source> > <destination>` where the report names another
@@ -142,11 +157,12 @@ pub(crate) fn run(theme: &str) -> anyhow::Result<()> {
     ensure!(!theme.cases.is_empty(), "{} has no cases", path.display());
     let node = Node::new()?;
     let mut lab = Lab::new(theme.settings.config(), &[])?;
+    cidr::write(&mut lab, &theme.settings.cluster_ips, &theme.settings.service_cidrs)?;
     let failures: Vec<String> = theme
         .cases
         .iter()
         .filter_map(|case| {
-            let error = case.run(&node, &mut lab, &theme.services).err()?;
+            let error = case.run(&node, &mut lab, &theme).err()?;
             Some(format!("{}: {}: {error:#}", path.file_name()?.display(), case.name))
         })
         .collect();
@@ -161,7 +177,7 @@ pub(crate) fn run(theme: &str) -> anyhow::Result<()> {
 }
 
 impl Settings {
-    fn config(self) -> DatapathConfig {
+    fn config(&self) -> DatapathConfig {
         let mut config = DatapathConfig::PER_PACKET;
         if let Some(port) = self.snat_port {
             (config.snat_port_min, config.snat_port_max) = (port, port);
@@ -169,14 +185,23 @@ impl Settings {
         if self.host_sockets {
             config.socket_mode = SocketMode::Host as u32;
         }
+        if self.masquerade_all {
+            config.flags |= MASQUERADE_ALL;
+        }
+        if self.no_loopback_node_ports {
+            config.flags &= !(NODE_PORT_LOOPBACK_V4 | NODE_PORT_LOOPBACK_V6);
+        }
+        self.cluster_cidrs.iter().for_each(|cidr| cidr.configure(&mut config));
         config
     }
 }
 
 impl Case {
-    fn run(&self, node: &Node, lab: &mut Lab, services: &Services) -> anyhow::Result<()> {
+    fn run(&self, node: &Node, lab: &mut Lab, theme: &Theme) -> anyhow::Result<()> {
         lab.forget()?;
-        let mut written = Written::new(lab, node, services)?;
+        let node_ports = &theme.settings.node_port_addresses;
+        let has_node_ports = |ip| node_ports.as_ref().is_none_or(|ips| ips.contains(&ip));
+        let mut written = Written::new(lab, node, &theme.services, has_node_ports)?;
         for (at, step) in self.steps.iter().enumerate() {
             step.run(node, lab, &mut written).with_context(|| format!("step {}", at + 1))?;
         }
@@ -278,6 +303,9 @@ impl Change {
     fn apply(&self, lab: &mut Lab, written: &mut Written) -> anyhow::Result<()> {
         for (name, backends) in &self.serve {
             written.serve(lab, name, backends)?;
+        }
+        if self.later != 0 {
+            lab.age_affinities(self.later)?;
         }
         for backend in &self.retire {
             written.retire(lab, *backend)?;

@@ -11,11 +11,16 @@ use svclb_common::{
     family::{Addr4, Addr6},
     key::FrontendKey,
     layout::map,
-    service::{BACKEND_FREE, BACKEND_LOCAL, BackendHead, Frontend, FrontendKind, Slab, node_port_index},
+    service::{
+        BACKEND_FREE, BACKEND_LOCAL, BackendHead, Frontend, FrontendKind, LOCAL_ADDRESS, LOCAL_NODE_PORTS,
+        Policy, SERVICE_EXTERNAL_LOCAL, SERVICE_HAS_ENDPOINTS, SERVICE_INTERNAL_LOCAL, SERVICE_RESTRICTED,
+        Slab, node_port_index,
+    },
     wire::Transport,
 };
 
 use crate::{
+    cidr::Cidr,
     lab::{Lab, of},
     node::{ADDRESSES, Node},
 };
@@ -31,12 +36,30 @@ pub(crate) struct Service {
     frontends: Vec<String>,
     /// `<address>:<port>/<protocol>`, with `local` behind it for a pod of this node.
     backends: Vec<String>,
+    /// `Local`, or nothing for `Cluster`.
+    internal_traffic_policy: TrafficPolicy,
+    /// The same for external traffic.
+    external_traffic_policy: TrafficPolicy,
+    /// Seconds of session affinity; 0 is none.
+    session_affinity: u32,
+    /// Who may use the load balancer addresses; in a family without any, everybody may.
+    source_ranges: Vec<Cidr>,
+}
+
+/// Which backends traffic selects from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+enum TrafficPolicy {
+    /// All of them.
+    #[default]
+    Cluster,
+    /// Those of this node.
+    Local,
 }
 
 /// What was written, by the names that the fixture gave.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    services: BTreeMap<String, u32>,
+    services: BTreeMap<String, (u32, Service)>,
     backends: BTreeMap<SocketAddr, u32>,
     slots: u32,
 }
@@ -46,24 +69,35 @@ const FIRST_SERVICE: u32 = 5;
 const FIRST_BACKEND: u32 = 70;
 
 impl Written {
-    /// Fills the maps of a node that is known to the world by [`ADDRESSES`].
-    pub(crate) fn new(lab: &mut Lab, node: &Node, services: &Services) -> anyhow::Result<Self> {
+    /// Fills the maps of a node that is known to the world by [`ADDRESSES`]. Node ports
+    /// answer on those that `has_node_ports` holds for.
+    pub(crate) fn new(
+        lab: &mut Lab,
+        node: &Node,
+        services: &Services,
+        has_node_ports: impl Fn(IpAddr) -> bool,
+    ) -> anyhow::Result<Self> {
         for (device, address) in ADDRESSES {
-            let device = node.index(device);
-            match address.parse()? {
+            let (device, address) = (node.index(device), address.parse()?);
+            let flags = LOCAL_ADDRESS | if has_node_ports(address) { LOCAL_NODE_PORTS } else { 0 };
+            match address {
                 IpAddr::V4(addr) => {
-                    lab.insert("LOCALS_V4", Addr4::from(addr), 1_u32)?;
+                    lab.insert("LOCALS_V4", Addr4::from(addr), flags)?;
                     lab.insert("SOURCES_V4", device, Addr4::from(addr))?;
                 }
                 IpAddr::V6(addr) => {
-                    lab.insert("LOCALS_V6", Addr6::from(addr), 1_u32)?;
+                    lab.insert("LOCALS_V6", Addr6::from(addr), flags)?;
                     lab.insert("SOURCES_V6", device, Addr6::from(addr))?;
                 }
             }
         }
         let mut written = Self::default();
         for (name, service) in services {
-            written.services.insert(name.clone(), FIRST_SERVICE + written.services.len() as u32);
+            let id = FIRST_SERVICE + written.services.len() as u32;
+            written.services.insert(name.clone(), (id, service.clone()));
+            for range in &service.source_ranges {
+                range.admit(lab, id).with_context(|| format!("{name}: {range:?}"))?;
+            }
             written.serve(lab, name, &service.backends)?;
             for frontend in &service.frontends {
                 written.frontend(lab, name, frontend).with_context(|| format!("{name}: `{frontend}`"))?;
@@ -74,7 +108,7 @@ impl Written {
 
     /// The cell of a service, the same number in both families.
     pub(crate) fn service(&self, name: &str) -> anyhow::Result<u32> {
-        self.services.get(name).copied().with_context(|| format!("no service {name}"))
+        self.services.get(name).map(|(id, _)| *id).with_context(|| format!("no service {name}"))
     }
 
     /// The cell of a backend.
@@ -83,24 +117,39 @@ impl Written {
     }
 
     /// Gives a service other backends, in the order of the agent's writes: backends,
-    /// slots, then the word that leads to them.
+    /// slots, then the words that lead to them. Those of this node are the local list.
     pub(crate) fn serve(&mut self, lab: &mut Lab, name: &str, backends: &[String]) -> anyhow::Result<()> {
-        let service = self.service(name)?;
+        let (id, service) = self.services.get(name).cloned().with_context(|| format!("no service {name}"))?;
         for is_v4 in [true, false] {
-            let base = self.slots;
+            let mut found = Vec::new();
             for text in backends {
                 let (backend, is_local) =
                     text.strip_suffix(" local").map_or((&text[..], false), |text| (text, true));
                 let (addr, transport) = port(backend).with_context(|| format!("{name}: `{text}`"))?;
                 if addr.is_ipv4() == is_v4 {
-                    let id = self.write_backend(lab, addr, transport, is_local)?;
-                    lab.set(&of(map::SLOTS, is_v4), self.slots, id)?;
-                    self.slots += 1;
+                    found.push((self.write_backend(lab, addr, transport, is_local)?, is_local));
                 }
             }
-            set_slab(lab, is_v4, service, Slab { base, len: self.slots - base })?;
+            let cluster = self.write_slots(lab, is_v4, found.iter().map(|(id, _)| *id))?;
+            let local =
+                self.write_slots(lab, is_v4, found.iter().filter(|(_, local)| *local).map(|(id, _)| *id))?;
+            set_service(lab, is_v4, id, [cluster, local], service.policy(is_v4, !found.is_empty()))?;
         }
         Ok(())
+    }
+
+    fn write_slots(
+        &mut self,
+        lab: &mut Lab,
+        is_v4: bool,
+        backends: impl Iterator<Item = u32>,
+    ) -> anyhow::Result<Slab> {
+        let base = self.slots;
+        for id in backends {
+            lab.set(&of(map::SLOTS, is_v4), self.slots, id)?;
+            self.slots += 1;
+        }
+        Ok(Slab { base, len: self.slots - base })
     }
 
     fn write_backend(
@@ -132,7 +181,8 @@ impl Written {
         let service = self.service(name)?;
         [true, false].into_iter().try_for_each(|is_v4| {
             lab.set(&of(map::SLOTS, is_v4), self.slots, 0_u32)?;
-            set_slab(lab, is_v4, service, Slab { base: self.slots, len: 1 })
+            let broken = Slab { base: self.slots, len: 1 };
+            set_service(lab, is_v4, service, [broken; 2], Policy::default())
         })
     }
 
@@ -160,6 +210,12 @@ impl Written {
             other => bail!("no kind {other}"),
         };
         let (addr, transport) = port(port_text)?;
+        if kind == FrontendKind::ClusterIp {
+            match addr.ip() {
+                IpAddr::V4(ip) => lab.insert("CLUSTER_IPS_V4", Addr4::from(ip), 1_u32)?,
+                IpAddr::V6(ip) => lab.insert("CLUSTER_IPS_V6", Addr6::from(ip), 1_u32)?,
+            }
+        }
         let value = Frontend { service, kind: kind as u32 };
         let be = addr.port().to_be();
         match addr.ip() {
@@ -207,8 +263,29 @@ fn set_cell(lab: &mut Lab, addr: SocketAddr, id: u32, cell: Cell) -> anyhow::Res
     }
 }
 
-fn set_slab(lab: &mut Lab, is_v4: bool, service: u32, slab: Slab) -> anyhow::Result<()> {
-    lab.set(&of(map::SERVICES, is_v4), service, [slab.pack(), u64::from(slab.len)])
+impl Service {
+    /// What the agent makes of it in a family.
+    fn policy(&self, is_v4: bool, has_endpoints: bool) -> Policy {
+        let flags = [
+            (self.internal_traffic_policy == TrafficPolicy::Local, SERVICE_INTERNAL_LOCAL),
+            (self.external_traffic_policy == TrafficPolicy::Local, SERVICE_EXTERNAL_LOCAL),
+            (has_endpoints, SERVICE_HAS_ENDPOINTS),
+            (self.source_ranges.iter().any(|range| range.is_v4() == is_v4), SERVICE_RESTRICTED),
+        ];
+        let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
+        Policy { flags, affinity: self.session_affinity }
+    }
+}
+
+fn set_service(
+    lab: &mut Lab,
+    is_v4: bool,
+    service: u32,
+    [cluster, local]: [Slab; 2],
+    policy: Policy,
+) -> anyhow::Result<()> {
+    // The slabs, the policy, and what is the agent's own.
+    lab.set(&of(map::SERVICES, is_v4), service, [cluster.pack(), local.pack(), 0, policy.pack(), 0, 0])
 }
 
 /// `<address>:<port>/<protocol>`.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use svclb_common::{
-    balance::Route,
+    balance::{Route, Tables as _},
     cell::{Quiet, Word32},
     config::{DatapathConfig, SocketMode},
     family::Address,
@@ -22,8 +22,8 @@ use svclb_common::{
     key::FrontendKey,
     packet::Packet,
     service::{
-        BACKEND_FREE, BACKEND_LOCAL, BackendCell, BackendHead, BackendId, Frontend, FrontendKind, ServiceId,
-        Slab,
+        Affinity, BACKEND_FREE, BACKEND_LOCAL, BackendCell, BackendHead, BackendId, Frontend, FrontendKind,
+        LISTS, LOCAL_ADDRESS, LOCAL_NODE_PORTS, List, Policy, Range, ServiceId, ServiceRanges, Slab,
     },
     socket::SocketPeer,
     wire::{Cursor, Eth, Transport},
@@ -40,19 +40,30 @@ use table::Table;
 /// A second, in nanoseconds.
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
+/// A service cell, in pieces that a test can set one by one.
+#[derive(Clone, Copy, Default)]
+struct Service {
+    slabs: [Slab; LISTS],
+    policy: Policy,
+}
+
 /// The tables of one family, and the world around them.
 pub(crate) struct World<F: Net> {
     pub(crate) config: DatapathConfig,
     frontends: HashMap<Vec<u8>, Frontend>,
     node_ports: HashMap<(u8, u16), ServiceId>,
-    locals: Vec<F::Addr>,
-    services: Vec<Slab>,
+    locals: Vec<(F::Addr, u32)>,
+    services: Vec<Service>,
     slots: Vec<BackendId>,
     backends: Vec<BackendCell<F::Addr>>,
     unreachable: Vec<F::Addr>,
     pub(crate) flows: Table<FlowEntry<F::Addr>>,
     pub(crate) half_open: Table<FlowEntry<F::Addr>>,
     sockets: Table<SocketPeer<F::Addr>>,
+    pub(crate) affinities: Table<Affinity>,
+    source_ranges: Vec<(ServiceId, F::Addr, F::Addr)>,
+    cluster_ips: Vec<F::Addr>,
+    ranges: ServiceRanges<F::Addr>,
     clock: Cell<u64>,
     seed: Cell<u64>,
     pub(crate) picks: RefCell<HashMap<BackendId, u32>>,
@@ -65,14 +76,18 @@ impl<F: Net> World<F> {
             config: DatapathConfig::PER_PACKET,
             frontends: HashMap::new(),
             node_ports: HashMap::new(),
-            locals: vec![F::addr(F::host(NODE))],
-            services: vec![Slab::default()],
+            locals: vec![(F::addr(F::host(NODE)), LOCAL_ADDRESS | LOCAL_NODE_PORTS)],
+            services: vec![Service::default()],
             slots: Vec::new(),
             backends: vec![cell(F::addr(F::host(0)), 0, 0, 0)],
             unreachable: Vec::new(),
             flows: Table::new(usize::MAX),
             half_open: Table::new(usize::MAX),
             sockets: Table::new(usize::MAX),
+            affinities: Table::new(usize::MAX),
+            source_ranges: Vec::new(),
+            cluster_ips: Vec::new(),
+            ranges: ranges(),
             clock: Cell::new(1000 * SECOND),
             seed: Cell::new(1),
             picks: RefCell::default(),
@@ -106,7 +121,7 @@ impl<F: Net> World<F> {
 
     /// A new service cell with these backends.
     pub(crate) fn add_service(&mut self, backends: &[BackendId]) -> ServiceId {
-        self.services.push(Slab::default());
+        self.services.push(Service::default());
         let service = self.services.len() as ServiceId - 1;
         self.set_backends(service, backends);
         service
@@ -114,14 +129,70 @@ impl<F: Net> World<F> {
 
     /// Moves a service to other backends.
     pub(crate) fn set_backends(&mut self, service: ServiceId, backends: &[BackendId]) {
+        self.set_list(service, List::Cluster, backends);
+    }
+
+    /// Gives one list of a service other backends.
+    pub(crate) fn set_list(&mut self, service: ServiceId, list: List, backends: &[BackendId]) {
         let slab = Slab { base: self.slots.len() as u32, len: backends.len() as u32 };
         self.slots.extend(backends);
-        self.services[service as usize] = slab;
+        self.services[service as usize].slabs[list as usize] = slab;
+    }
+
+    /// Says how a service treats its clients.
+    pub(crate) fn set_policy(&mut self, service: ServiceId, flags: u32, affinity: u32) {
+        self.services[service as usize].policy = Policy { flags, affinity };
+    }
+
+    /// Opens a service's load balancer addresses to a range.
+    pub(crate) fn admit(&mut self, service: ServiceId, prefix: IpAddr, len: u32) {
+        self.source_ranges.push((service, F::addr(prefix), F::mask(len)));
+    }
+
+    /// Says where the pods' addresses are.
+    pub(crate) fn set_cluster_cidr(&mut self, prefix: IpAddr, len: u32) {
+        F::set_cluster_cidr(&mut self.config, [F::addr(prefix), F::mask(len)]);
+    }
+
+    /// Makes an address one of the node's own.
+    pub(crate) fn add_local(&mut self, ip: IpAddr, flags: u32) {
+        self.locals.push((F::addr(ip), flags));
+    }
+
+    /// Makes an address a `ClusterIP`; together they are in the range of `len` bits.
+    pub(crate) fn add_cluster_ip(&mut self, ip: IpAddr, len: u32) {
+        self.cluster_ips.push(F::addr(ip));
+        self.ranges.cover.addr.store(F::addr(ip));
+        self.ranges.cover.mask.store(F::mask(len));
+    }
+
+    /// A range of Services' addresses.
+    pub(crate) fn add_service_cidr(&mut self, prefix: IpAddr, len: u32) {
+        let at = self.ranges.len.load();
+        self.ranges.cidrs[at as usize].addr.store(F::addr(prefix));
+        self.ranges.cidrs[at as usize].mask.store(F::mask(len));
+        self.ranges.len.store(at + 1);
+    }
+
+    /// Takes the last such range away, and leaves its bytes where they are.
+    pub(crate) fn remove_service_cidr(&mut self) {
+        self.ranges.len.store(self.ranges.len.load() - 1);
     }
 
     /// Names `service` by an exact address.
     pub(crate) fn add_frontend(&mut self, transport: Transport, end: SocketAddr, service: ServiceId) {
-        let frontend = Frontend { service, kind: FrontendKind::ClusterIp as u32 };
+        self.add_frontend_of(FrontendKind::ClusterIp, transport, end, service);
+    }
+
+    /// The same, by an address of that kind.
+    pub(crate) fn add_frontend_of(
+        &mut self,
+        kind: FrontendKind,
+        transport: Transport,
+        end: SocketAddr,
+        service: ServiceId,
+    ) {
+        let frontend = Frontend { service, kind: kind as u32 };
         self.frontends.insert(frontend_key::<F>(transport, end), frontend);
     }
 
@@ -174,7 +245,7 @@ impl<F: Net> World<F> {
     }
 
     fn route_to(&self, dst: F::Addr) -> Route {
-        if self.locals.contains(&dst) {
+        if self.is_local(dst) {
             Route::Local
         } else if self.unreachable.contains(&dst) {
             Route::None
@@ -196,6 +267,11 @@ impl<F: Net> World<F> {
 fn cell<A: Address>(addr: A, port: u16, proto: u8, flags: u8) -> BackendCell<A> {
     let head = BackendHead { port: port.to_be(), proto, flags };
     BackendCell { addr: Quiet::new(addr), head: word(head.pack()), generation: word(1), node: word(0) }
+}
+
+fn ranges<A: Address>() -> ServiceRanges<A> {
+    let range = || Range { addr: Quiet::new(A::ZERO), mask: Quiet::new(A::ZERO) };
+    ServiceRanges { cover: range(), cidrs: std::array::from_fn(|_| range()), len: word(0), reserved: word(0) }
 }
 
 fn word(value: u32) -> Word32 {

@@ -25,7 +25,7 @@ pub(crate) enum Verdict {
     /// It was rewritten; the device of [`Action::Deliver`] beside it.
     Translated(Action, u32),
     /// The sender is told that nobody serves.
-    Refused,
+    Refused(DropReason),
     /// It goes nowhere.
     Dropped(DropReason),
     /// Its entry was pushed out of the table before it could be used.
@@ -84,7 +84,7 @@ impl<F: Net> World<F> {
                     None => return Verdict::Lost,
                 },
                 Learned::NotOurs => return Verdict::NotOurs,
-                Learned::Refused => return Verdict::Refused,
+                Learned::Refused(reason) => return Verdict::Refused(reason),
                 Learned::Dropped(reason) => return Verdict::Dropped(reason),
             },
         };

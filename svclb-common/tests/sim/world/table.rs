@@ -9,6 +9,7 @@ use std::{
 use svclb_common::{
     family::Address,
     key::{FlowKey, FrontendKey, SocketKey},
+    service::AffinityKey,
 };
 
 /// The value and when it was last used.
@@ -96,4 +97,10 @@ pub(crate) fn frontend_bytes<A: Address>(key: &FrontendKey<A>) -> Vec<u8> {
 pub(crate) fn socket_bytes<A: Address>(key: &SocketKey<A>) -> Vec<u8> {
     let SocketKey { cookie, addr, port, proto, way } = key;
     [bytemuck::bytes_of(cookie), bytemuck::bytes_of(addr), bytemuck::bytes_of(port), &[*proto, *way]].concat()
+}
+
+/// A key as the kernel compares it.
+pub(crate) fn affinity_bytes<A: Address>(key: &AffinityKey<A>) -> Vec<u8> {
+    let AffinityKey { service, client } = key;
+    [bytemuck::bytes_of(service), bytemuck::bytes_of(client)].concat()
 }

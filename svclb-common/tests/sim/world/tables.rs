@@ -3,17 +3,19 @@
 use svclb_common::{
     balance::{PutError, Route, Tables},
     cell::{Word32, Word64},
-    config::DatapathConfig,
+    family::Address as _,
     flow::FlowEntry,
     key::{FlowKey, FrontendKey, SocketKey},
-    service::{Backend, BackendId, ServiceId, Slab},
+    service::{
+        Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
+    },
     socket::{SocketPeer, SocketTables},
     wire::Transport,
 };
 
 use super::{
     NODE, Net, World,
-    table::{flow_bytes, frontend_bytes, socket_bytes},
+    table::{affinity_bytes, flow_bytes, frontend_bytes, socket_bytes},
 };
 
 /// What a map's update copies.
@@ -26,24 +28,60 @@ fn copy<F: Net>(entry: &FlowEntry<F::Addr>) -> FlowEntry<F::Addr> {
 }
 
 impl<F: Net> Tables<F> for World<F> {
-    fn config(&self) -> DatapathConfig {
-        self.config
+    fn socket_mode(&self) -> u32 {
+        self.config.socket_mode
     }
 
-    fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<ServiceId> {
-        self.frontends.get(&frontend_bytes(&key)).map(|frontend| frontend.service)
+    fn snat_ports(&self) -> (u16, u16) {
+        (self.config.snat_port_min, self.config.snat_port_max)
+    }
+
+    fn is_set(&self, flag: u32) -> bool {
+        self.config.flags & flag != 0
+    }
+
+    fn cluster_cidr(&self) -> [F::Addr; 2] {
+        F::cluster_cidr(&self.config)
+    }
+
+    fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<Frontend> {
+        self.frontends.get(&frontend_bytes(&key)).copied()
     }
 
     fn node_port(&self, transport: Transport, port: u16) -> Option<ServiceId> {
         self.node_ports.get(&(transport.number(), u16::from_be(port))).copied()
     }
 
-    fn is_local(&self, addr: F::Addr) -> bool {
-        self.locals.contains(&addr)
+    fn local(&self, addr: F::Addr) -> u32 {
+        self.locals.iter().find(|(local, _)| *local == addr).map_or(0, |(_, flags)| *flags)
     }
 
-    fn slab(&self, service: ServiceId) -> Option<Slab> {
-        self.services.get(service as usize).copied()
+    fn policy(&self, service: ServiceId) -> Policy {
+        self.services.get(service as usize).map(|service| service.policy).unwrap_or_default()
+    }
+
+    fn slab(&self, service: ServiceId, list: List) -> Slab {
+        self.services.get(service as usize).map(|service| service.slabs[list as usize]).unwrap_or_default()
+    }
+
+    fn affinity(&self, key: &AffinityKey<F::Addr>) -> Option<Affinity> {
+        self.affinities.get(&affinity_bytes(key)).copied()
+    }
+
+    fn keep_affinity(&self, key: &AffinityKey<F::Addr>, affinity: &Affinity) {
+        self.affinities.put(affinity_bytes(key), *affinity);
+    }
+
+    fn admits(&self, service: ServiceId, addr: &F::Addr) -> bool {
+        self.source_ranges.iter().any(|(owner, prefix, mask)| *owner == service && addr.is_in(*prefix, *mask))
+    }
+
+    fn ranges(&self) -> Option<&ServiceRanges<F::Addr>> {
+        Some(&self.ranges)
+    }
+
+    fn is_cluster_ip(&self, addr: &F::Addr) -> bool {
+        self.cluster_ips.contains(addr)
     }
 
     fn slot(&self, slot: u32) -> Option<BackendId> {

@@ -5,6 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{Objects, Settings, build};
 
+fn apply(objects: &mut Objects, object: &Object) {
+    object.resource.change().iter().for_each(|change| objects.apply(change));
+}
+
 const SERVICE: &str = "\
 apiVersion: v1
 kind: Service
@@ -39,7 +43,7 @@ const NODE: &str = "{\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {
 /// What a file has, in short: `LINE KIND KEY`, or its error.
 fn contents(text: &str) -> Vec<String> {
     let line = |object: &Object| match (object.resource.id(), &object.resource) {
-        (Some((kind, key)), _) => format!("{} {kind} {key}", object.line),
+        (Some(id), _) => format!("{} {id}", object.line),
         (None, Resource::Ignored(kind)) => format!("{} ignored {kind}", object.line),
         (None, _) => unreachable!(),
     };
@@ -143,9 +147,9 @@ fn errors_name_file_line_object_and_field() {
 fn an_object_without_defaults_becomes_a_balanced_service() {
     let mut objects = Objects::default();
     for object in parse(&format!("{SERVICE}---\n{SLICE}"), "f.yaml").unwrap() {
-        object.resource.apply(&mut objects);
+        apply(&mut objects, &object);
     }
-    let snapshot = build(&objects, &Settings { node_name: "node-1".into() });
+    let snapshot = build(&objects, &Settings { node_name: "node-1".into(), ..Settings::default() });
     assert_eq!((snapshot.frontends(), snapshot.backends()), (1, 1));
     assert!(snapshot.services.values().all(|service| service.backends[0].local));
     assert!(snapshot.notices.is_empty() && snapshot.skipped.is_empty());
@@ -208,7 +212,7 @@ metadata:
     assert_eq!(contents(text), ["4 Service shop/web"]);
     let mut objects = Objects::default();
     for object in parse(text, "f.yaml").unwrap() {
-        object.resource.apply(&mut objects);
+        apply(&mut objects, &object);
     }
     let snapshot = build(&objects, &Settings::default());
     assert_eq!((snapshot.frontends(), snapshot.notices.len()), (3, 0));
@@ -218,7 +222,7 @@ metadata:
 fn exercise(text: &str) {
     let mut objects = Objects::default();
     match parse(text, "f.yaml") {
-        Ok(parsed) => parsed.iter().for_each(|object| object.resource.apply(&mut objects)),
+        Ok(parsed) => parsed.iter().for_each(|object| apply(&mut objects, object)),
         Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
     }
     build(&objects, &Settings::default());

@@ -1,12 +1,13 @@
 //! Whole Services, and what must hold for any set of objects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use proptest::{prelude::*, sample::subsequence};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{SkipReason, fixture};
+use crate::model::{Family, SkipReason, Skipped, fixture, slice::SliceFacts};
 
 fn frontends_of(spec: &Value, status: &Value) -> Vec<String> {
     let service: Service = fixture::from_json(json!({
@@ -32,14 +33,14 @@ fn a_service_answers_on_every_address_it_is_given() {
     ]);
     let expected = [
         ":dns/UDP (IPv4) ClusterIP 10.0.0.1:53",
-        ":dns/UDP (IPv4) ExternalIP 192.0.2.1:53",
         ":dns/UDP (IPv4) LoadBalancer 198.51.100.1:53",
+        ":dns/UDP (IPv4) ExternalIP 192.0.2.1:53",
         ":dns/UDP (IPv6) ClusterIP [fd00::1]:53",
         ":dns/UDP (IPv6) ExternalIP [2001:db8::1]:53",
         ":http/TCP (IPv4) ClusterIP 10.0.0.1:80",
         ":http/TCP (IPv4) NodePort *:30080",
-        ":http/TCP (IPv4) ExternalIP 192.0.2.1:80",
         ":http/TCP (IPv4) LoadBalancer 198.51.100.1:80",
+        ":http/TCP (IPv4) ExternalIP 192.0.2.1:80",
         ":http/TCP (IPv6) ClusterIP [fd00::1]:80",
         ":http/TCP (IPv6) NodePort *:30080",
         ":http/TCP (IPv6) ExternalIP [2001:db8::1]:80",
@@ -185,7 +186,7 @@ proptest! {
     ) {
         let services: BTreeMap<_, _> = services.into_iter().map(|s| (s.metadata.name.clone(), s)).collect();
         let slices: BTreeMap<_, _> = slices.into_iter().map(|s| (s.metadata.name.clone(), s)).collect();
-        let settings = Settings { node_name: "here".into() };
+        let settings = fixture::settings();
 
         let forward = fixture::objects(services.values().cloned(), slices.values().cloned());
         let mut backward = fixture::objects(stale.clone(), slices.values().rev().cloned());
@@ -209,7 +210,7 @@ proptest! {
             "clusterIP": "10.0.0.1",
             "ports": [{ "port": 80 }, { "name": "a", "port": 81 }, { "name": "b", "port": 82 }],
         });
-        let service = |slice: &EndpointSlice| fixture::service(&endpoint::owner(slice).unwrap().name, &spec);
+        let service = |slice: &EndpointSlice| fixture::service(&SliceFacts::of(slice).unwrap().owner.name, &spec);
         let whole = fixture::snapshot(vec![service(&slice)], vec![slice.clone()]);
 
         let (mut head, mut tail) = (slice.clone(), slice.clone());

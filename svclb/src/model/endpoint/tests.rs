@@ -1,5 +1,6 @@
 //! One row per rule of the EndpointSlice contract.
 
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::{Value, json};
 
 use super::*;
@@ -44,7 +45,7 @@ fn conditions_decide_what_is_used() {
         ("ready unset is ready", vec![endpoint(1, &json!({}))], vec![format!("{one} active")]),
         ("ready and terminating is ready", vec![state(1, READY_TERMINATING)], vec![format!("{one} active")]),
         ("not ready", vec![state(1, DEAD)], vec![]),
-        ("serving alone is not enough", vec![state(1, SERVING)], vec![]),
+        ("serving alone is not enough for new flows", vec![state(1, SERVING)], vec![]),
         ("terminating alone is not enough", vec![state(1, TERMINATING)], vec![]),
         (
             "serving and terminating, in need",
@@ -204,24 +205,133 @@ fn only_the_first_address_is_used_and_local_means_exactly_this_node() {
     assert!(backends_of(vec![slice("s", &json!([{ "addresses": [] }]))]).is_empty());
 }
 
-#[test]
-fn what_cannot_be_used_is_named() {
-    let ports = json!([
-        { "port": 1 }, { "name": "a", "port": 0 }, { "name": "b", "port": 1, "protocol": "tcp" },
-        { "name": "c", "port": 1 },
-    ]);
-    let endpoints = json!([{ "addresses": ["10.1.0.1"] }, { "addresses": [] }, { "addresses": ["fd00::1"] }]);
-    let fields = |address_type: &str| -> Vec<String> {
-        let slice = fixture::slice("s", "web", address_type, &ports, &endpoints);
-        notices(&slice).into_iter().map(|notice| notice.field).collect()
+/// The backends of `endpoints` under both policies Local as `LAST-OCTET:LISTS`, lists as `c`, `l`, `cl` or `-`, and
+/// whether there are endpoints at all.
+fn lists_of(endpoints: &[Value], uses: Uses, zone: Option<&str>) -> (String, bool) {
+    let facts = SliceFacts::of(&slice("s", &json!(endpoints))).unwrap();
+    let slices = [&facts];
+    let place = Place { node: "here", zone };
+    let merged = merged(&slices, Family::V4, ("http", Protocol::Tcp), place);
+    let known = categorize(&merged, place, uses, &BTreeMap::new());
+    let line = |backend: &Backend| {
+        let lists = match (backend.lists.cluster, backend.lists.local) {
+            (true, true) => "cl",
+            (true, false) => "c",
+            (false, true) => "l",
+            (false, false) => "-",
+        };
+        let address = backend.address.to_string();
+        format!("{}:{lists}", address.rsplit('.').next().unwrap())
     };
-    let expected = [
-        "ports[0].name",
-        "ports[1].port",
-        "ports[2].protocol",
-        "endpoints[1].addresses",
-        "endpoints[2].addresses",
+    (known.backends.iter().map(line).collect::<Vec<_>>().join(" "), known.has_endpoints)
+}
+
+const BOTH: Uses = Uses { cluster: true, local: true };
+
+fn on(node: &str, mut endpoint: Value) -> Value {
+    endpoint["nodeName"] = json!(node);
+    endpoint
+}
+
+#[test]
+fn each_list_falls_back_by_itself_and_what_serves_is_kept() {
+    let (here, there) = ("here", "there");
+    let table = [
+        ("both ready", READY, READY, "1:cl 2:c", true),
+        ("local one terminates: local falls back alone", SERVING_TERMINATING, READY, "1:l 2:c", true),
+        ("remote one terminates", READY, SERVING_TERMINATING, "1:cl 2:-", true),
+        ("both terminate", SERVING_TERMINATING, SERVING_TERMINATING, "1:cl 2:c", true),
+        ("no local one", DEAD, READY, "2:c", true),
+        ("local one serves only", SERVING, READY, "1:- 2:c", true),
+        ("a remote one never rescues local", TERMINATING, SERVING_TERMINATING, "2:c", true),
+        ("published although terminating", READY_TERMINATING, READY, "1:cl 2:c", true),
+        ("nothing but serving", SERVING, SERVING, "1:- 2:-", false),
+        ("nothing", DEAD, TERMINATING, "", false),
     ];
-    assert_eq!(fields("IPv4"), expected);
-    assert!(fields("FQDN").is_empty());
+    for (case, local, remote, lists, has_endpoints) in table {
+        let endpoints = [on(here, state(1, local)), on(there, state(2, remote))];
+        assert_eq!(lists_of(&endpoints, BOTH, None), (lists.to_owned(), has_endpoints), "{case}");
+    }
+}
+
+#[test]
+fn a_list_that_nobody_uses_is_empty() {
+    let endpoints = [on("here", state(1, READY)), on("there", state(2, READY))];
+    let uses = |cluster, local| lists_of(&endpoints, Uses { cluster, local }, None).0;
+    assert_eq!(uses(true, false), "1:c 2:c");
+    assert_eq!(uses(false, true), "1:l 2:-");
+}
+
+/// An endpoint with hints: zones, then nodes.
+fn hinted(host: u8, node: &str, of: (bool, bool, bool), zones: &[&str], nodes: &[&str]) -> Value {
+    let names = |names: &[&str]| names.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>();
+    let mut endpoint = on(node, state(host, of));
+    endpoint["hints"] = json!({ "forZones": names(zones), "forNodes": names(nodes) });
+    endpoint
+}
+
+#[test]
+fn hints_choose_among_the_ready_endpoints_of_the_cluster_list() {
+    let (a, b, ab, none): (&[_], &[_], &[_], &[&str]) = (&["a"], &["b"], &["a", "b"], &[]);
+    let (here, there): (&[_], &[_]) = (&["here"], &["there"]);
+    let pair = |first: (&[&str], &[&str]), second: (&[&str], &[&str])| {
+        [hinted(1, "here", READY, first.0, first.1), hinted(2, "there", READY, second.0, second.1)]
+    };
+    let (zone_a, no_zone) = (Some("a"), None);
+    let table = [
+        ("by zone", pair((a, none), (b, none)), zone_a, "1:cl 2:-"),
+        ("the hint counts, not where the endpoint is", pair((b, none), (a, none)), zone_a, "1:l 2:c"),
+        ("several zones", pair((ab, none), (a, none)), zone_a, "1:cl 2:c"),
+        ("no hint for this zone", pair((b, none), (b, none)), zone_a, "1:cl 2:c"),
+        ("one without hints", pair((a, none), (none, none)), zone_a, "1:cl 2:c"),
+        ("a node without a zone", pair((a, none), (b, none)), no_zone, "1:cl 2:c"),
+        ("by node before zone", pair((a, there), (a, here)), zone_a, "1:l 2:c"),
+        ("no hint for this node: by zone", pair((b, there), (a, there)), zone_a, "1:l 2:c"),
+        ("one without a node: by zone", pair((b, here), (a, none)), zone_a, "1:l 2:c"),
+        ("by node, without a zone", pair((a, there), (b, here)), no_zone, "1:l 2:c"),
+    ];
+    for (case, endpoints, zone, lists) in table {
+        assert_eq!(lists_of(&endpoints, BOTH, zone).0, lists, "{case}");
+    }
+    let beside = |of| [hinted(1, "here", READY, a, none), hinted(2, "there", of, none, none)];
+    assert_eq!(
+        lists_of(&beside(SERVING_TERMINATING), BOTH, zone_a).0,
+        "1:cl 2:-",
+        "only ready ones must be hinted"
+    );
+    let draining =
+        [hinted(1, "here", SERVING_TERMINATING, b, there), hinted(2, "there", SERVING_TERMINATING, a, here)];
+    assert_eq!(lists_of(&draining, BOTH, zone_a).0, "1:cl 2:c", "the fallback has no topology");
+}
+
+#[test]
+fn local_ready_endpoints_are_counted_by_address() {
+    let ports = json!([{ "name": "http", "port": 8080 }, { "name": "admin", "port": 9090 }]);
+    let endpoints = json!([
+        on("here", state(1, READY)),
+        on("here", state(2, READY_TERMINATING)),
+        on("there", state(3, READY)),
+        on("here", state(4, SERVING_TERMINATING)),
+        on("here", state(5, DEAD)),
+    ]);
+    let of = |name, ports: &Value| {
+        SliceFacts::of(&fixture::slice(name, "web", "IPv4", ports, &endpoints)).unwrap()
+    };
+    let (a, b) = (of("a", &ports), of("b", &json!([{ "name": "other", "port": 1 }])));
+    let (none, place) = (of("c", &json!([])), Place { node: "here", zone: None });
+    assert_eq!(ready_here(&[&a, &b], Family::V4, place), 2);
+    assert_eq!(ready_here(&[&a, &b], Family::V6, place), 0);
+    assert_eq!(ready_here(&[&none], Family::V4, place), 0);
+}
+
+#[test]
+fn weights_are_those_of_the_addresses() {
+    let facts = SliceFacts::of(&slice("s", &json!([state(1, READY), state(2, READY)]))).unwrap();
+    let place = Place { node: "here", zone: None };
+    let slices = [&facts];
+    let merged = merged(&slices, Family::V4, ("http", Protocol::Tcp), place);
+    let weights = BTreeMap::from([("10.1.0.2".parse().unwrap(), 7)]);
+    let weights: Vec<_> =
+        categorize(&merged, place, BOTH, &weights).backends.iter().map(|backend| backend.weight).collect();
+    assert_eq!(weights, [1, 7]);
 }

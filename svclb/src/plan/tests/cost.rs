@@ -1,17 +1,22 @@
 //! A change costs writes in proportion to itself.
 
-use svclb_common::service::Slab;
+use std::{net::Ipv4Addr, ops::Range};
 
-use super::world::{advance, backend, cluster_ip, key, snapshot};
+use svclb_common::service::{List, Slab};
+
+use super::world::{advance, backend, cluster_ip, follow, key, snapshot};
 use crate::{
-    model::{Backend, Family, Frontend, ServicePort, ServicePortKey, Snapshot},
-    plan::{Applied, MapOp, TableOp},
+    model::{Backend, Family, Frontend, Policy, ServicePort, ServicePortKey, Snapshot, SourceRanges},
+    plan::{Applied, Limits, MapOp, TableOp, plan, visits::visits},
 };
 
 /// One service with the backends `members`.
 fn one_service(members: impl IntoIterator<Item = u16>) -> Snapshot {
     let backends = members.into_iter().map(|number| backend(Family::V4, number)).collect();
-    snapshot([(key(0), ServicePort { frontends: [cluster_ip(Family::V4, 1)].into(), backends })])
+    snapshot([(
+        key(0),
+        ServicePort { frontends: [cluster_ip(Family::V4, 1)].into(), backends, ..ServicePort::default() },
+    )])
 }
 
 /// A service of 400 ports with the pods `members`.
@@ -23,7 +28,14 @@ fn many_ports(members: &[u16]) -> Snapshot {
             Backend { port: 8000 + port, ..backend }
         });
         let frontend = Frontend { port, ..cluster_ip(Family::V4, 1) };
-        (key, ServicePort { frontends: [frontend].into(), backends: backends.collect() })
+        (
+            key,
+            ServicePort {
+                frontends: [frontend].into(),
+                backends: backends.collect(),
+                ..ServicePort::default()
+            },
+        )
     }))
 }
 
@@ -67,7 +79,8 @@ fn a_slab_that_is_too_small_is_left_by_one_write() {
     advance(&one_service(0..4), &mut applied);
     let ops = advance(&one_service(0..5), &mut applied);
     assert_eq!(ops.len(), 1 + 5 + 1);
-    let op = TableOp::SetSlab { service: 1, slab: Slab { base: 4, len: 5 }, capacity: 8 };
+    let op =
+        TableOp::SetSlab { service: 1, list: List::Cluster, slab: Slab { base: 4, len: 5 }, capacity: 8 };
     assert_eq!(ops.last(), Some(&MapOp::Table { family: Family::V4, op }));
 }
 
@@ -75,7 +88,8 @@ fn a_slab_that_is_too_small_is_left_by_one_write() {
 fn a_slab_that_is_nearly_empty_is_given_back() {
     let mut applied = Applied::default();
     advance(&one_service(0..5000), &mut applied);
-    let capacity = |applied: &Applied| applied.tables(Family::V4).service(1).unwrap().capacity;
+    let capacity =
+        |applied: &Applied| applied.tables(Family::V4).service(1).unwrap().cell.list(List::Cluster).capacity;
     assert_eq!(capacity(&applied), 8192);
     advance(&one_service(0..1025), &mut applied);
     assert_eq!(capacity(&applied), 8192);
@@ -85,12 +99,94 @@ fn a_slab_that_is_nearly_empty_is_given_back() {
 
 #[test]
 fn a_dead_backend_is_led_to_no_more_before_anything_else_is_written() {
-    let port = |number: u16, members: std::ops::Range<u16>| {
+    let port = |number: u16, members: Range<u16>| {
         let backends = members.map(|number| backend(Family::V4, number)).collect();
-        ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends }
+        ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends, ..ServicePort::default() }
     };
     let mut applied = Applied::default();
     advance(&snapshot([(key(4), port(1, 0..3))]), &mut applied);
     let ops = advance(&snapshot([(key(0), port(2, 5..9)), (key(4), port(1, 0..2))]), &mut applied);
     assert!(matches!(ops[0], MapOp::Table { op: TableOp::SetSlab { .. }, .. }));
+}
+
+/// That many services with a ClusterIP, three backends on three nodes and a source range each; the first has
+/// `members`.
+fn many_services(number: u32, members: Range<u32>) -> Snapshot {
+    let address = |network: u8, at: u32| Ipv4Addr::from(u32::from_be_bytes([network, 0, 0, 0]) + at).into();
+    snapshot((0..number).map(|at| {
+        let name = format!("web{at}");
+        let members = if at == 0 { members.clone() } else { 3 * at + 1..3 * at + 4 };
+        let backends = members.map(|pod| Backend {
+            address: address(10, pod),
+            node: Some(format!("node{}", pod % 3)),
+            ..backend(Family::V4, 0)
+        });
+        let sources = SourceRanges { ranges: ["192.0.2.0/24".parse().unwrap()].into(), admits_host: false };
+        let port = ServicePort {
+            frontends: [Frontend { address: Some(address(11, at)), ..cluster_ip(Family::V4, 0) }].into(),
+            backends: backends.collect(),
+            policy: Policy { sources: Some(sources), ..Policy::default() },
+        };
+        (ServicePortKey { name, ..key(0) }, port)
+    }))
+}
+
+/// 44,000 services of three backends are more than the tables hold by default.
+const NO_LIMITS: Limits = Limits {
+    frontends: u32::MAX,
+    services: u32::MAX,
+    slots: u32::MAX,
+    backends: u32::MAX,
+    source_ranges: u32::MAX,
+    nodes: u32::MAX,
+};
+
+/// Writes for one more backend of the first of `number` services, and for the first service's end, and how many
+/// elements of the tables the plans look at.
+fn cost_among(number: u32) -> [(usize, usize); 4] {
+    let (old, new) = (many_services(number, 0..3), many_services(number, 0..4));
+    let mut applied = Applied::default();
+    let all = old.services.iter().map(|(key, port)| (key, Some(port)));
+    for op in plan(all, &applied, &NO_LIMITS).ops {
+        applied.apply(&op);
+    }
+    let first = old.services.keys().next().unwrap();
+    let limits = NO_LIMITS;
+    let mut cost = |port| {
+        let (plan, looks) = visits(|| plan([(first, port)], &applied, &limits));
+        plan.ops.iter().for_each(|op| applied.apply(op));
+        (plan.ops.len(), looks)
+    };
+    let (three, four) = (Some(&old.services[first]), Some(&new.services[first]));
+    [cost(four), cost(four), cost(None), cost(three)]
+}
+
+#[test]
+fn a_change_costs_the_same_among_few_services_and_among_many() {
+    let many = cost_among(44_000);
+    assert_eq!(cost_among(20), many);
+    let [added, same, gone, back] = many;
+    assert_eq!((added.0, same), (3, (0, same.1)));
+    assert!([added, same, gone, back].iter().all(|(_, looks)| *looks < 120), "{many:?}");
+}
+
+#[test]
+fn slots_are_found_at_once_among_many_free_ones() {
+    let cost = |number: u32| {
+        let all = many_services(number, 0..3);
+        let mut applied = Applied::default();
+        advance(&all, &mut applied);
+        // Every other service goes, and no slot is left that was never used.
+        let (going, staying): (Vec<_>, Vec<_>) =
+            all.services.iter().enumerate().partition(|(at, _)| at.is_multiple_of(2));
+        let left = staying.into_iter().map(|(_, (key, port))| (key.clone(), port.clone()));
+        let ops = follow(&all, &snapshot(left), &mut applied);
+        assert!(ops.len() >= going.len());
+        let limits = Limits { slots: 4 * number, ..Limits::default() };
+        let (plan, looks) =
+            visits(|| plan(going.iter().take(10).map(|(_, (k, p))| (*k, Some(*p))), &applied, &limits));
+        assert_eq!(plan.refused, []);
+        looks
+    };
+    assert_eq!(cost(40), cost(4_000));
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use svclb_common::service::{BackendId, ServiceId, Slab};
+use svclb_common::service::{BackendId, FrontendKind, LISTS, List, Policy, ServiceId, Slab};
 
 use crate::{
     model::{Family, ServicePortKey},
-    plan::{BackendKey, FrontendKey, MapOp, Raw, RawTables, TableOp},
+    plan::{BackendEntry, BackendKey, CellEntry, FrontendKey, ListEntry, MapOp, Raw, RawTables, TableOp},
 };
 
 /// Maps, and what was in backend cells that are free by now.
@@ -14,6 +14,17 @@ use crate::{
 pub(super) struct Kernel {
     pub(super) raw: Raw,
     ghosts: BTreeMap<(Family, BackendId), BackendKey>,
+    generations: BTreeMap<(Family, BackendId), u32>,
+}
+
+/// What a program finds under a frontend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found<'a> {
+    pub(super) name: &'a ServicePortKey,
+    pub(super) kind: FrontendKind,
+    pub(super) policy: Policy,
+    /// By [`List`].
+    pub(super) lists: [BTreeSet<BackendKey>; LISTS],
 }
 
 impl Kernel {
@@ -57,8 +68,11 @@ impl Kernel {
             TableOp::WriteBackend { id, backend } => {
                 assert!(id > 0 && !live(tables).contains(&id), "cell {id} is in use");
                 assert!(backend.flags.node == 0 || nodes.contains_key(&backend.flags.node));
-                assert_eq!(tables.backends.insert(id, backend), None);
-                self.ghosts.insert((family, id), backend.key);
+                // The cell does not say whose it is.
+                let key = BackendKey { owner: 0, ..backend.key };
+                let old = tables.backends.insert(id, BackendEntry { key, ..backend });
+                assert!(old.is_none_or(|old| old.key == key), "cell {id} is another backend's");
+                self.ghosts.insert((family, id), key);
             }
             TableOp::SetBackendFlags { id, flags } => {
                 assert!(flags.node == 0 || nodes.contains_key(&flags.node));
@@ -67,18 +81,19 @@ impl Kernel {
             TableOp::FreeBackend { id } => {
                 assert!(!live(tables).contains(&id), "cell {id} is in use");
                 assert!(tables.backends.remove(&id).is_some());
+                *self.generations.entry((family, id)).or_default() += 1;
             }
             TableOp::WriteSlot { index, backend } => {
                 let at = index as usize;
                 tables.slots.resize(tables.slots.len().max(at + 1), 0);
                 tables.slots[at] = backend;
             }
-            TableOp::SetSlab { service, slab, capacity } => {
+            TableOp::SetSlab { service, list, slab, capacity } => {
                 assert!(service > 0 && slab.len <= capacity);
-                tables.services.insert(service, (slab, capacity));
-                tables.services.retain(|_, cell| *cell != (Slab::default(), 0));
+                change(tables, service, |cell| cell.lists[list as usize] = ListEntry { slab, capacity });
                 assert!(disjoint(tables), "slabs overlap");
             }
+            TableOp::SetPolicy { service, policy } => change(tables, service, |cell| cell.policy = policy),
             TableOp::WriteName { service, ref key } => {
                 assert_eq!(tables.names.insert(service, key.clone()), None);
             }
@@ -87,27 +102,55 @@ impl Kernel {
                 assert_ne!(tables.frontends.insert(key, frontend), Some(frontend), "a write for nothing");
             }
             TableOp::RemoveFrontend { ref key } => assert!(tables.frontends.remove(key).is_some()),
+            TableOp::AddRange { service, range } => {
+                assert!(tables.names.contains_key(&service) && range == range.trunc());
+                assert!(tables.source_ranges.entry(service).or_default().insert(range));
+            }
+            TableOp::RemoveRange { service, range } => {
+                assert!(tables.source_ranges.get_mut(&service).unwrap().remove(&range));
+                tables.source_ranges.retain(|_, ranges| !ranges.is_empty());
+            }
+            TableOp::AddClusterIp { address } => assert!(tables.cluster_ips.insert(address)),
+            TableOp::RemoveClusterIp { address } => assert!(tables.cluster_ips.remove(&address)),
         }
     }
 
-    /// Whose frontend `key` is, and the backends it leads to.
-    pub(super) fn resolve(
-        &self,
-        family: Family,
-        key: &FrontendKey,
-    ) -> Option<(&ServicePortKey, BTreeSet<BackendKey>)> {
+    /// What a program finds under the frontend `key`.
+    pub(super) fn resolve(&self, family: Family, key: &FrontendKey) -> Option<Found<'_>> {
         let tables = self.tables(family);
-        let service = tables.frontends.get(key)?.service;
+        let frontend = tables.frontends.get(key)?;
+        let service = frontend.service;
         let name = tables.names.get(&service).expect("a frontend leads to a nameless cell");
-        Some((name, self.selected(family, service)))
+        Some(Found {
+            name,
+            kind: frontend.kind,
+            policy: self.cell(family, service).policy,
+            lists: List::EACH.map(|list| self.selected(family, service, list)),
+        })
     }
 
-    /// The backends of a service cell.
-    pub(super) fn selected(&self, family: Family, service: ServiceId) -> BTreeSet<BackendKey> {
+    /// A service cell.
+    pub(super) fn cell(&self, family: Family, service: ServiceId) -> CellEntry {
+        self.tables(family).services.get(&service).copied().unwrap_or_default()
+    }
+
+    /// The backends of a list.
+    pub(super) fn selected(&self, family: Family, service: ServiceId, list: List) -> BTreeSet<BackendKey> {
         let tables = self.tables(family);
-        let slab = tables.services.get(&service).map_or(Slab::default(), |(slab, _)| *slab);
-        let ids = self.slots(family, slab);
+        let ids = self.slots(family, self.cell(family, service).list(list).slab);
         ids.iter().map(|id| tables.backends.get(id).expect("a slot leads to a free cell").key).collect()
+    }
+
+    /// The cells of all lists, with their generations, by backend.
+    pub(super) fn cells(&self, family: Family, service: ServiceId) -> BTreeMap<BackendKey, (BackendId, u32)> {
+        let lists = self.cell(family, service).lists;
+        let ids = lists.iter().flat_map(|list| self.slots(family, list.slab));
+        ids.map(|&id| (self.ghost(family, id), (id, self.generation(family, id)))).collect()
+    }
+
+    /// The generation of a backend cell.
+    pub(super) fn generation(&self, family: Family, id: BackendId) -> u32 {
+        self.generations.get(&(family, id)).copied().unwrap_or(0)
     }
 
     /// The slots of a slab, whoever it belongs to by now.
@@ -122,14 +165,21 @@ impl Kernel {
     }
 }
 
+fn change(tables: &mut RawTables, service: ServiceId, change: impl FnOnce(&mut CellEntry)) {
+    change(tables.services.entry(service).or_default());
+    tables.services.retain(|_, cell| *cell != CellEntry::default());
+}
+
 /// The backend cells that a reader can come across.
 fn live(tables: &RawTables) -> BTreeSet<BackendId> {
-    let slabs = tables.services.values().map(|(slab, _)| slab.base as usize..(slab.base + slab.len) as usize);
+    let lists = tables.services.values().flat_map(|cell| &cell.lists);
+    let slabs = lists.map(|list| list.slab.base as usize..(list.slab.base + list.slab.len) as usize);
     slabs.flat_map(|range| tables.slots[range].iter().copied()).collect()
 }
 
 fn disjoint(tables: &RawTables) -> bool {
-    let mut slabs: Vec<_> = tables.services.values().map(|(slab, capacity)| (slab.base, *capacity)).collect();
+    let lists = tables.services.values().flat_map(|cell| &cell.lists);
+    let mut slabs: Vec<_> = lists.map(|list| (list.slab.base, list.capacity)).collect();
     slabs.sort_unstable();
     slabs.is_sorted_by(|a, b| a.0 + a.1 <= b.0)
 }

@@ -1,6 +1,6 @@
 //! Tables that somebody else wrote to.
 
-use svclb_common::service::{FrontendKind, Slab};
+use svclb_common::service::{FrontendKind, Policy, Slab};
 
 use super::{
     converge::assert_holds,
@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     model::{Family, Protocol, ServicePort, Snapshot},
-    plan::{Applied, Fault, FrontendEntry, FrontendKey, Limits, RawTables, Readback},
+    plan::{Applied, CellEntry, Fault, FrontendEntry, FrontendKey, Limits, ListEntry, RawTables, Readback},
 };
 
 fn desired() -> Snapshot {
     let port = |number: u16| {
         let backends = (number..number + 3).map(|number| backend(Family::V4, number)).collect();
-        ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends }
+        ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends, ..ServicePort::default() }
     };
     snapshot([(key(0), port(1)), (key(4), port(2))])
 }
@@ -71,7 +71,7 @@ fn a_name_is_that_of_one_cell() {
 fn slots_belong_to_one_cell() {
     let set = |slab, capacity| {
         faults(move |tables: &mut RawTables| {
-            tables.services.insert(2, (slab, capacity));
+            tables.services.get_mut(&2).unwrap().lists[0] = ListEntry { slab, capacity };
         })
     };
     assert_eq!(set(Slab { base: 0, len: 1 }, 4), [Fault::ForeignSlots(2)]);
@@ -101,6 +101,51 @@ fn a_backend_is_in_one_cell_and_on_a_node() {
 #[test]
 fn a_backend_twice_in_a_service_is_once_there_after_the_plan() {
     assert_eq!(faults(|tables| tables.slots[5] = tables.slots[4]), []);
+}
+
+#[test]
+fn ranges_belong_to_a_service() {
+    let found = faults(|tables| {
+        tables.source_ranges.insert(9, ["192.0.2.0/24".parse().unwrap()].into());
+    });
+    assert_eq!(found, [Fault::DanglingRange(9)]);
+}
+
+#[test]
+fn a_policy_without_a_name_goes() {
+    let found = faults(|tables| {
+        let policy = Policy { flags: 1, affinity: 0 };
+        tables.services.insert(9, CellEntry { policy, ..CellEntry::default() });
+    });
+    assert_eq!(found, [Fault::NamelessService(9)]);
+}
+
+#[test]
+fn policies_ranges_and_cluster_ips_of_another_hand_go_without_a_fault() {
+    let found = faults(|tables| {
+        tables.services.get_mut(&1).unwrap().policy = Policy { flags: 8, affinity: 7 };
+        tables.source_ranges.insert(1, ["192.0.2.0/24".parse().unwrap()].into());
+        tables.cluster_ips = [address(Family::V4, 5, 5)].into();
+    });
+    assert_eq!(found, []);
+}
+
+#[test]
+fn a_udp_backend_has_one_owner() {
+    let port = |number: u16| {
+        let backends = [backend(Family::V4, 3)].into();
+        ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends, ..ServicePort::default() }
+    };
+    let desired = snapshot([(key(2), port(1)), (key(6), port(2))]);
+    let (mut applied, mut kernel) = (Applied::default(), Kernel::default());
+    kernel.write_all(&advance(&desired, &mut applied));
+    let slots = &mut kernel.raw.v4.slots;
+    slots[4] = slots[0];
+    let mut found = Readback::new(kernel.raw.clone(), &Limits::default());
+    kernel.write_all(found.repairs.iter().map(|repair| &repair.op));
+    kernel.write_all(&advance(&desired, &mut found.applied));
+    assert_eq!(found.repairs[0].fault, Fault::DanglingSlot(2));
+    assert_holds(&kernel, &desired);
 }
 
 #[test]

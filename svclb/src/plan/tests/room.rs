@@ -2,32 +2,44 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
 use proptest::prelude::*;
+use svclb_common::service::{LISTS, List, Policy};
 
 use super::{
     kernel::Kernel,
     world::{any_history, backend, cluster_ip, key, owners, snapshot, wanted},
 };
 use crate::{
-    model::{Family, ServicePort, ServicePortKey, Snapshot},
-    plan::{Applied, BackendKey, FrontendKey, Limits, MapOp, Plan, Refusal, Refused, TableOp, plan},
+    model::{self, Family, ServicePort, ServicePortKey, Snapshot, SourceRanges},
+    plan::{
+        Applied, BackendKey, FrontendKey, Limits, MapOp, Plan, Refusal, Refused, TableOp, plan_all,
+        policy::map_policy,
+    },
 };
 
 /// What a program finds of a service port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Found {
     frontends: BTreeSet<FrontendKey>,
-    backends: BTreeSet<BackendKey>,
+    lists: [BTreeSet<BackendKey>; LISTS],
+    policy: Policy,
+    ranges: BTreeSet<IpNet>,
 }
 
 fn found(kernel: &Kernel) -> BTreeMap<ServicePortKey, Found> {
     let mut all = BTreeMap::new();
     for family in [Family::V4, Family::V6] {
-        for (&id, name) in &kernel.tables(family).names {
-            let frontends = kernel.tables(family).frontends.iter();
-            let frontends = frontends.filter(|(_, entry)| entry.service == id).map(|(&key, _)| key).collect();
-            let backends = kernel.selected(family, id);
-            assert_eq!(all.insert(name.clone(), Found { frontends, backends }), None);
+        let tables = kernel.tables(family);
+        for (&id, name) in &tables.names {
+            let frontends = tables.frontends.iter().filter(|(_, entry)| entry.service == id);
+            let found = Found {
+                frontends: frontends.map(|(&key, _)| key).collect(),
+                lists: List::EACH.map(|list| kernel.selected(family, id, list)),
+                policy: kernel.cell(family, id).policy,
+                ranges: tables.source_ranges.get(&id).cloned().unwrap_or_default(),
+            };
+            assert_eq!(all.insert(name.clone(), found), None);
         }
     }
     all
@@ -35,12 +47,19 @@ fn found(kernel: &Kernel) -> BTreeMap<ServicePortKey, Found> {
 
 fn desired(snapshot: &Snapshot, key: &ServicePortKey) -> Found {
     let frontends = owners(snapshot, key.family).into_iter().filter(|(_, owner)| *owner == key);
-    Found { frontends: frontends.map(|(key, _)| key).collect(), backends: wanted(snapshot, key) }
+    let policy = &snapshot.services[key].policy;
+    let ranges = policy.sources.iter().flat_map(|sources| &sources.ranges);
+    Found {
+        frontends: frontends.map(|(key, _)| key).collect(),
+        lists: List::EACH.map(|list| wanted(snapshot, key, list)),
+        policy: map_policy(policy),
+        ranges: ranges.map(IpNet::trunc).collect(),
+    }
 }
 
 /// Applies a plan within `limits`.
 fn advance(snapshot: &Snapshot, applied: &mut Applied, limits: &Limits) -> Plan {
-    let plan = plan(snapshot, applied, limits);
+    let plan = plan_all(&snapshot.services, applied, limits);
     for op in &plan.ops {
         applied.apply(op);
     }
@@ -54,25 +73,28 @@ fn assert_within(kernel: &Kernel, limits: &Limits) {
         assert!(tables.slots.len() <= limits.slots as usize);
         assert!(tables.names.keys().chain(tables.services.keys()).all(|&id| id < limits.services));
         assert!(tables.backends.keys().all(|&id| id < limits.backends));
+        let ranges: usize = tables.source_ranges.values().map(BTreeSet::len).sum();
+        assert!(ranges <= limits.source_ranges as usize);
         let addresses = tables.frontends.keys().filter(|key| key.address.is_some());
         assert!(addresses.count() <= limits.frontends as usize);
     }
 }
 
-fn any_limits() -> impl Strategy<Value = Limits> {
-    (0..6u32, 1..5u32, 0..28u32, 1..16u32, 1..4u32).prop_map(
-        |(frontends, services, slots, backends, nodes)| Limits {
+pub(super) fn any_limits() -> impl Strategy<Value = Limits> {
+    (0..6u32, 1..5u32, 0..48u32, 1..24u32, 0..12u32, 1..4u32).prop_map(
+        |(frontends, services, slots, backends, source_ranges, nodes)| Limits {
             frontends,
             services,
             slots,
             backends,
+            source_ranges,
             nodes,
         },
     )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn a_service_port_is_whole_or_refused(history in any_history(), limits in any_limits()) {
@@ -88,16 +110,24 @@ proptest! {
             prop_assert!(after.keys().all(|key| snapshot.services.contains_key(key)));
             for key in snapshot.services.keys() {
                 let want = desired(snapshot, key);
-                let refused = plan.refused.iter().any(|refused| refused.key == *key);
-                let expected = match before.get(key) {
-                    _ if !refused => Some(want),
-                    None => None,
-                    Some(old) => Some(Found {
-                        frontends: &old.frontends & &want.frontends,
-                        backends: &old.backends & &want.backends,
-                    }),
+                let refused = plan.refused.iter().find(|refused| refused.key == *key);
+                let reason = refused.map(|refused| refused.reason);
+                let Some(got) = after.get(key) else {
+                    prop_assert!(reason.is_some() && !before.contains_key(key));
+                    continue;
                 };
-                prop_assert_eq!(after.get(key), expected.as_ref());
+                // Its clients are never more than those whom it wants.
+                prop_assert!(got.ranges.is_subset(&want.ranges));
+                prop_assert!(reason.is_some() || got.ranges == want.ranges);
+                let expected = match before.get(key) {
+                    Some(old) if reason.is_some_and(|reason| reason != Refusal::SourceRanges) => Found {
+                        frontends: &old.frontends & &want.frontends,
+                        lists: List::EACH.map(|list| &old.lists[list as usize] & &want.lists[list as usize]),
+                        ..want
+                    },
+                    _ => want,
+                };
+                prop_assert_eq!(got, &Found { ranges: got.ranges.clone(), ..expected });
             }
         }
     }
@@ -114,7 +144,7 @@ proptest! {
 
 fn port(number: u16, members: impl IntoIterator<Item = u16>) -> ServicePort {
     let backends = members.into_iter().map(|number| backend(Family::V4, number)).collect();
-    ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends }
+    ServicePort { frontends: [cluster_ip(Family::V4, number)].into(), backends, ..ServicePort::default() }
 }
 
 #[test]
@@ -128,7 +158,7 @@ fn each_table_says_that_it_is_full() {
         (Limits { frontends: 1, ..limits }, Refusal::Frontends),
     ];
     for (limits, reason) in table {
-        let plan = plan(&snapshot, &Applied::default(), &limits);
+        let plan = plan_all(&snapshot.services, &Applied::default(), &limits);
         assert_eq!(plan.refused, [Refused { key: key(4), reason }]);
     }
 }
@@ -180,11 +210,34 @@ fn what_a_plan_frees_only_the_next_one_uses() {
 
 #[test]
 fn cells_and_slots_come_again_without_end() {
-    let limits = Limits { frontends: 4, services: 4, slots: 16, backends: 16, nodes: 4 };
+    let limits = Limits { frontends: 4, services: 4, slots: 16, backends: 16, source_ranges: 0, nodes: 4 };
     let mut applied = Applied::default();
     for round in 0..100 {
         let (number, members) = (round % 3, if round % 2 == 0 { 0..3 } else { 0..7 });
         let plan = advance(&snapshot([(key(2 * number), port(1, members))]), &mut applied, &limits);
         assert_eq!(plan.refused, [], "round {round}");
     }
+}
+
+#[test]
+fn source_ranges_that_do_not_fit_shut_their_clients_out() {
+    let ranges = |number: u8| (0..number).map(|at| format!("10.{at}.0.0/16").parse().unwrap()).collect();
+    let restricted = |number| {
+        let sources = Some(SourceRanges { ranges: ranges(number), admits_host: false });
+        snapshot([(
+            key(0),
+            ServicePort { policy: model::Policy { sources, ..Default::default() }, ..port(1, 0..2) },
+        )])
+    };
+    let limits = Limits { source_ranges: 3, ..Limits::default() };
+    let mut applied = Applied::default();
+    let refused = vec![Refused { key: key(0), reason: Refusal::SourceRanges }];
+    assert_eq!(advance(&restricted(5), &mut applied, &limits).refused, refused);
+    let tables = applied.tables(Family::V4);
+    let cell = tables.service(1).unwrap().cell;
+    assert_eq!(cell.policy, map_policy(&restricted(5).services[&key(0)].policy));
+    assert_eq!((tables.source_ranges(1).unwrap(), tables.addresses()), (&ranges(3), 1));
+    assert_eq!(cell.list(List::Cluster).slab.len, 2);
+    assert_eq!(advance(&restricted(5), &mut applied, &limits), Plan { ops: vec![], refused });
+    assert_eq!(advance(&restricted(3), &mut applied, &limits), Plan::default());
 }

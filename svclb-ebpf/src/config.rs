@@ -1,0 +1,77 @@
+//! The settings, read one by one: all of them together do not fit on the stack.
+
+use aya_ebpf::Global;
+use svclb_common::{
+    config::DatapathConfig,
+    family::{Addr4, Addr6, Family, V4, V6},
+};
+
+/// Settings; the agent replaces them at load time.
+#[unsafe(no_mangle)]
+static CONFIG: Global<DatapathConfig> = Global::new(DatapathConfig::PER_PACKET);
+
+/// One field. A volatile read, because the compiler would take the value that the object
+/// holds for the one that the agent will have put there.
+macro_rules! field {
+    ($($field:tt)+) => {
+        // SAFETY: `Global` is transparent, and what it holds is plain.
+        unsafe { (&raw const (*(&raw const CONFIG).cast::<DatapathConfig>()).$($field)+).read_volatile() }
+    };
+}
+
+/// [`DatapathConfig::host_netns`].
+#[inline(always)]
+pub(crate) fn host_netns() -> u64 {
+    field!(host_netns)
+}
+
+/// [`DatapathConfig::socket_mode`].
+#[inline(always)]
+pub(crate) fn socket_mode() -> u32 {
+    field!(socket_mode)
+}
+
+/// Lowest and highest port for source translation, host byte order.
+#[inline(always)]
+pub(crate) fn snat_ports() -> (u16, u16) {
+    (field!(snat_port_min), field!(snat_port_max))
+}
+
+/// Whether a flag of [`DatapathConfig::flags`] is set.
+#[inline(always)]
+pub(crate) fn is_set(flag: u32) -> bool {
+    field!(flags) & flag != 0
+}
+
+/// The settings of a family.
+pub(crate) trait FamilyConfig: Family {
+    /// The pods' addresses: address and mask.
+    fn cluster_cidr() -> [Self::Addr; 2];
+}
+
+impl FamilyConfig for V4 {
+    #[inline(always)]
+    fn cluster_cidr() -> [Addr4; 2] {
+        [Addr4(field!(cluster_v4[0].0)), Addr4(field!(cluster_v4[1].0))]
+    }
+}
+
+impl FamilyConfig for V6 {
+    #[inline(always)]
+    fn cluster_cidr() -> [Addr6; 2] {
+        // Word by word, so that no copy of the whole is made.
+        let addr = [
+            field!(cluster_v6[0].0[0]),
+            field!(cluster_v6[0].0[1]),
+            field!(cluster_v6[0].0[2]),
+            field!(cluster_v6[0].0[3]),
+        ];
+        let mask = [
+            field!(cluster_v6[1].0[0]),
+            field!(cluster_v6[1].0[1]),
+            field!(cluster_v6[1].0[2]),
+            field!(cluster_v6[1].0[3]),
+        ];
+        [Addr6(addr), Addr6(mask)]
+    }
+}

@@ -1,0 +1,76 @@
+//! What the metrics read from the kernel's tables when somebody asks.
+
+use svclb_common::layout::{capacity, map};
+
+use crate::{
+    datapath::{
+        Error,
+        counters::{self, TrafficMap},
+        flows,
+        pins::Pins,
+        readback,
+        tables::Tables,
+    },
+    metrics::{Collect, Counts, MapFill, Sample, ServiceTraffic},
+    model::Family,
+    plan::{Applied, Limits, Readback},
+    sys::mapped::Access,
+};
+
+/// Reads the pins, as every report does.
+pub(super) struct Collector(pub(super) Pins);
+
+impl Collect for Collector {
+    fn collect(&self) -> Result<Sample, String> {
+        self.sample().map_err(|error| error.to_string())
+    }
+}
+
+impl Collector {
+    fn sample(&self) -> Result<Sample, Error> {
+        let Self(pins) = self;
+        let tables = Tables::open(pins, Access::Read)?;
+        let applied = Readback::new(readback::read(&tables)?, &Limits::default()).applied;
+        let mut sample = Sample { drops: counters::drops(pins)?.into_iter().collect(), ..Sample::default() };
+        for family in Family::ALL {
+            let flows = flows::count_of(pins, family)? as u64;
+            let counts = counts(&applied, family, flows);
+            sample.maps.extend(fills(family, counts));
+            sample.counts.push((family, counts));
+            let traffic = TrafficMap::open(pins, family)?;
+            for (key, id) in applied.services().filter(|(key, _)| key.family == family) {
+                let sum = traffic.of(id)?;
+                let sum = ServiceTraffic { flows: sum.flows, packets: sum.packets, bytes: sum.bytes };
+                sample.traffic.push((key.clone(), sum));
+            }
+        }
+        Ok(sample)
+    }
+}
+
+fn counts(applied: &Applied, family: Family, flows: u64) -> Counts {
+    let tables = applied.tables(family);
+    Counts {
+        services: applied.services().filter(|(key, _)| key.family == family).count() as u64,
+        frontends: tables.frontends().count() as u64,
+        backends: tables.backends().count() as u64,
+        flows,
+    }
+}
+
+fn fills(family: Family, counts: Counts) -> [MapFill; 3] {
+    let suffix = match family {
+        Family::V4 => "V4",
+        Family::V6 => "V6",
+    };
+    let fill = |name: &str, entries: u64, capacity: usize| MapFill {
+        map: format!("{name}_{suffix}"),
+        entries,
+        capacity: capacity as u64,
+    };
+    [
+        fill(map::SERVICES, counts.services, capacity::SERVICES),
+        fill(map::FRONTENDS, counts.frontends, capacity::FRONTENDS),
+        fill(map::BACKENDS, counts.backends, capacity::BACKENDS),
+    ]
+}

@@ -1,0 +1,230 @@
+//! What others ask the agent over HTTP, and what it tells of each pass.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Settings, collect::Collector, error::RunError, sync::Pass};
+use crate::{
+    apiserver::{Events, Severity},
+    config::{NodePortAddresses, Source},
+    health::{self, AbsentNode, Moment, ServicePorts, State},
+    http,
+    metrics::{self, Metrics, NoLocal, Pages, SyncKind},
+    model::{Family, Model, ObjectKey, PerFamily},
+    source::{Batch, Change},
+};
+
+/// Health, metrics and Events, from the side of the agent.
+pub(super) struct Servers {
+    state: State,
+    metrics: Metrics,
+    ports: ServicePorts,
+    events: Events,
+    /// Whether node ports answer on some addresses only.
+    is_restricted: bool,
+    /// When what is not in the tables yet has been caused.
+    triggers: Vec<(Family, Timestamp)>,
+    /// Health check ports that could not be opened and were told of.
+    closed: BTreeSet<String>,
+    has_started: bool,
+}
+
+impl Servers {
+    /// Begins to listen. What listens is given to `tasks` and ends with `stop`.
+    pub(super) fn start(
+        settings: &Settings,
+        events: Events,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Self, RunError> {
+        let config = &settings.config;
+        // A folder of manifests need not have Nodes.
+        let absent = match config.source {
+            Source::Manifests(_) => AbsentNode::Eligible,
+            Source::Kubeconfig(_) | Source::InCluster => AbsentNode::Ineligible,
+        };
+        let state = State::new(config.sync_period, absent);
+        let metrics = Metrics::new();
+        metrics.set_collect(Collector(settings.pins.clone()));
+        let listening = Listening { hard: config.bind_address_hard_fail, events: &events, tasks, stop };
+        if let Some(address) = config.healthz_bind_address {
+            let (state, metrics) = (state.clone(), metrics.clone());
+            let reason = "FailedToStartProxierHealthcheck";
+            listening.at("healthzBindAddress", address, reason, move |listener, stop| {
+                health::serve(listener, state, metrics, stop)
+            })?;
+        }
+        if let Some(address) = config.metrics_bind_address {
+            let pages = Pages::new(metrics.clone(), config);
+            listening.at(
+                "metricsBindAddress",
+                address,
+                "FailedToStartMetricServer",
+                move |listener, stop| metrics::serve(listener, pages, stop),
+            )?;
+        }
+        Ok(Self {
+            ports: ServicePorts::new(state.clone()),
+            state,
+            metrics,
+            events,
+            is_restricted: config.node_port_addresses != NodePortAddresses::All,
+            triggers: Vec::new(),
+            closed: BTreeSet::new(),
+            has_started: false,
+        })
+    }
+
+    /// Changes have arrived and wait to be in the tables.
+    pub(super) fn queued(&self, batch: &Batch) {
+        let count = |is: fn(&Change) -> bool| batch.changes.iter().filter(|change| is(change)).count() as u64;
+        let services = count(|change| matches!(change, Change::Service(..)));
+        let endpoints = count(|change| matches!(change, Change::Slice(..)));
+        self.metrics.changes(services, endpoints);
+        for family in Family::ALL {
+            self.state.queued(family, Moment::now());
+            self.metrics.queued(family);
+        }
+    }
+
+    /// Whether a health check port is to be tried again.
+    pub(super) fn has_closed_ports(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// A pass, which began at `since`, has ended. `node_ports` are the addresses on which node ports answer.
+    pub(super) async fn passed(
+        &mut self,
+        pass: &Pass,
+        model: &Model,
+        node_ports: Vec<IpAddr>,
+        since: Instant,
+    ) {
+        self.metrics.sync_started();
+        if let Some(written) = &pass.written {
+            let kind = if written.is_full { SyncKind::Full } else { SyncKind::Partial };
+            for family in Family::ALL {
+                self.metrics.sync_finished(family, kind, since.elapsed());
+            }
+        }
+        self.triggers.extend(&pass.delta.triggers);
+        // A device that refuses programs, or a table of addresses that is full, is told of elsewhere: it must not
+        // take the node from its load balancers, nor restart the agent.
+        if pass.is_applied {
+            for family in Family::ALL {
+                self.state.applied(family, Moment::now());
+                self.metrics.applied(family);
+            }
+            for (family, trigger) in self.triggers.drain(..) {
+                self.metrics.programmed(family, trigger.into());
+            }
+        }
+        self.state.set_node(model.node());
+        let no_local = model.no_local_endpoints();
+        let of = |counts: PerFamily, family| {
+            let count = match family {
+                Family::V4 => counts.v4,
+                Family::V6 => counts.v6,
+            };
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        for family in Family::ALL {
+            let counts =
+                NoLocal { internal: of(no_local.internal, family), external: of(no_local.external, family) };
+            self.metrics.set_no_local(family, counts);
+        }
+        self.tell(pass, model);
+        if pass.is_applied {
+            self.sync_ports(model, node_ports).await;
+        }
+    }
+
+    /// The Events of a pass.
+    fn tell(&mut self, pass: &Pass, model: &Model) {
+        if pass.is_applied && !self.has_started {
+            self.has_started = true;
+            self.events.node(
+                &model.node().uid,
+                Severity::Normal,
+                "Starting",
+                "svclb balances Services on this node",
+            );
+        }
+        for refused in pass.written.iter().flat_map(|written| &written.refused) {
+            let key = ObjectKey { namespace: refused.key.namespace.clone(), name: refused.key.name.clone() };
+            let uid = model.uid(&key).unwrap_or_default();
+            let message = format!("{}: {}", refused.key, refused.reason);
+            self.events.service(&key, uid, Severity::Warning, "TableFull", &message);
+        }
+        for notice in &pass.delta.notices {
+            tracing::warn!("{notice}");
+            self.events.notice(notice);
+        }
+    }
+
+    /// Opens and closes the health check ports of Services.
+    async fn sync_ports(&mut self, model: &Model, node_ports: Vec<IpAddr>) {
+        let addresses = if self.is_restricted { node_ports } else { Vec::new() };
+        let failures = self.ports.sync(model.health_checks(), &addresses).await;
+        let closed: BTreeSet<_> = failures.iter().map(ToString::to_string).collect();
+        for failure in failures.iter().filter(|failure| !self.closed.contains(&failure.to_string())) {
+            tracing::warn!("{failure}");
+            let uid = model.uid(&failure.service).unwrap_or_default();
+            let reason = "FailedToStartServiceHealthcheck";
+            self.events.service(&failure.service, uid, Severity::Warning, reason, &failure.to_string());
+        }
+        self.closed = closed;
+    }
+}
+
+/// How servers are started.
+struct Listening<'a> {
+    hard: bool,
+    events: &'a Events,
+    tasks: &'a TaskTracker,
+    stop: &'a CancellationToken,
+}
+
+impl Listening<'_> {
+    /// Serves at `address`. Unless told to fail hard, tries for ever, and tells of it once.
+    fn at<F>(
+        &self,
+        field: &'static str,
+        address: SocketAddr,
+        reason: &'static str,
+        serve: impl FnOnce(tokio::net::TcpListener, CancellationToken) -> F + Send + 'static,
+    ) -> Result<(), RunError>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let cannot = move |error: &io::Error| format!("{field}: cannot listen at {address}: {error}");
+        let (events, stop) = (self.events.clone(), self.stop.clone());
+        if self.hard {
+            let listener = http::listen(address).map_err(|error| {
+                self.events.node("", Severity::Warning, reason, &cannot(&error));
+                RunError::Other(cannot(&error))
+            })?;
+            self.tasks.spawn(async move { serve(listener, stop).await });
+            return Ok(());
+        }
+        self.tasks.spawn(async move {
+            let failed = |error: &io::Error| {
+                tracing::error!("{}; trying again every 5 s", cannot(error));
+                events.node("", Severity::Warning, reason, &cannot(error));
+            };
+            let listener = tokio::select! {
+                listener = http::listen_in_time(address, failed) => listener,
+                () = stop.cancelled() => return,
+            };
+            serve(listener, stop).await;
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,271 @@
+//! What the agent knows of a kind, and what it is to be told. Pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::kind::Kind;
+use crate::{model::ObjectKey, source::Change};
+
+/// One object as it arrived.
+#[derive(Clone, Debug)]
+pub(super) struct Entry<K> {
+    /// Whose.
+    pub(super) key: ObjectKey,
+    /// Its state, or why that cannot be read.
+    pub(super) object: Result<Arc<K>, String>,
+}
+
+/// What is heard of a kind.
+#[derive(Clone, Debug)]
+pub(super) enum News<K> {
+    /// All there is.
+    Listed(Vec<Entry<K>>),
+    /// An object is new or has changed.
+    Applied(Entry<K>),
+    /// An object is gone.
+    Deleted(ObjectKey),
+    /// The server does not serve this kind to us.
+    Unavailable,
+}
+
+/// What the agent knows of a kind, and what it is to be told.
+#[derive(Debug)]
+pub(super) struct Told<K> {
+    /// The state that the agent was told.
+    known: BTreeMap<ObjectKey, Arc<K>>,
+    /// Where the server's state differs from it.
+    pending: BTreeMap<ObjectKey, Option<Arc<K>>>,
+    /// Objects whose last state cannot be read.
+    unreadable: BTreeSet<ObjectKey>,
+    is_complete: bool,
+}
+
+impl<K> Default for Told<K> {
+    fn default() -> Self {
+        Self {
+            known: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
+            is_complete: false,
+        }
+    }
+}
+
+impl<K: Kind> Told<K> {
+    /// Takes note of something.
+    pub(super) fn hear(&mut self, news: News<K>) {
+        match news {
+            News::Listed(entries) => self.list(entries),
+            News::Applied(entry) => self.apply(entry),
+            News::Deleted(key) => self.delete(key),
+            News::Unavailable => self.is_complete = true,
+        }
+    }
+
+    /// Whether all objects have been heard of.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Whether the agent is to be told something.
+    pub(super) fn has_changes(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Whether some object has never had a state that could be read.
+    pub(super) fn is_partial(&self) -> bool {
+        self.unreadable.iter().any(|key| self.latest(key).is_none())
+    }
+
+    /// What the agent is told by this.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Change> {
+        std::mem::take(&mut self.pending).into_iter().map(|(key, object)| {
+            match &object {
+                Some(object) => self.known.insert(key.clone(), Arc::clone(object)),
+                None => self.known.remove(&key),
+            };
+            K::change(key, object)
+        })
+    }
+
+    fn list(&mut self, entries: Vec<Entry<K>>) {
+        self.is_complete = true;
+        let listed: BTreeSet<&ObjectKey> = entries.iter().map(|entry| &entry.key).collect();
+        let known = self.known.keys().chain(self.pending.keys()).chain(&self.unreadable);
+        let gone: BTreeSet<ObjectKey> = known.filter(|key| !listed.contains(key)).cloned().collect();
+        for key in gone {
+            self.delete(key);
+        }
+        for entry in entries {
+            self.apply(entry);
+        }
+    }
+
+    fn apply(&mut self, Entry { key, object }: Entry<K>) {
+        match object {
+            Ok(object) => {
+                self.unreadable.remove(&key);
+                self.set(key, Some(object));
+            }
+            Err(reason) => {
+                if self.unreadable.insert(key.clone()) {
+                    tracing::warn!("{} {key}: cannot be read and stays as it was: {reason}", K::kind(&()));
+                }
+            }
+        }
+    }
+
+    fn delete(&mut self, key: ObjectKey) {
+        self.unreadable.remove(&key);
+        self.set(key, None);
+    }
+
+    fn set(&mut self, key: ObjectKey, object: Option<Arc<K>>) {
+        if self.known.get(&key) == object.as_ref() {
+            self.pending.remove(&key);
+        } else {
+            self.pending.insert(key, object);
+        }
+    }
+
+    fn latest(&self, key: &ObjectKey) -> Option<&Arc<K>> {
+        self.pending.get(key).map_or_else(|| self.known.get(key), Option::as_ref)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{Service, ServiceSpec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey { namespace: "n".into(), name: name.into() }
+    }
+
+    fn service(address: u8) -> Arc<Service> {
+        let spec = ServiceSpec { cluster_ip: Some(format!("10.0.0.{address}")), ..ServiceSpec::default() };
+        Arc::new(Service { spec: Some(spec), ..Service::default() })
+    }
+
+    fn good(name: &str, address: u8) -> Entry<Service> {
+        Entry { key: key(name), object: Ok(service(address)) }
+    }
+
+    fn bad(name: &str) -> Entry<Service> {
+        Entry { key: key(name), object: Err("no Service".into()) }
+    }
+
+    fn set(name: &str, address: u8) -> Change {
+        Change::Service(key(name), Some(service(address)))
+    }
+
+    fn gone(name: &str) -> Change {
+        Change::Service(key(name), None)
+    }
+
+    #[test]
+    fn a_list_tells_what_differs_from_what_was_told() {
+        let mut told = Told::default();
+        assert!(!told.is_complete());
+        told.hear(News::Listed(vec![good("a", 1), good("b", 2), good("c", 3)]));
+        assert!(told.is_complete());
+        assert_eq!(told.take().collect::<Vec<_>>(), [set("a", 1), set("b", 2), set("c", 3)]);
+        told.hear(News::Listed(vec![good("c", 3), good("b", 4), good("d", 5)]));
+        assert_eq!(told.take().collect::<Vec<_>>(), [gone("a"), set("b", 4), set("d", 5)]);
+        told.hear(News::Listed(vec![good("b", 4), good("c", 3), good("d", 5)]));
+        assert!(!told.has_changes());
+    }
+
+    #[test]
+    fn what_comes_and_goes_before_it_is_told_is_not_told() {
+        let mut told = Told::default();
+        told.hear(News::Listed(vec![good("a", 1)]));
+        assert_eq!(told.take().count(), 1);
+        told.hear(News::Applied(good("b", 2)));
+        told.hear(News::Applied(good("a", 2)));
+        told.hear(News::Applied(good("a", 1)));
+        told.hear(News::Deleted(key("b")));
+        told.hear(News::Deleted(key("never there")));
+        assert!(!told.has_changes());
+    }
+
+    #[test]
+    fn an_unreadable_object_stays_as_it_was() {
+        let mut told = Told::default();
+        told.hear(News::Listed(vec![good("a", 1), bad("b")]));
+        assert!(told.is_partial(), "b may be wanted");
+        assert_eq!(told.take().collect::<Vec<_>>(), [set("a", 1)]);
+        told.hear(News::Applied(bad("a")));
+        told.hear(News::Listed(vec![bad("a"), bad("b")]));
+        assert!(!told.has_changes());
+        told.hear(News::Applied(good("b", 2)));
+        assert!(!told.is_partial(), "a has a state");
+        assert_eq!(told.take().collect::<Vec<_>>(), [set("b", 2)]);
+        told.hear(News::Listed(vec![bad("c")]));
+        assert_eq!(told.take().collect::<Vec<_>>(), [gone("a"), gone("b")]);
+        assert!(told.is_partial());
+        told.hear(News::Deleted(key("c")));
+        assert!(!told.is_partial());
+    }
+
+    #[test]
+    fn a_kind_that_is_not_served_is_complete_and_takes_nothing_back() {
+        let mut told = Told::default();
+        told.hear(News::Listed(vec![good("a", 1)]));
+        assert_eq!(told.take().count(), 1);
+        told.hear(News::Unavailable);
+        assert!(!told.has_changes());
+        let mut never = Told::<Service>::default();
+        never.hear(News::Unavailable);
+        assert!(never.is_complete() && !never.has_changes());
+    }
+
+    fn news() -> impl Strategy<Value = News<Service>> {
+        let name = || prop::sample::select(vec!["a", "b", "c"]);
+        let entry = || (name(), 0_u8..4).prop_map(|(name, n)| if n == 0 { bad(name) } else { good(name, n) });
+        prop_oneof![
+            prop::collection::btree_map(name(), entry(), 0..3).prop_map(|entries| {
+                let entries = entries.into_iter().map(|(name, entry)| Entry { key: key(name), ..entry });
+                News::Listed(entries.collect())
+            }),
+            entry().prop_map(News::Applied),
+            name().prop_map(|name| News::Deleted(key(name))),
+            Just(News::Unavailable),
+        ]
+    }
+
+    proptest! {
+        /// Whenever the agent is told, it ends with the same state.
+        #[test]
+        fn how_it_is_cut_into_batches_leaves_no_trace(history in prop::collection::vec((news(), any::<bool>()), 0..20)) {
+            let mut often = Told::default();
+            let mut once = Told::default();
+            let mut seen = BTreeMap::new();
+            let mut learn = |changes: Vec<Change>| {
+                for change in changes {
+                    let Change::Service(key, object) = change else { unreachable!() };
+                    match object {
+                        Some(object) => { prop_assert_ne!(seen.insert(key, object.clone()), Some(object)); }
+                        None => { prop_assert!(seen.remove(&key).is_some()); }
+                    }
+                }
+                Ok(())
+            };
+            for (news, is_told) in history {
+                often.hear(news.clone());
+                once.hear(news);
+                if is_told {
+                    learn(often.take().collect())?;
+                }
+                prop_assert_eq!(often.is_partial(), once.is_partial());
+            }
+            learn(often.take().collect())?;
+            once.take().count();
+            prop_assert_eq!(&seen, &once.known);
+        }
+    }
+}

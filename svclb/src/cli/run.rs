@@ -1,0 +1,215 @@
+//! The flags of `svclb run`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::DeviceArgs;
+use crate::{
+    agent::{self, RunError},
+    config::{
+        Algorithm, Bind, ClusterCidrs, ConfigError, Environment, ExternalMode, Layer, NodePortAddresses,
+        Source, Tc, Xdp, resolve,
+    },
+};
+
+#[derive(Args, Debug)]
+pub(super) struct RunArgs {
+    /// File with these settings: an svclb.io/v1alpha1 Config, or kube-proxy's own; flags come first
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Name of this node [default: the lower-cased host name]
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    node_name: Option<String>,
+    /// How to reach the API server [default: as a pod of its cluster]
+    #[arg(long, value_name = "FILE", conflicts_with = "manifests")]
+    kubeconfig: Option<PathBuf>,
+    /// Folder of Service, EndpointSlice and Node manifests to follow instead of an API server
+    #[arg(long, value_name = "DIR")]
+    manifests: Option<PathBuf>,
+    /// Folder for pins, on a BPF file system [default: /sys/fs/bpf/svclb]
+    #[arg(long, value_name = "DIR")]
+    bpffs: Option<PathBuf>,
+    #[command(flatten)]
+    devices: DeviceArgs,
+    /// Whether to take packets from outside before the stack does: auto or off [default: auto]
+    #[arg(long, value_name = "MODE")]
+    xdp: Option<Xdp>,
+    /// Who answers clients outside when the backend is on another node: snat [default: snat]
+    #[arg(long, value_name = "MODE")]
+    external_mode: Option<ExternalMode>,
+    /// How backends are chosen: random [default: random]
+    #[arg(long, value_name = "NAME")]
+    algorithm: Option<Algorithm>,
+    /// Ranges of the pods of all nodes, at most one per family; what comes from a pod's device with another address
+    /// counts as coming from outside
+    #[arg(long, value_name = "CIDR[,CIDR]")]
+    cluster_cidr: Option<ClusterCidrs>,
+    /// Which addresses of the node answer at node ports: ranges, or `primary`; repeatable [default: all]
+    #[arg(long = "nodeport-addresses", value_name = "CIDR|primary", value_delimiter = ',')]
+    node_port_addresses: Vec<String>,
+    /// Masquerade every client of a ClusterIP
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    masquerade_all: Option<bool>,
+    /// Where /healthz and /livez are; empty or port 0 is nowhere [default: 0.0.0.0:10256]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    healthz_bind_address: Option<Bind>,
+    /// Where /metrics is; empty or port 0 is nowhere [default: 127.0.0.1:10249]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_bind_address: Option<Bind>,
+    /// How to attach to devices
+    #[arg(long, value_name = "MODE", hide = true)]
+    tc: Option<Tc>,
+    /// Flow entries to have room for, per family; each flow takes two
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    max_flows: Option<u32>,
+    /// Stop when the parent process does
+    #[arg(long, hide = true)]
+    die_with_parent: bool,
+}
+
+impl RunArgs {
+    fn layer(self) -> Result<Layer, ConfigError> {
+        if self.node_name.as_deref() == Some("") {
+            return Err(ConfigError::Flag { flag: "--node-name", message: "must not be empty".into() });
+        }
+        let given = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        let node_port_addresses = given(self.node_port_addresses)
+            .map(|entries| NodePortAddresses::new(&entries))
+            .transpose()
+            .map_err(|message| ConfigError::Flag { flag: "--nodeport-addresses", message })?;
+        let manifests = self.manifests.map(Source::Manifests);
+        Ok(Layer {
+            node_name: self.node_name,
+            source: manifests.or(self.kubeconfig.map(Source::Kubeconfig)),
+            bpffs: self.bpffs,
+            cgroup: self.devices.cgroup,
+            uplinks: given(self.devices.uplinks),
+            pod_interfaces: given(self.devices.pod_interfaces),
+            socket_lb: self.devices.socket_lb,
+            tc: self.tc,
+            max_flows: self.max_flows,
+            xdp: self.xdp,
+            external_mode: self.external_mode,
+            algorithm: self.algorithm,
+            cluster_cidrs: self.cluster_cidr,
+            node_port_addresses,
+            masquerade_all: self.masquerade_all,
+            healthz: self.healthz_bind_address,
+            metrics: self.metrics_bind_address,
+            ..Layer::default()
+        })
+    }
+}
+
+/// What the flags, and the file that they name, come to.
+pub(super) fn settings(mut args: RunArgs) -> Result<agent::Settings, RunError> {
+    if args.die_with_parent {
+        agent::die_with_parent()?;
+    }
+    let path = args.config.take();
+    let wrong = |error: ConfigError| RunError::Config(error.to_string());
+    let layer = args.layer().map_err(wrong)?;
+    let resolved = resolve(layer, path.as_deref(), &Environment::here()).map_err(wrong)?;
+    for warning in &resolved.warnings {
+        tracing::warn!("{warning}");
+    }
+    let config = resolved.config;
+    let devices = super::devices(
+        config.cgroup.clone(),
+        config.socket_lb,
+        config.uplinks.clone(),
+        config.pod_interfaces.clone(),
+    )?;
+    Ok(agent::Settings::new(config, resolved.file, devices))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::{Resolved, SocketLb};
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RunArgs,
+    }
+
+    fn resolved(flags: &[&str]) -> Result<Resolved, String> {
+        let line = ["run", "--node-name=n"].iter().chain(flags);
+        let args = Line::try_parse_from(line).map_err(|error| error.to_string())?.args;
+        let environment = Environment { host_name: None, in_cluster: true };
+        let layer = args.layer().map_err(|error| error.to_string())?;
+        resolve(layer, None, &environment).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_flag_has_its_effect() {
+        let flags = [
+            "--kubeconfig=/k",
+            "--bpffs=/b",
+            "--cgroup=/c",
+            "--uplink=e1",
+            "--uplink=e2",
+            "--pod-interface=p*",
+            "--socket-lb=host",
+            "--xdp=off",
+            "--external-mode=snat",
+            "--algorithm=random",
+            "--cluster-cidr=10.0.0.0/8,fd00::/8",
+            "--nodeport-addresses=10.0.0.0/8",
+            "--nodeport-addresses=fd00::/8,11.0.0.0/8",
+            "--masquerade-all",
+            "--healthz-bind-address=:1",
+            "--metrics-bind-address=",
+            "--tc=tcx",
+            "--max-flows=32",
+        ];
+        let config = resolved(&flags).unwrap().config;
+        assert_eq!(config.source, Source::Kubeconfig("/k".into()));
+        assert_eq!((config.bpffs, config.cgroup), ("/b".into(), Some("/c".into())));
+        assert_eq!(
+            (config.uplinks.join(" "), config.pod_interfaces.join(" ")),
+            ("e1 e2".into(), "p*".into())
+        );
+        assert_eq!((config.socket_lb, config.xdp, config.tc), (SocketLb::Host, Xdp::Off, Tc::Tcx));
+        assert_eq!(config.cluster_cidrs, "10.0.0.0/8,fd00::/8".parse().unwrap());
+        let ranges = ["10.0.0.0/8", "fd00::/8", "11.0.0.0/8"].map(String::from);
+        assert_eq!(config.node_port_addresses, NodePortAddresses::new(&ranges).unwrap());
+        assert_eq!((config.masquerade_all, config.max_flows), (true, Some(32)));
+        assert_eq!(config.healthz_bind_address, Some(SocketAddr::from(([0_u16; 8], 1))));
+        assert_eq!(config.metrics_bind_address, None);
+        assert!(!resolved(&["--masquerade-all=false"]).unwrap().config.masquerade_all);
+    }
+
+    #[test]
+    fn a_wrong_flag_is_named() {
+        let table = [
+            ("--xdp=native", "is not there yet; use auto or off"),
+            ("--external-mode=dsr", "is not there yet; use snat"),
+            ("--algorithm=maglev", "is not there yet; use random"),
+            ("--socket-lb=x", "is unknown; use all or host or off"),
+            ("--cluster-cidr=10.0.0.0", "is no range"),
+            ("--nodeport-addresses=primary,::/0", "stands alone"),
+            ("--healthz-bind-address=x", "is no address with a port"),
+            ("--metrics-bind-address=x:1", "is no address with a port"),
+            ("--node-name=", "must not be empty"),
+        ];
+        for (flag, expected) in table {
+            let args: Vec<_> = if flag == "--node-name=" { vec![] } else { vec![flag] };
+            let message = if args.is_empty() {
+                let args = Line::try_parse_from(["run", flag]).unwrap().args;
+                args.layer().unwrap_err().to_string()
+            } else {
+                resolved(&args).unwrap_err()
+            };
+            let name = flag.split('=').next().unwrap();
+            assert!(message.contains(name) && message.contains(expected), "{flag}: {message}");
+        }
+        assert!(resolved(&["--kubeconfig=/k", "--manifests=/m"]).is_err());
+    }
+}

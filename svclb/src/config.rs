@@ -1,0 +1,35 @@
+//! What `svclb run` is asked to do.
+//!
+//! Flags, a file and the defaults of this module, in this order, each asked only for what those before it leave
+//! open: [`resolve()`] gives one [`RunConfig`]. A file is a document of our own or kube-proxy's
+//! `KubeProxyConfiguration`; both are checked against a table of their fields (`schema`), so that a typing error
+//! is a line that says where.
+
+mod bind;
+mod choice;
+mod cidr;
+mod conntrack;
+mod detect;
+mod duration;
+mod error;
+mod file;
+mod kube_proxy;
+mod layer;
+mod own;
+mod resolve;
+mod run;
+mod schema;
+mod text;
+
+pub use self::{
+    bind::Bind,
+    choice::{Algorithm, ExternalMode, SocketLb, Tc, Xdp},
+    cidr::{ClusterCidrs, NodePortAddresses},
+    conntrack::Conntrack,
+    detect::DetectLocal,
+    error::ConfigError,
+    file::File,
+    layer::Layer,
+    resolve::{Environment, Resolved, resolve},
+    run::{RunConfig, Source},
+};

@@ -1,0 +1,131 @@
+//! Settings that are one of a few words.
+
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+/// An enum whose variants have words, with what is planned and not there yet.
+macro_rules! choice {
+    (
+        $(#[$meta:meta])*
+        $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)+ }
+        not yet [$($later:literal),*]
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_meta])* $variant,)+
+        }
+
+        impl $name {
+            /// The word that flags and files have for it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(refusal(text, &[$($word),+], &[$($later),*])),
+                }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+choice! {
+    /// `--socket-lb`: for whom addresses are translated at the socket.
+    SocketLb {
+        /// For all processes.
+        #[default]
+        All = "all",
+        /// For those of the host.
+        Host = "host",
+        /// For nobody.
+        Off = "off",
+    }
+    not yet []
+}
+
+choice! {
+    /// `--tc`: how programs are attached to devices.
+    Tc {
+        /// By TCX if the kernel has it.
+        #[default]
+        Auto = "auto",
+        /// By TCX.
+        Tcx = "tcx",
+        /// As filters of a clsact qdisc.
+        Clsact = "clsact",
+    }
+    not yet []
+}
+
+choice! {
+    /// `--xdp`: whether packets from outside are taken before the stack sees them.
+    Xdp {
+        /// Where it works.
+        #[default]
+        Auto = "auto",
+        /// Nowhere.
+        Off = "off",
+    }
+    not yet ["native", "generic"]
+}
+
+choice! {
+    /// `--external-mode`: by whom a client outside is answered when the backend is on another node.
+    ExternalMode {
+        /// By the node that it sent to.
+        #[default]
+        Snat = "snat",
+    }
+    not yet ["dsr", "hybrid"]
+}
+
+choice! {
+    /// `--algorithm`: how backends are chosen.
+    Algorithm {
+        /// Each new flow by a random number.
+        #[default]
+        Random = "random",
+    }
+    not yet ["round-robin", "least-conn", "maglev", "source-hash"]
+}
+
+fn refusal(text: &str, words: &[&str], later: &[&str]) -> String {
+    let words = words.join(" or ");
+    if later.contains(&text) {
+        format!("{text:?} is not there yet; use {words}")
+    } else {
+        format!("{text:?} is unknown; use {words}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        for word in ["all", "host", "off"] {
+            assert_eq!(word.parse::<SocketLb>().map(SocketLb::as_str), Ok(word));
+        }
+        assert_eq!("maglev".parse::<Algorithm>(), Err("\"maglev\" is not there yet; use random".into()));
+        assert_eq!("native".parse::<Xdp>(), Err("\"native\" is not there yet; use auto or off".into()));
+        assert_eq!("x".parse::<Xdp>(), Err("\"x\" is unknown; use auto or off".into()));
+        assert!("dsr".parse::<ExternalMode>().is_err() && "Auto".parse::<Tc>().is_err());
+    }
+}

@@ -1,0 +1,111 @@
+//! svclb's own document: a field for every flag.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{
+    Algorithm, Bind, ClusterCidrs, ExternalMode, Layer, NodePortAddresses, SocketLb, Source, Xdp,
+    schema::{Field, Kind},
+    text,
+};
+use crate::manifest::{decode::decode, fault::Fault, tree::Tree};
+
+/// `apiVersion` of the document.
+pub(super) const API_VERSION: &str = "svclb.io/v1alpha1";
+/// `kind` of the document.
+pub(super) const KIND: &str = "Config";
+
+/// Its fields.
+pub(super) const FIELDS: &[Field] = &[
+    Field::obeyed("apiVersion", Kind::Text),
+    Field::obeyed("kind", Kind::Text),
+    Field::obeyed("nodeName", Kind::Text),
+    Field::obeyed("kubeconfig", Kind::Text),
+    Field::obeyed("manifests", Kind::Text),
+    Field::obeyed("bpffs", Kind::Text),
+    Field::obeyed("cgroup", Kind::Text),
+    Field::obeyed("uplinks", Kind::Texts),
+    Field::obeyed("podInterfaces", Kind::Texts),
+    Field::obeyed("socketLB", Kind::Word),
+    Field::obeyed("xdp", Kind::Word),
+    Field::obeyed("externalMode", Kind::Word),
+    Field::obeyed("algorithm", Kind::Word),
+    Field::obeyed("clusterCIDR", Kind::Text),
+    Field::obeyed("nodePortAddresses", Kind::Texts),
+    Field::obeyed("masqueradeAll", Kind::Bool),
+    Field::obeyed("healthzBindAddress", Kind::Text),
+    Field::obeyed("metricsBindAddress", Kind::Text),
+    Field::obeyed("maxFlows", Kind::Int),
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct Document {
+    node_name: Option<String>,
+    kubeconfig: Option<PathBuf>,
+    manifests: Option<PathBuf>,
+    bpffs: Option<PathBuf>,
+    cgroup: Option<PathBuf>,
+    uplinks: Option<Vec<String>>,
+    pod_interfaces: Option<Vec<String>>,
+    #[serde(rename = "socketLB", deserialize_with = "text::word")]
+    socket_lb: Option<SocketLb>,
+    #[serde(deserialize_with = "text::word")]
+    xdp: Option<Xdp>,
+    #[serde(deserialize_with = "text::word")]
+    external_mode: Option<ExternalMode>,
+    #[serde(deserialize_with = "text::word")]
+    algorithm: Option<Algorithm>,
+    #[serde(rename = "clusterCIDR", deserialize_with = "text::parsed")]
+    cluster_cidr: Option<ClusterCidrs>,
+    #[serde(deserialize_with = "text::node_port_addresses")]
+    node_port_addresses: Option<NodePortAddresses>,
+    masquerade_all: Option<bool>,
+    #[serde(deserialize_with = "text::parsed")]
+    healthz_bind_address: Option<Bind>,
+    #[serde(deserialize_with = "text::parsed")]
+    metrics_bind_address: Option<Bind>,
+    max_flows: Option<u32>,
+}
+
+/// What the document says.
+pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
+    let document: Document = decode(tree)?;
+    let at = |field: &str, message: String| Fault::new(tree.line_of(field), field, message);
+    if document.node_name.as_deref() == Some("") {
+        return Err(at("nodeName", "must not be empty".into()));
+    }
+    if let Some(flows) = document.max_flows.filter(|flows| !super::resolve::MAX_FLOWS.contains(flows)) {
+        let (least, most) = super::resolve::MAX_FLOWS.into_inner();
+        return Err(at("maxFlows", format!("{flows} is not from {least} to {most}")));
+    }
+    let source = match (document.manifests, document.kubeconfig) {
+        (Some(_), Some(_)) => {
+            return Err(at("manifests", "stands beside kubeconfig; leave one of them out".into()));
+        }
+        (Some(dir), None) => Some(Source::Manifests(dir)),
+        (None, Some(file)) => Some(Source::Kubeconfig(file)),
+        (None, None) => None,
+    };
+    Ok(Layer {
+        node_name: document.node_name,
+        source,
+        bpffs: document.bpffs,
+        cgroup: document.cgroup,
+        uplinks: document.uplinks,
+        pod_interfaces: document.pod_interfaces,
+        socket_lb: document.socket_lb,
+        xdp: document.xdp,
+        external_mode: document.external_mode,
+        algorithm: document.algorithm,
+        cluster_cidrs: document.cluster_cidr,
+        node_port_addresses: document.node_port_addresses,
+        masquerade_all: document.masquerade_all,
+        healthz: document.healthz_bind_address,
+        metrics: document.metrics_bind_address,
+        max_flows: document.max_flows,
+        ..Layer::default()
+    })
+}

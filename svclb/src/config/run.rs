@@ -1,0 +1,139 @@
+//! The complete configuration.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::{
+    Algorithm, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, Layer, NodePortAddresses, SocketLb, Tc,
+    Xdp, duration,
+};
+
+/// Where pins are unless told otherwise.
+const BPFFS: &str = "/sys/fs/bpf/svclb";
+/// The port of `/healthz` and `/livez`, kube-proxy's.
+const HEALTHZ_PORT: u16 = 10256;
+/// The port of `/metrics`, kube-proxy's.
+const METRICS_PORT: u16 = 10249;
+/// kube-proxy's.
+const SYNC_PERIOD: Duration = Duration::from_secs(30);
+
+/// Where API objects come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// A folder of manifests.
+    Manifests(PathBuf),
+    /// The API server that a kubeconfig names.
+    Kubeconfig(PathBuf),
+    /// The API server of the cluster this is a pod of.
+    InCluster,
+}
+
+/// What `svclb run` does, complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunConfig {
+    /// The name of this node's Node object.
+    pub node_name: String,
+    /// Where API objects come from.
+    pub source: Source,
+    /// The folder for pins.
+    pub bpffs: PathBuf,
+    /// The root for socket hooks; `None` is the cgroup v2 mount.
+    pub cgroup: Option<PathBuf>,
+    /// Devices to other nodes and the outside; none are those of the default routes.
+    pub uplinks: Vec<String>,
+    /// Patterns for the names of devices to pods; none are veth and netkit devices.
+    pub pod_interfaces: Vec<String>,
+    /// For whom addresses are translated at the socket.
+    #[serde(rename = "socketLB")]
+    pub socket_lb: SocketLb,
+    /// How programs are attached to devices.
+    pub tc: Tc,
+    /// Flow entries to have room for, per family.
+    pub max_flows: Option<u32>,
+    /// Whether packets from outside are taken before the stack sees them.
+    pub xdp: Xdp,
+    /// By whom a client outside is answered.
+    pub external_mode: ExternalMode,
+    /// How backends are chosen.
+    pub algorithm: Algorithm,
+    /// The ranges of the pods of all nodes.
+    #[serde(rename = "clusterCIDRs")]
+    pub cluster_cidrs: ClusterCidrs,
+    /// Which addresses of the node answer at node ports.
+    pub node_port_addresses: NodePortAddresses,
+    /// Whether every client of a ClusterIP is masqueraded.
+    pub masquerade_all: bool,
+    /// Whether node ports answer on loopback addresses.
+    pub localhost_node_ports: bool,
+    /// Which clients count as pods.
+    pub detect_local: DetectLocal,
+    /// Where `/healthz` and `/livez` are; `None` is nowhere.
+    pub healthz_bind_address: Option<SocketAddr>,
+    /// Where `/metrics` is; `None` is nowhere.
+    pub metrics_bind_address: Option<SocketAddr>,
+    /// Whether an address that cannot be listened at ends the agent.
+    pub bind_address_hard_fail: bool,
+    /// A change that has waited for twice as long makes the node unhealthy.
+    #[serde(serialize_with = "duration::serialize")]
+    pub sync_period: Duration,
+    /// `/proc/self/oom_score_adj`; `None` leaves it.
+    pub oom_score_adj: Option<i32>,
+    /// What the kernel's connection tracking is asked for.
+    pub conntrack: Conntrack,
+}
+
+impl RunConfig {
+    /// What `layer` says, with defaults for what it leaves open but these two, which have none.
+    pub(super) fn new(layer: Layer, node_name: String, source: Source) -> Self {
+        let any = |v4: Ipv4Addr, v6: Ipv6Addr| {
+            if layer.prefers_v6 == Some(true) { IpAddr::V6(v6) } else { IpAddr::V4(v4) }
+        };
+        let (everywhere, loopback) = (
+            any(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+            any(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+        );
+        let detect_local = layer.detect_local.unwrap_or_default();
+        let pod_interfaces = layer.pod_interfaces.unwrap_or_else(|| match &detect_local {
+            DetectLocal::InterfaceNamePrefix { prefix } => vec![format!("{prefix}*")],
+            _ => Vec::new(),
+        });
+        Self {
+            node_name,
+            source,
+            bpffs: layer.bpffs.unwrap_or_else(|| BPFFS.into()),
+            cgroup: layer.cgroup,
+            uplinks: layer.uplinks.unwrap_or_default(),
+            pod_interfaces,
+            socket_lb: layer.socket_lb.unwrap_or_default(),
+            tc: layer.tc.unwrap_or_default(),
+            max_flows: layer.max_flows,
+            xdp: layer.xdp.unwrap_or_default(),
+            external_mode: layer.external_mode.unwrap_or_default(),
+            algorithm: layer.algorithm.unwrap_or_default(),
+            cluster_cidrs: layer.cluster_cidrs.unwrap_or_default(),
+            node_port_addresses: layer.node_port_addresses.unwrap_or_default(),
+            masquerade_all: layer.masquerade_all.unwrap_or_default(),
+            localhost_node_ports: layer.localhost_node_ports.unwrap_or(true),
+            detect_local,
+            healthz_bind_address: layer.healthz.map_or_else(
+                || Some(SocketAddr::new(everywhere, HEALTHZ_PORT)),
+                |bind| bind.or_port(HEALTHZ_PORT),
+            ),
+            metrics_bind_address: layer.metrics.map_or_else(
+                || Some(SocketAddr::new(loopback, METRICS_PORT)),
+                |bind| bind.or_port(METRICS_PORT),
+            ),
+            bind_address_hard_fail: layer.bind_address_hard_fail.unwrap_or_default(),
+            sync_period: layer.sync_period.unwrap_or(SYNC_PERIOD),
+            oom_score_adj: layer.oom_score_adj,
+            conntrack: layer.conntrack.unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! A small HTTP server for probes and scrapes.
+//!
+//! One answer per connection, from the path alone. A connection has a limited time and a server a limited number of
+//! them, so that slow or many clients hold little and not for long.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper::{
+    Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::{
+    errno::Errno,
+    sys::socket::{setsockopt, sockopt},
+};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// An answer with its text.
+pub type Answer = Response<String>;
+
+/// How long connections may take.
+const PATIENCE: Patience = Patience { head: Duration::from_secs(5), whole: Duration::from_secs(30) };
+/// How many connections a server has at once; others wait in the kernel's queue.
+const CONNECTIONS: usize = 128;
+/// The length of that queue.
+const BACKLOG: u32 = 128;
+/// The most bytes of a request's head that are looked at.
+const BUFFER: usize = 16 * 1024;
+/// How long to wait before listening is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long to wait when no connection can be accepted, for want of file descriptors.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// How long a connection may take.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// Until the client has asked.
+    head: Duration,
+    /// Altogether.
+    whole: Duration,
+}
+
+/// Listens at an address. `[::]` includes all addresses of IPv4, and is them alone on a host without IPv6.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match bind(address, false) {
+        Err(error) if is_no_v6(&error) && address.ip().is_unspecified() => {
+            bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()), false)
+        }
+        result => result,
+    }
+}
+
+/// Listens at an address and at no other: `[::]` does not include IPv4.
+pub fn listen_in_family(address: SocketAddr) -> io::Result<TcpListener> {
+    bind(address, true)
+}
+
+fn bind(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &only_v6)?;
+    }
+    // Connections of an earlier agent may linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn is_no_v6(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    code == Some(Errno::EAFNOSUPPORT as i32) || code == Some(Errno::EADDRNOTAVAIL as i32)
+}
+
+/// Listens at an address, trying again every 5 s until it works. `failed` is told of the first failure.
+pub async fn listen_in_time(address: SocketAddr, failed: impl FnOnce(&io::Error)) -> TcpListener {
+    listen_every(RETRY, address, failed).await
+}
+
+async fn listen_every(pause: Duration, address: SocketAddr, failed: impl FnOnce(&io::Error)) -> TcpListener {
+    let mut failed = Some(failed);
+    loop {
+        match listen(address) {
+            Ok(listener) => return listener,
+            Err(error) => {
+                if let Some(failed) = failed.take() {
+                    failed(&error);
+                }
+            }
+        }
+        sleep(pause).await;
+    }
+}
+
+/// Serves until told to stop; `answer` is given the path of a request. Connections that are open then may end as
+/// they would.
+pub async fn serve<F, R>(listener: TcpListener, answer: F, stop: CancellationToken)
+where
+    F: Fn(String) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Answer> + Send + 'static,
+{
+    serve_patiently(PATIENCE, listener, answer, stop).await;
+}
+
+async fn serve_patiently<F, R>(patience: Patience, listener: TcpListener, answer: F, stop: CancellationToken)
+where
+    F: Fn(String) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Answer> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let next = async || {
+        let slot = Arc::clone(&slots).acquire_owned().await;
+        (listener.accept().await, slot)
+    };
+    while let Some((accepted, slot)) = stop.run_until_cancelled(next()).await {
+        match (accepted, slot) {
+            (Ok((stream, _)), Ok(slot)) => {
+                tokio::spawn(connection(patience, stream, answer.clone(), slot));
+            }
+            _ => sleep(EXHAUSTED).await,
+        }
+    }
+}
+
+async fn connection<F, R>(patience: Patience, stream: TcpStream, answer: F, slot: OwnedSemaphorePermit)
+where
+    F: Fn(String) -> R + Send + Sync + 'static,
+    R: Future<Output = Answer> + Send,
+{
+    let service = service_fn(|request: Request<Incoming>| {
+        let answer = answer(request.uri().path().to_owned());
+        async { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience.head)
+        .keep_alive(false)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    // However it ends, it has ended; the client knows best.
+    drop(timeout(patience.whole, connection).await);
+    drop(slot);
+}
+
+/// An answer with a type.
+pub(crate) fn answer(status: StatusCode, kind: &'static str, text: String) -> Answer {
+    let mut answer = Response::new(text);
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// Plain text.
+pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";
+/// JSON.
+pub(crate) const JSON: &str = "application/json";
+
+/// The answer where there is nothing.
+pub(crate) fn not_found() -> Answer {
+    answer(StatusCode::NOT_FOUND, PLAIN, "404 page not found\n".into())
+}
+
+#[cfg(test)]
+pub(crate) mod client;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! `/metrics` and what stands beside it.
+
+use hyper::StatusCode;
+use serde::Serialize;
+use serde_json::json;
+
+use super::Metrics;
+use crate::http::{self, Answer, PLAIN};
+
+/// The type of the text format, version 0.0.4.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the metrics server answers.
+#[derive(Clone, Debug)]
+pub struct Pages {
+    metrics: Metrics,
+    configz: String,
+}
+
+impl Pages {
+    /// Pages with these metrics and, under `/configz`, this configuration.
+    pub fn new(metrics: Metrics, config: &impl Serialize) -> Self {
+        Self { metrics, configz: json!({ "svclb.io": config }).to_string() }
+    }
+
+    /// The answer at a path.
+    pub(super) async fn answer(&self, path: &str) -> Answer {
+        let (kind, text) = match path {
+            "/metrics" => {
+                // Large tables take a while to read, in which the agent has better things to do.
+                let metrics = self.metrics.clone();
+                match tokio::task::spawn_blocking(move || metrics.text()).await {
+                    Ok(text) => (EXPOSITION, text),
+                    Err(error) => {
+                        let text = format!("{error}\n");
+                        return http::answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text);
+                    }
+                }
+            }
+            "/healthz" => (PLAIN, "ok".to_owned()),
+            "/proxyMode" => (PLAIN, "svclb".to_owned()),
+            "/configz" => (http::JSON, self.configz.clone()),
+            _ => return http::not_found(),
+        };
+        http::answer(StatusCode::OK, kind, text)
+    }
+}

@@ -1,0 +1,62 @@
+//! EndpointSlices by Service.
+
+use std::collections::BTreeMap;
+
+use super::{ObjectKey, slice::SliceFacts};
+
+/// What counts of all EndpointSlices. A slice is of the namespace of its Service.
+#[derive(Debug, Default)]
+pub(super) struct Slices {
+    /// The Service of each slice that is not ignored.
+    owners: BTreeMap<ObjectKey, ObjectKey>,
+    /// The slices of each Service by name.
+    by_owner: BTreeMap<ObjectKey, Vec<(Box<str>, SliceFacts)>>,
+}
+
+impl Slices {
+    /// Replaces what is known of the slice `key`. Returns the Services to which that makes a difference.
+    pub(super) fn replace(&mut self, key: &ObjectKey, facts: Option<SliceFacts>) -> Vec<ObjectKey> {
+        let before = self.owners.get(key);
+        if let (Some(owner), Some(facts)) = (before, &facts)
+            && *owner == facts.owner
+        {
+            let slices = self.by_owner.entry(owner.clone()).or_default();
+            let Ok(place) = find(slices, key) else { return Vec::new() };
+            return if slices[place].1 == *facts {
+                Vec::new()
+            } else {
+                slices[place].1 = facts.clone();
+                vec![owner.clone()]
+            };
+        }
+        let mut touched = Vec::new();
+        if let Some(owner) = self.owners.remove(key) {
+            if let Some(slices) = self.by_owner.get_mut(&owner) {
+                if let Ok(place) = find(slices, key) {
+                    slices.remove(place);
+                }
+                if slices.is_empty() {
+                    self.by_owner.remove(&owner);
+                }
+            }
+            touched.push(owner);
+        }
+        if let Some(facts) = facts {
+            touched.push(facts.owner.clone());
+            self.owners.insert(key.clone(), facts.owner.clone());
+            let slices = self.by_owner.entry(facts.owner.clone()).or_insert_with(|| Vec::with_capacity(1));
+            let place = find(slices, key).unwrap_or_else(|place| place);
+            slices.insert(place, (key.name.as_str().into(), facts));
+        }
+        touched
+    }
+
+    /// The slices of a Service, by name.
+    pub(super) fn of(&self, service: &ObjectKey) -> Vec<&SliceFacts> {
+        self.by_owner.get(service).into_iter().flatten().map(|(_, facts)| facts).collect()
+    }
+}
+
+fn find(slices: &[(Box<str>, SliceFacts)], key: &ObjectKey) -> Result<usize, usize> {
+    slices.binary_search_by(|(name, _)| name.as_ref().cmp(&key.name))
+}

@@ -1,0 +1,59 @@
+//! A service's policy: the model's words and the maps' word.
+
+use std::{collections::BTreeSet, num::NonZeroU32};
+
+use ipnet::IpNet;
+use svclb_common::service::{
+    Policy, SERVICE_ADMITS_HOST, SERVICE_EXTERNAL_LOCAL, SERVICE_HAS_ENDPOINTS, SERVICE_INTERNAL_LOCAL,
+    SERVICE_RESTRICTED,
+};
+
+use crate::model::{self, Algorithm, SourceRanges, TrafficPolicy};
+
+/// The flags that say which list clients select from.
+pub(super) const LIST_FLAGS: u32 = SERVICE_INTERNAL_LOCAL | SERVICE_EXTERNAL_LOCAL;
+
+/// The word that the maps hold for `policy`.
+pub(super) fn map_policy(policy: &model::Policy) -> Policy {
+    let sources = policy.sources.as_ref();
+    let flags = [
+        (policy.internal == TrafficPolicy::Local, SERVICE_INTERNAL_LOCAL),
+        (policy.external == TrafficPolicy::Local, SERVICE_EXTERNAL_LOCAL),
+        (policy.has_endpoints, SERVICE_HAS_ENDPOINTS),
+        (sources.is_some(), SERVICE_RESTRICTED),
+        (sources.is_some_and(|sources| sources.admits_host), SERVICE_ADMITS_HOST),
+    ];
+    let flags = flags.into_iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, flag)| all | flag);
+    Policy { flags, affinity: policy.affinity.map_or(0, NonZeroU32::get) }
+}
+
+/// What the maps hold as `policy` and `ranges`, in the model's words.
+pub fn model_policy(policy: Policy, ranges: BTreeSet<IpNet>) -> model::Policy {
+    let local = |flag| if policy.has(flag) { TrafficPolicy::Local } else { TrafficPolicy::Cluster };
+    let sources = SourceRanges { ranges, admits_host: policy.has(SERVICE_ADMITS_HOST) };
+    model::Policy {
+        internal: local(SERVICE_INTERNAL_LOCAL),
+        external: local(SERVICE_EXTERNAL_LOCAL),
+        affinity: NonZeroU32::new(policy.affinity),
+        sources: policy.has(SERVICE_RESTRICTED).then_some(sources),
+        has_endpoints: policy.has(SERVICE_HAS_ENDPOINTS),
+        algorithm: Algorithm::Random,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_policy_comes_back_as_it_was(flags in 0..32u32, affinity: u32) {
+            let admits_nobody = flags & SERVICE_RESTRICTED == 0 && flags & SERVICE_ADMITS_HOST != 0;
+            let flags = if admits_nobody { flags & !SERVICE_ADMITS_HOST } else { flags };
+            let policy = Policy { flags, affinity };
+            prop_assert_eq!(map_policy(&model_policy(policy, BTreeSet::new())), policy);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Where API objects come from: what a source tells the agent.
+//!
+//! A source is a folder of manifests or an API server. Its first [`Batch`] is complete: every object of every
+//! kind that there is. From then on each batch holds what changed.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{
+    core::v1::{Node, Service},
+    discovery::v1::EndpointSlice,
+    networking::v1::ServiceCIDR,
+};
+
+use crate::model::ObjectKey;
+
+/// The new state of one object, or that it is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A Service.
+    Service(ObjectKey, Option<Arc<Service>>),
+    /// An EndpointSlice.
+    Slice(ObjectKey, Option<Arc<EndpointSlice>>),
+    /// A Node.
+    Node(ObjectKey, Option<Arc<Node>>),
+    /// A ServiceCIDR.
+    ServiceCidr(ObjectKey, Option<Arc<ServiceCIDR>>),
+}
+
+/// What a source tells at once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// The changes, in the order in which they are to be applied.
+    pub changes: Vec<Change>,
+    /// Whether the source holds objects that could not be read since the agent started: what is not told may
+    /// still be wanted.
+    pub is_partial: bool,
+}
