@@ -127,7 +127,9 @@ fn sources(
     }
     let balanced = wanted.iter().filter(|frontend| frontend.kind == FrontendKind::LoadBalancer);
     let vips: Vec<_> = balanced.filter_map(|frontend| frontend.address).collect();
-    SourceRanges::new(&facts.ranges, family, &vips, &node.addresses)
+    // The address under which the node's own packets leave; any other one of its Node object says nothing of them.
+    let own: Vec<_> = node.primary_addresses().collect();
+    SourceRanges::new(&facts.ranges, family, &vips, &own)
 }
 
 fn health_check(facts: &ServiceFacts, slices: &[&SliceFacts], view: View<'_>) -> Option<HealthCheck> {

@@ -52,6 +52,41 @@ fn no_request_fails_while_pods_come_and_go() -> anyhow::Result<()> {
     })
 }
 
+// Local pods only, down to the last one that drains while another node has ready ones.
+#[test]
+fn no_request_from_outside_fails_while_local_pods_come_and_go() -> anyhow::Result<()> {
+    world(|world| {
+        let local = || Service::new("rolling", SERVICE, &[POD3]).spec("externalTrafficPolicy: Local");
+        let steps = [
+            local().endpoint(POD1, State::Ready).endpoint(POD2, State::Draining),
+            local().endpoint(POD1, State::Draining).endpoint(POD2, State::Ready),
+            local().endpoint(POD1, State::Draining),
+            local().endpoint(POD1, State::Ready),
+        ];
+        world.publish(&steps[3])?;
+        let _agent = Agent::start(world, &[])?;
+        let to = Frontend::LoadBalancer.of(SERVICE, Family::V4);
+        let load = world.load(Place::Outside, Mode::Tcp, to)?;
+        for step in steps.iter().cycle().take(12) {
+            world.publish(step)?;
+            // The pod that is ready or, without one, the one that drains.
+            let serving = |state| {
+                let local = step.endpoints.iter().filter(|endpoint| endpoint.pod != POD3);
+                local.filter(move |endpoint| endpoint.state == state).map(|endpoint| endpoint.pod.name).next()
+            };
+            let wanted = serving(State::Ready).or_else(|| serving(State::Draining));
+            until("the step in force", PROMISE * 2, || {
+                let answers = world.ask(Place::Outside, Mode::Tcp, to, 4)?;
+                ensure!(answers.failed() == 0, "{answers:?}");
+                Ok(answers.pods.keys().map(String::as_str).eq(wanted).then_some(()))
+            })?;
+        }
+        let answers = load.finish()?;
+        ensure!(answers.failed() == 0 && answers.answered() > 50, "{answers:?}");
+        Ok(())
+    })
+}
+
 #[test]
 fn a_datagram_client_follows_its_pod() -> anyhow::Result<()> {
     world(|world| {

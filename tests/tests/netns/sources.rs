@@ -43,17 +43,23 @@ fn ranges(world: &World, socket_lb: &str) -> anyhow::Result<()> {
     );
     world.publish_text("node.yaml", &node)?;
     let _agent = Agent::start(world, &["--socket-lb", socket_lb])?;
+    let mut before = table[0].1;
     for (ranges, wanted) in table {
         world.publish(&ranged(&ranges))?;
         let places = [Place::Pod(POD1), Place::Host, Place::Outside];
-        let first = places.iter().zip(wanted).find(|(_, admitted)| *admitted).map(|(place, _)| *place);
-        if let Some(place) = first {
-            until(
-                "the ranges in force",
-                PROMISE * 5,
-                || Ok(admits(world, place, Family::V6)?.then_some(())),
-            )?;
+        // Only a place that is treated otherwise than before shows that the ranges are in force. Both families: each
+        // is written by itself.
+        let changed =
+            places.iter().zip(before.iter().zip(wanted)).find(|(_, (before, wanted))| *before != wanted);
+        if let Some((place, (_, wanted))) = changed {
+            for family in Family::ALL {
+                // One that is dropped takes its time to be noticed.
+                until("the ranges in force", PROMISE * 10, || {
+                    Ok((admits(world, *place, family)? == wanted).then_some(()))
+                })?;
+            }
         }
+        before = wanted;
         for (place, wanted) in places.into_iter().zip(wanted) {
             for family in Family::ALL {
                 let admitted = admits(world, place, family)?;
