@@ -116,6 +116,10 @@ pub enum Upper {
     Transport(Transport, usize),
     /// A fragment of a larger packet.
     Fragment,
+    /// The family's ICMP, that many bytes after the end of the fixed IP header.
+    Icmp(usize),
+    /// A packet of IPv4 or IPv6 in this one.
+    Tunnel,
     /// Anything else.
     Other,
 }
@@ -207,6 +211,12 @@ impl Family for V6 {
 /// Hop limit of packets that the datapath makes: Linux's default.
 const HOPS: u8 = 64;
 
+/// IANA protocol number of IPv4 in IP (RFC 2003).
+pub const IPIP: u8 = 4;
+
+/// IANA protocol number of IPv6 in IP (RFC 2473).
+pub const IPV6: u8 = 41;
+
 /// IPv4 flag "don't fragment".
 const DONT_FRAGMENT: u16 = 0x4000_u16.to_be();
 
@@ -223,8 +233,11 @@ impl IpHeader for Ipv4 {
         if self.frag & FRAGMENT != 0 {
             return Upper::Fragment;
         }
-        match (Transport::of(self.proto), usize::from(self.version_ihl & 15).checked_sub(5)) {
-            (Some(transport), Some(words)) => Upper::Transport(transport, words * 4),
+        let Some(words) = usize::from(self.version_ihl & 15).checked_sub(5) else { return Upper::Other };
+        match (Transport::of(self.proto), self.proto) {
+            (Some(transport), _) => Upper::Transport(transport, words * 4),
+            (None, V4::ICMP) => Upper::Icmp(words * 4),
+            (None, IPIP | IPV6) => Upper::Tunnel,
             _ => Upper::Other,
         }
     }
@@ -329,7 +342,12 @@ impl IpHeader for Ipv6 {
         if self.next == FRAGMENT {
             return Upper::Fragment;
         }
-        Transport::of(self.next).map_or(Upper::Other, |transport| Upper::Transport(transport, 0))
+        match (Transport::of(self.next), self.next) {
+            (Some(transport), _) => Upper::Transport(transport, 0),
+            (None, V6::ICMP) => Upper::Icmp(0),
+            (None, IPIP | IPV6) => Upper::Tunnel,
+            _ => Upper::Other,
+        }
     }
 
     #[inline(always)]

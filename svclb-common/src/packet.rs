@@ -15,6 +15,10 @@ pub enum Unparsed {
     Foreign,
     /// A fragment, whose ports are not known.
     Fragment,
+    /// ICMP: it has no ports, but an error quotes a packet that had.
+    Icmp,
+    /// A packet in a packet.
+    Tunnel,
     /// The headers go on beyond the bytes at hand.
     Short,
 }
@@ -45,6 +49,8 @@ impl<'f, F: Family> Packet<'f, F> {
         let (transport, skip) = match ip.upper() {
             Upper::Transport(transport, skip) => (transport, skip),
             Upper::Fragment => return Err(Unparsed::Fragment),
+            Upper::Icmp(_) => return Err(Unparsed::Icmp),
+            Upper::Tunnel => return Err(Unparsed::Tunnel),
             Upper::Other => return Err(Unparsed::Foreign),
         };
         let header = match transport {

@@ -1,6 +1,6 @@
 //! The datapath's [`Tables`], made of the maps.
 
-use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_get_prandom_u32};
+use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use svclb_common::{
     balance::{PutError, Route, Tables},
     flow::FlowEntry,
@@ -13,7 +13,7 @@ use svclb_common::{
 
 use crate::{
     backend, backend::BackendMaps, client, client::ClientMaps, config, config::FamilyConfig, flow,
-    flow::FlowMaps, frontend, frontend::FrontendMaps, observe, route, route::RouteMaps,
+    flow::FlowMaps, frontend, frontend::FrontendMaps, medium::Medium, observe, route, route::RouteMaps,
 };
 
 /// All maps of a family.
@@ -23,10 +23,10 @@ pub(crate) trait Maps:
 }
 impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig> Maps for F {}
 
-/// The tables as a packet at a TC hook sees them.
-pub(crate) struct Kernel {
+/// The tables as a packet sees them.
+pub(crate) struct Kernel<M> {
     /// The packet, whose device the routes are asked for.
-    pub(crate) skb: *mut __sk_buff,
+    pub(crate) medium: M,
 }
 
 /// The part of [`Tables`] that does not depend on what the program handles.
@@ -142,11 +142,15 @@ macro_rules! maps_as_tables {
 }
 pub(crate) use maps_as_tables;
 
-impl<F: Maps> Tables<F> for Kernel {
+impl<F: Maps, M: Medium> Tables<F> for Kernel<M> {
     maps_as_tables!();
 
     #[inline(always)]
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
-        if frontend::local::<F>(*dst) != 0 { Route::Local } else { route::route::<F>(self.skb, dst, source) }
+        if frontend::local::<F>(*dst) != 0 {
+            Route::Local
+        } else {
+            route::route::<F, M>(self.medium, dst, source)
+        }
     }
 }

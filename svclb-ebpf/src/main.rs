@@ -2,9 +2,12 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`tc`] | a packet's way through a hook: known flow, new flow, refusal |
+//! | [`pipeline`] | a packet's way through a hook: known flow, new flow, refusal |
+//! | [`medium`] | what holds a packet, as a trait |
+//! | [`skb`], [`xdp`] | socket buffers at TC hooks, frames at XDP hooks |
 //! | [`act`] | carrying out a recipe on a packet |
 //! | [`refuse`] | answering a packet that nobody serves |
+//! | [`fragment`], [`icmp`], [`tunnel`] | packets without ports of their own |
 //! | [`sock`] | socket calls; the map of translations at sockets |
 //! | [`frontend`] | the maps of frontends, node ports, and the node's and Services' addresses |
 //! | [`backend`] | the maps of service cells, slots, backends and traffic counters |
@@ -29,17 +32,23 @@ mod backend;
 mod client;
 mod config;
 mod flow;
+mod fragment;
 mod frontend;
+mod icmp;
 mod kernel;
+mod medium;
 mod observe;
+mod pipeline;
 mod refuse;
 mod route;
+mod skb;
 mod sock;
-mod tc;
+mod tunnel;
+mod xdp;
 
 use aya_ebpf::{
-    macros::{cgroup_sock_addr, classifier},
-    programs::{SockAddrContext, TcContext},
+    macros::{cgroup_sock_addr, classifier, xdp},
+    programs::{SockAddrContext, TcContext, XdpContext},
 };
 use svclb_common::{
     balance::Edge,
@@ -47,29 +56,37 @@ use svclb_common::{
     key::Hook,
 };
 
+use crate::{skb::Skb, xdp::Xdp};
+
 /// From a pod of this node.
 #[classifier]
 pub fn pod_ingress(ctx: TcContext) -> i32 {
-    tc::handle(&ctx, Edge::Pod, Hook::Ingress)
+    pipeline::handle(Skb(ctx.skb.skb), Edge::Pod, Hook::Ingress)
 }
 
 /// To a pod of this node.
 #[classifier]
 pub fn pod_egress(ctx: TcContext) -> i32 {
-    tc::handle(&ctx, Edge::Pod, Hook::Egress)
+    pipeline::handle(Skb(ctx.skb.skb), Edge::Pod, Hook::Egress)
 }
 
 /// From other nodes and the outside.
 #[classifier]
 pub fn uplink_ingress(ctx: TcContext) -> i32 {
-    tc::handle(&ctx, Edge::Uplink, Hook::Ingress)
+    pipeline::handle(Skb(ctx.skb.skb), Edge::Uplink, Hook::Ingress)
 }
 
 /// To other nodes and the outside; on the loopback device as well where host
 /// processes are translated per packet.
 #[classifier]
 pub fn uplink_egress(ctx: TcContext) -> i32 {
-    tc::handle(&ctx, Edge::Uplink, Hook::Egress)
+    pipeline::handle(Skb(ctx.skb.skb), Edge::Uplink, Hook::Egress)
+}
+
+/// From other nodes and the outside, before the stack.
+#[xdp]
+pub fn uplink_xdp(ctx: XdpContext) -> u32 {
+    pipeline::handle(Xdp(ctx.ctx), Edge::Uplink, Hook::Ingress).cast_unsigned()
 }
 
 /// `connect(2)` on an IPv4 socket.

@@ -1,9 +1,5 @@
 //! Answering a packet that nobody serves.
 
-use aya_ebpf::{
-    bindings::{__sk_buff, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC},
-    helpers::generated::{bpf_skb_adjust_room, bpf_skb_change_tail},
-};
 use svclb_common::{
     key::Hook,
     refuse::{Refusal, Segment, kept, room, write_reset, write_unreachable},
@@ -11,38 +7,32 @@ use svclb_common::{
     wire::Eth,
 };
 
-use crate::{
-    act::{DROP, INGRESS, drop, ifindex, redirect},
-    kernel::Maps,
-    tc::{frame, parse},
-};
+use crate::{act::drop, kernel::Maps, medium::Medium, pipeline::parse};
 
 /// Turns the packet into its refusal and sends it back to where it came from.
 #[inline(never)]
-pub(crate) fn refuse<F: Maps>(skb: *mut __sk_buff, hook: Hook, reason: DropReason) -> i32 {
-    let Some(packet) = parse::<F>(skb) else { return DROP };
-    let _counted = drop::<F>(skb, &packet.flow(hook), reason);
-    let Some(refusal) = Refusal::of(packet.transport, packet.flags) else { return DROP };
-    let segment = Segment::of(&packet);
+pub(crate) fn refuse<F: Maps, M: Medium>(medium: M, hook: Hook, reason: DropReason) -> i32 {
+    let Some(packet) = parse::<F, M>(medium) else { return M::DROP };
+    let _counted = drop::<F, M>(medium, &packet.flow(hook), reason);
+    let Some(refusal) = Refusal::of(packet.transport, packet.flags) else { return M::DROP };
+    let mut segment = Segment::of(&packet);
+    segment.partial &= M::MAY_BE_PARTIAL;
     let l4_offset = segment.l4_offset;
-    // SAFETY: no reference into the packet is alive after `segment` was read.
-    if unsafe { bpf_skb_change_tail(skb, kept(refusal, l4_offset) as u32, 0) } != 0 {
-        return DROP;
+    if !medium.cut(kept(refusal, l4_offset) as u32) {
+        return M::DROP;
     }
     let written = match refusal {
-        Refusal::Reset => write_reset::<F>(frame(skb), segment),
+        Refusal::Reset => write_reset::<F>(medium.frame(), segment),
         Refusal::Unreachable => {
-            // SAFETY: as above.
-            if unsafe { bpf_skb_adjust_room(skb, room::<F>().cast_signed() as i32, BPF_ADJ_ROOM_MAC, 0) } != 0
-            {
-                return DROP;
+            if !medium.grow(room::<F>() as u32) {
+                return M::DROP;
             }
-            write_unreachable::<F>(frame(skb), kept(refusal, l4_offset) - size_of::<Eth>(), segment.partial)
+            write_unreachable::<F>(
+                medium.frame(),
+                kept(refusal, l4_offset) - size_of::<Eth>(),
+                segment.partial,
+            )
         }
     };
-    match (written, hook) {
-        (Err(_), _) => DROP,
-        (Ok(()), Hook::Ingress) => redirect(ifindex(skb), 0),
-        (Ok(()), Hook::Egress) => redirect(ifindex(skb), INGRESS),
-    }
+    if written.is_err() { M::DROP } else { medium.answer(hook) }
 }

@@ -3,19 +3,17 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{
-    bindings::{__sk_buff, bpf_fib_lookup as FibParams},
-    btf_maps::HashMap,
-    helpers::generated::{bpf_fib_lookup, bpf_redirect_neigh},
+    bindings::bpf_fib_lookup as FibParams, btf_maps::HashMap, helpers::generated::bpf_fib_lookup,
     macros::btf_map,
 };
 use svclb_common::{
     balance::Route,
     family::{Addr4, Addr6, Address as _, Family, V4, V6},
     layout::capacity,
-    verdict::DropReason,
+    wire::{Eth, Mac},
 };
 
-use crate::act::ifindex;
+use crate::medium::Medium;
 
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: usize = 1;
@@ -94,11 +92,11 @@ const TOO_BIG: i64 = 1 << 32;
 /// Asks for the way from `src` to `dst`: the device, or a negative number. A
 /// function of its own, because the helper's arguments are an eighth of the stack.
 #[inline(never)]
-fn lookup<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> i64 {
+fn lookup<F: RouteMaps, M: Medium>(medium: M, src: &F::Addr, dst: &F::Addr) -> i64 {
     let mut params = MaybeUninit::uninit();
-    let params = fill::<F>(&mut params, skb, *src, *dst);
+    let params = fill::<F, M>(&mut params, medium, *src, *dst);
     // SAFETY: context and arguments are valid, the size is the arguments'.
-    match unsafe { bpf_fib_lookup(skb.cast(), &raw mut *params, PARAMS_LEN, 0) } {
+    match unsafe { bpf_fib_lookup(medium.context(), &raw mut *params, PARAMS_LEN, 0) } {
         SUCCESS | NO_NEIGH => i64::from(params.ifindex),
         FRAG_NEEDED => i64::from(params.ifindex) | TOO_BIG,
         _ => -1,
@@ -108,11 +106,11 @@ fn lookup<F: RouteMaps>(skb: *mut __sk_buff, src: &F::Addr, dst: &F::Addr) -> i6
 /// Replaces `source` by the address that the node uses towards `dst`, where the kernel
 /// tells (Linux 6.7).
 #[inline(never)]
-fn prefer_source<F: RouteMaps>(skb: *mut __sk_buff, dst: &F::Addr, source: &mut F::Addr) {
+fn prefer_source<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Addr) {
     let mut params = MaybeUninit::uninit();
-    let params = fill::<F>(&mut params, skb, F::Addr::ZERO, *dst);
+    let params = fill::<F, M>(&mut params, medium, F::Addr::ZERO, *dst);
     // SAFETY: as above.
-    match unsafe { bpf_fib_lookup(skb.cast(), &raw mut *params, PARAMS_LEN, LOOKUP_SRC) } {
+    match unsafe { bpf_fib_lookup(medium.context(), &raw mut *params, PARAMS_LEN, LOOKUP_SRC) } {
         SUCCESS | NO_NEIGH | FRAG_NEEDED => *source = F::source(params),
         _ => {}
     }
@@ -124,9 +122,9 @@ struct Params(FibParams);
 
 /// Fills in the arguments where they lie; a copy would not keep their alignment.
 #[inline(always)]
-fn fill<F: RouteMaps>(
+fn fill<F: RouteMaps, M: Medium>(
     params: &mut MaybeUninit<Params>,
-    skb: *mut __sk_buff,
+    medium: M,
     src: F::Addr,
     dst: F::Addr,
 ) -> &mut FibParams {
@@ -142,7 +140,7 @@ fn fill<F: RouteMaps>(
     // SAFETY: all zeros are valid arguments.
     let params = unsafe { &mut (*params.as_mut_ptr()).0 };
     params.family = F::AF;
-    params.ifindex = ifindex(skb);
+    params.ifindex = medium.ifindex();
     F::put(params, src, dst);
     params
 }
@@ -150,31 +148,67 @@ fn fill<F: RouteMaps>(
 /// How the node reaches an address that is not its own. A device that carries none of
 /// our programs leads nowhere: the answers would not be translated.
 #[inline(always)]
-pub(crate) fn route<F: RouteMaps>(skb: *mut __sk_buff, dst: &F::Addr, source: &mut F::Addr) -> Route {
+pub(crate) fn route<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Addr) -> Route {
     *source = F::Addr::ZERO;
     // What is wrong with this packet is not wrong with the route.
-    let result = lookup::<F>(skb, source, dst) & !TOO_BIG;
+    let result = lookup::<F, M>(medium, source, dst) & !TOO_BIG;
     let Ok(ifindex) = u32::try_from(result) else { return Route::None };
     // SAFETY: the value is copied at once.
     let Some(known) = (unsafe { F::sources().get(ifindex) }) else { return Route::None };
     *source = *known;
-    prefer_source::<F>(skb, dst, source);
+    prefer_source::<F, M>(medium, dst, source);
     Route::Via
 }
 
-/// Sends the packet from `src` to `dst` out by the device that leads there. The
-/// neighbour is resolved by the kernel, as for a packet of its own.
+/// Where a packet leaves the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// By this device.
+    By(u32),
+    /// By a device that does not carry packets of this size.
+    TooSmall,
+    /// Nowhere.
+    Nothing,
+}
+
+/// The device by which a packet from `src` to `dst` leaves.
 #[inline(always)]
-pub(crate) fn forward<F: RouteMaps>(
-    skb: *mut __sk_buff,
+pub(crate) fn find<F: RouteMaps, M: Medium>(medium: M, src: &F::Addr, dst: &F::Addr) -> Found {
+    let result = lookup::<F, M>(medium, src, dst);
+    if result < 0 {
+        return Found::Nothing;
+    }
+    u32::try_from(result).map_or(Found::TooSmall, Found::By)
+}
+
+/// The device by which a packet from `src` to `dst` leaves, if the next hop's address is known; it
+/// is written into `eth`. A function of its own, for the stack's sake.
+#[inline(never)]
+pub(crate) fn next_hop<F: RouteMaps, M: Medium>(
+    medium: M,
     src: &F::Addr,
     dst: &F::Addr,
-) -> Result<i32, DropReason> {
-    let result = lookup::<F>(skb, src, dst);
-    if result < 0 {
-        return Err(DropReason::NoRoute);
+    eth: &mut Eth,
+) -> Option<u32> {
+    let mut params = MaybeUninit::uninit();
+    let params = fill::<F, M>(&mut params, medium, *src, *dst);
+    // SAFETY: context and arguments are valid, the size is the arguments'.
+    if unsafe { bpf_fib_lookup(medium.context(), &raw mut *params, PARAMS_LEN, 0) } != SUCCESS {
+        return None;
     }
-    let ifindex = u32::try_from(result).map_err(|_above| DropReason::TooBig)?;
-    // SAFETY: no next hop is given, the kernel looks it up.
-    Ok(unsafe { bpf_redirect_neigh(ifindex, core::ptr::null_mut(), 0, 0) } as i32)
+    copy(&params.dmac, &mut eth.dst);
+    copy(&params.smac, &mut eth.src);
+    Some(params.ifindex)
+}
+
+/// Copies an address that lies at two bytes' alignment; wider loads the verifier refuses there.
+#[inline(always)]
+fn copy(from: &Mac, to: &mut Mac) {
+    let (from, to) = (from.as_ptr().cast::<u16>(), to.as_mut_ptr().cast::<u16>());
+    let mut word = 0;
+    while word < size_of::<Mac>() / size_of::<u16>() {
+        // SAFETY: both are six bytes, the first at an even address (linux/bpf.h).
+        unsafe { to.add(word).write_unaligned(from.add(word).read_volatile()) };
+        word += 1;
+    }
 }

@@ -106,10 +106,19 @@ fn foreign_protocols() {
     for number in (0..=255_u8).filter(|number| Transport::of(*number).is_none()) {
         let mut frame = open(Transport::Tcp, at::<V4>(POD, 40000), at::<V4>(VIP, 80)).build();
         frame[14 + 9] = number;
-        assert_alone::<V4>(&frame, Unparsed::Foreign);
+        assert_alone::<V4>(&frame, kind(number, 1));
         let mut frame = open(Transport::Tcp, at::<V6>(POD, 40000), at::<V6>(VIP, 80)).build();
         frame[14 + 6] = number;
-        assert_alone::<V6>(&frame, if number == 44 { Unparsed::Fragment } else { Unparsed::Foreign });
+        assert_alone::<V6>(&frame, if number == 44 { Unparsed::Fragment } else { kind(number, 58) });
+    }
+}
+
+/// What a packet of protocol `number` is where `icmp` is that of the family.
+fn kind(number: u8, icmp: u8) -> Unparsed {
+    match number {
+        4 | 41 => Unparsed::Tunnel,
+        number if number == icmp => Unparsed::Icmp,
+        _ => Unparsed::Foreign,
     }
 }
 

@@ -1,0 +1,195 @@
+//! Socket buffers, as TC hooks are given them.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC},
+    helpers::generated::{
+        bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_skb_adjust_room, bpf_skb_change_tail,
+        bpf_skb_pull_data,
+    },
+};
+use svclb_common::{
+    balance::LOOPBACK_IFINDEX,
+    family::Family,
+    flow::{Action, Recipe},
+    key::Hook,
+    packet::Packet,
+    verdict::DropReason,
+    wire::{Cursor, Eth, Transport},
+};
+
+use crate::{
+    kernel::Maps,
+    medium::{Medium, Way},
+    route::{self, Found},
+    xdp::MARK,
+};
+
+/// A socket buffer.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Skb(pub(crate) *mut __sk_buff);
+
+/// `bpf_redirect` flag: into the device's ingress.
+const INGRESS: u64 = 1;
+
+/// `bpf_l4_csum_replace` flags (linux/bpf.h).
+const PSEUDO_HEADER: u64 = 1 << 4;
+const MANGLED_0: u64 = 1 << 5;
+/// Linux 6.16: without it a `CHECKSUM_COMPLETE` IPv6 packet gets a wrong sum, and
+/// older kernels refuse it.
+const IPV6: u64 = 1 << 7;
+
+/// Ones' complement: what a port change that changes nothing sums up to.
+const NO_CHANGE: u16 = 0xffff;
+
+impl Medium for Skb {
+    /// The next program of the hook decides; without one the packet goes on.
+    const NEXT: i32 = TC_ACT_UNSPEC;
+    const DROP: i32 = TC_ACT_SHOT;
+    const MAY_BE_PARTIAL: bool = true;
+
+    #[inline(always)]
+    fn frame<'f>(self) -> Cursor<'f> {
+        // SAFETY: the kernel's bounds of the packet; who calls keeps no older cursor.
+        unsafe { Cursor::new((*self.0).data as usize as *mut u8, (*self.0).data_end as usize as *mut u8) }
+    }
+
+    #[inline(always)]
+    fn context(self) -> *mut c_void {
+        self.0.cast()
+    }
+
+    #[inline(always)]
+    fn ifindex(self) -> u32 {
+        // SAFETY: the context lives as long as the program runs.
+        unsafe { (*self.0).ifindex }
+    }
+
+    /// A tagged packet belongs to the device of its VLAN, whose own hooks see it without the tag.
+    #[inline(always)]
+    fn is_exempt(self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.0).vlan_present != 0 }
+    }
+
+    #[inline(always)]
+    fn is_done(self) -> bool {
+        // SAFETY: as above; the kernel's bounds of what XDP left before the packet.
+        let (meta, data) = unsafe { ((*self.0).data_meta as usize as *const u32, (*self.0).data as usize) };
+        // SAFETY: read only where it ends before the packet begins.
+        meta.wrapping_add(1) as usize <= data && unsafe { meta.read_unaligned() } == MARK
+    }
+
+    #[inline(always)]
+    fn pull(self, bytes: u32) -> bool {
+        // SAFETY: the context lives as long as the program runs; no reference into the packet is alive.
+        unsafe { bpf_skb_pull_data(self.0, (*self.0).len.min(bytes)) == 0 }
+    }
+
+    #[inline(always)]
+    fn carries(_action: Action) -> bool {
+        true
+    }
+
+    /// The neighbour is resolved by the kernel, as for a packet of its own.
+    #[inline(always)]
+    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, _eth: &mut Eth) -> Way {
+        match route::find::<F, Self>(self, src, dst) {
+            Found::By(ifindex) => Way::By(ifindex),
+            Found::TooSmall => Way::Nowhere(DropReason::TooBig),
+            Found::Nothing => Way::Nowhere(DropReason::NoRoute),
+        }
+    }
+
+    #[inline(always)]
+    fn rewrite<F: Maps>(self, mut packet: Packet<'_, F>, recipe: &Recipe<F::Addr>) -> bool {
+        let unchecked = packet.is_unchecked();
+        let transport = packet.transport;
+        let check_at = packet.l4_offset
+            + match transport {
+                Transport::Tcp => 16,
+                Transport::Udp => 6,
+            };
+        packet.rewrite_headers(recipe);
+        unchecked || self.update_check::<F>(check_at as u32, recipe.addr_delta, recipe.port_delta, transport)
+    }
+
+    #[inline(always)]
+    fn pass(self) -> i32 {
+        Self::NEXT
+    }
+
+    #[inline(always)]
+    fn send(self, ifindex: u32) -> i32 {
+        // SAFETY: no next hop is given, the kernel looks it up.
+        unsafe { bpf_redirect_neigh(ifindex, core::ptr::null_mut(), 0, 0) as i32 }
+    }
+
+    #[inline(always)]
+    fn reflect(self) -> i32 {
+        redirect(self.ifindex(), 0)
+    }
+
+    #[inline(always)]
+    fn deliver(self) -> i32 {
+        redirect(LOOPBACK_IFINDEX, INGRESS)
+    }
+
+    #[inline(always)]
+    fn cut(self, bytes: u32) -> bool {
+        // SAFETY: the context lives as long as the program runs; no reference into the packet is alive.
+        unsafe { bpf_skb_change_tail(self.0, bytes, 0) == 0 }
+    }
+
+    #[inline(always)]
+    fn grow(self, bytes: u32) -> bool {
+        // SAFETY: as above.
+        unsafe { bpf_skb_adjust_room(self.0, bytes.cast_signed(), BPF_ADJ_ROOM_MAC, 0) == 0 }
+    }
+
+    #[inline(always)]
+    fn answer(self, hook: Hook) -> i32 {
+        match hook {
+            Hook::Ingress => redirect(self.ifindex(), 0),
+            Hook::Egress => redirect(self.ifindex(), INGRESS),
+        }
+    }
+}
+
+impl Skb {
+    /// The transport's checksum, in whatever state the packet keeps it: complete, left
+    /// to the device, or summed by it. Only the kernel knows, so only its helper can.
+    #[inline(always)]
+    fn update_check<F: Family>(
+        self,
+        at: u32,
+        addr_delta: u16,
+        port_delta: u16,
+        transport: Transport,
+    ) -> bool {
+        let mangled = match transport {
+            Transport::Tcp => 0,
+            Transport::Udp => MANGLED_0,
+        };
+        let replace = |delta: u16, flags: u64| {
+            // SAFETY: the context lives as long as the program runs; the helper checks the offset.
+            unsafe { bpf_l4_csum_replace(self.0, at, 0, u64::from(delta), flags) == 0 }
+        };
+        let pseudo = mangled | PSEUDO_HEADER;
+        let addresses = if F::ICMP_PSEUDO_HEADER {
+            replace(addr_delta, pseudo | IPV6) || replace(addr_delta, pseudo)
+        } else {
+            replace(addr_delta, pseudo)
+        };
+        addresses && (port_delta == NO_CHANGE || replace(port_delta, mangled))
+    }
+}
+
+/// Sends a packet to a device.
+#[inline(always)]
+fn redirect(ifindex: u32, flags: u64) -> i32 {
+    // SAFETY: a helper with plain arguments.
+    unsafe { bpf_redirect(ifindex, flags) as i32 }
+}
