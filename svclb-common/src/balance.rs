@@ -93,7 +93,7 @@ pub fn learn<F: Family, T: Tables<F>>(
         }
         // The node's own connections may use a port of the range: their answers come to a
         // node port and are no client's.
-        Memory::Nothing if is_node_port && transport == Transport::Tcp && !flags.opens() => Learned::NotOurs,
+        Memory::Nothing if is_node_port && transport.connects() && !flags.opens() => Learned::NotOurs,
         memory => {
             scratch.set_kept(memory == Memory::Half);
             open::open(tables, place, scratch)
@@ -104,7 +104,9 @@ pub fn learn<F: Family, T: Tables<F>>(
 /// Whether this hook translates the packet towards services.
 #[inline(always)]
 fn translates_towards<F: Family, T: Tables<F>>(tables: &T, place: Place, key: &FlowKey<F::Addr>) -> bool {
-    place.hook == Hook::Ingress || tables.translates_host_packets() && is_own(tables, key)
+    // No socket call of SCTP passes a program: its packets are all there is.
+    let is_host = tables.translates_host_packets() || key.proto == Transport::Sctp.number();
+    place.hook == Hook::Ingress || is_host && is_own(tables, key)
 }
 
 /// Whether the node itself has sent the packet.

@@ -248,6 +248,8 @@ pub fn idle_limit(transport: Option<Transport>, answered: bool) -> u64 {
     match (transport, answered) {
         (Some(Transport::Tcp), true) => 24 * 3600 * SECOND,
         (Some(Transport::Udp), _) => 180 * SECOND,
+        // Heartbeats pass every 30 seconds (RFC 9260 section 16).
+        (Some(Transport::Sctp), true) => 210 * SECOND,
         _ => 120 * SECOND,
     }
 }

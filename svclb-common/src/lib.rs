@@ -15,6 +15,7 @@
 //! | [`flow`] | flow entries: the rewrite recipe and the life of a flow |
 //! | [`balance`] | from a packet without a flow to a flow or a refusal |
 //! | [`socket`] | the same decision at a socket call |
+//! | [`crc32c`] | SCTP's checksum |
 //! | [`refuse`] | the packets that say no |
 //! | [`verdict`] | what a program decided, and why it dropped |
 //! | [`event`] | records of the events ring |
@@ -31,6 +32,7 @@ pub mod balance;
 pub mod cell;
 pub mod checksum;
 pub mod config;
+pub mod crc32c;
 pub mod event;
 pub mod family;
 pub mod flow;

@@ -2,10 +2,11 @@
 
 use crate::{
     checksum::{Sum, adjust},
+    crc32c,
     family::{Family, IpHeader as _, Upper},
     flow::Recipe,
     key::{FlowKey, FrontendKey, Hook},
-    wire::{Check, Cursor, Eth, Ports, TcpFlags, TcpTail, Transport, UdpTail},
+    wire::{Check, Cursor, Eth, Ports, SctpTail, TcpFlags, TcpTail, Transport, UdpTail},
 };
 
 /// Why a frame is none for the datapath.
@@ -23,6 +24,14 @@ pub enum Unparsed {
     Short,
 }
 
+/// The transport layer's checksum, where it lies.
+pub enum Checksum<'f> {
+    /// The Internet checksum: TCP, UDP.
+    Sum(&'f mut Check),
+    /// `CRC32c`, which does not cover addresses: SCTP.
+    Crc(&'f mut SctpTail),
+}
+
 /// A frame of family `F` with its headers found.
 pub struct Packet<'f, F: Family> {
     /// Link layer.
@@ -32,10 +41,10 @@ pub struct Packet<'f, F: Family> {
     /// Ports of the transport layer.
     pub ports: &'f mut Ports,
     /// Checksum of the transport layer.
-    pub check: &'f mut Check,
+    pub check: Checksum<'f>,
     /// Transport protocol.
     pub transport: Transport,
-    /// TCP control bits; none for UDP.
+    /// TCP control bits, or SCTP's in the same words; none for UDP.
     pub flags: TcpFlags,
     /// Bytes from the start of the frame to the transport header.
     pub l4_offset: usize,
@@ -53,12 +62,8 @@ impl<'f, F: Family> Packet<'f, F> {
             Upper::Tunnel => return Err(Unparsed::Tunnel),
             Upper::Other => return Err(Unparsed::Foreign),
         };
-        let header = match transport {
-            Transport::Tcp => size_of::<Ports>() + size_of::<TcpTail>(),
-            Transport::Udp => size_of::<Ports>() + size_of::<UdpTail>(),
-        };
         // Bytes beyond the packet's end are padding, and no ports.
-        if !ip.holds(skip + header) {
+        if !ip.holds(skip + transport.header_len()) {
             return Err(Unparsed::Foreign);
         }
         rest.skip(skip);
@@ -66,11 +71,16 @@ impl<'f, F: Family> Packet<'f, F> {
         let (check, flags) = match transport {
             Transport::Tcp => {
                 let tail = rest.take::<TcpTail>().ok_or(Unparsed::Short)?;
-                (&mut tail.check, TcpFlags(tail.flags))
+                (Checksum::Sum(&mut tail.check), TcpFlags(tail.flags))
             }
             Transport::Udp => {
                 let tail = rest.take::<UdpTail>().ok_or(Unparsed::Short)?;
-                (&mut tail.check, TcpFlags::default())
+                (Checksum::Sum(&mut tail.check), TcpFlags::default())
+            }
+            Transport::Sctp => {
+                let tail = rest.take::<SctpTail>().ok_or(Unparsed::Short)?;
+                let flags = tail.flags();
+                (Checksum::Crc(tail), flags)
             }
         };
         let l4_offset = size_of::<Eth>() + size_of::<F::Header>() + skip;
@@ -109,7 +119,10 @@ impl<'f, F: Family> Packet<'f, F> {
     /// Whether the packet carries no transport checksum at all.
     #[inline(always)]
     pub fn is_unchecked(&self) -> bool {
-        F::UDP_CHECK_OPTIONAL && self.transport == Transport::Udp && self.check.0 == 0
+        match &self.check {
+            Checksum::Sum(check) => F::UDP_CHECK_OPTIONAL && self.transport == Transport::Udp && check.0 == 0,
+            Checksum::Crc(tail) => tail.crc == 0,
+        }
     }
 
     /// [`rewrite_headers`](Self::rewrite_headers) and the transport's checksum, for a
@@ -117,11 +130,32 @@ impl<'f, F: Family> Packet<'f, F> {
     #[inline(always)]
     pub fn rewrite(&mut self, recipe: &Recipe<F::Addr>) {
         if !self.is_unchecked() {
-            let delta = Sum::default().add16(recipe.addr_delta).add16(recipe.port_delta).fold();
-            let check = adjust(self.check.0, delta);
-            // RFC 768: a computed zero is sent as its other representation.
-            self.check.0 = if check == 0 && self.transport == Transport::Udp { 0xffff } else { check };
+            match &mut self.check {
+                Checksum::Sum(check) => {
+                    let delta = Sum::default().add16(recipe.addr_delta).add16(recipe.port_delta).fold();
+                    let sum = adjust(check.0, delta);
+                    // RFC 768: a computed zero is sent as its other representation.
+                    check.0 = if sum == 0 && self.transport == Transport::Udp { 0xffff } else { sum };
+                }
+                Checksum::Crc(tail) => {
+                    let header = self.l4_offset - size_of::<Eth>();
+                    let len = self.ip.total_len().wrapping_sub(header as u16);
+                    let new = Ports { src: recipe.sport, dst: recipe.dport };
+                    tail.crc ^= crc_change(*self.ports, new, len);
+                }
+            }
         }
         self.rewrite_headers(recipe);
     }
+}
+
+/// How the CRC of an SCTP packet of `len` bytes changes with its ports, as it lies in the packet.
+#[inline(always)]
+fn crc_change(old: Ports, new: Ports, len: u16) -> u32 {
+    let bytes = |ports: Ports| {
+        let ([a, b], [c, d]) = (ports.src.to_ne_bytes(), ports.dst.to_ne_bytes());
+        u32::from_le_bytes([a, b, c, d])
+    };
+    let difference = bytes(old) ^ bytes(new);
+    if difference == 0 { 0 } else { crc32c::svclb_crc32c_change(difference, len.into()).to_le() }
 }

@@ -12,7 +12,7 @@
 use crate::{
     checksum::Sum,
     family::{Address as _, Family, IpHeader as _},
-    packet::{Packet, Unparsed},
+    packet::{Checksum, Packet, Unparsed},
     wire::{Check, Cursor, Eth, IcmpError, Ports, TcpFlags, TcpTail, Transport, Word},
 };
 
@@ -32,7 +32,9 @@ impl Refusal {
         match transport {
             Transport::Tcp if flags.any(TcpFlags::RST) => None,
             Transport::Tcp => Some(Self::Reset),
-            Transport::Udp => Some(Self::Unreachable),
+            // RFC 9260 section 8.4 answers by an ABORT; netfilter's reject, and so kube-proxy, by ICMP.
+            Transport::Sctp if flags.any(TcpFlags::RST) => None,
+            Transport::Udp | Transport::Sctp => Some(Self::Unreachable),
         }
     }
 }
@@ -70,9 +72,10 @@ pub fn pseudo_header<F: Family>(ip: &F::Header, proto: u8, len: u16) -> Sum {
 /// Whether the packet's transport checksum is left to the device.
 #[inline(always)]
 pub fn is_partial<F: Family>(packet: &Packet<'_, F>) -> bool {
+    let Checksum::Sum(check) = &packet.check else { return false };
     let header = packet.l4_offset - size_of::<Eth>();
     let len = packet.total_l4(header);
-    pseudo_header::<F>(packet.ip, packet.transport.number(), len).fold() == packet.check.0
+    pseudo_header::<F>(packet.ip, packet.transport.number(), len).fold() == check.0
 }
 
 impl<F: Family> Packet<'_, F> {

@@ -125,7 +125,7 @@ pub struct Ipv6 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check(pub u16);
 
-/// What the TCP and the UDP header begin with.
+/// What the headers of TCP, UDP and SCTP begin with.
 #[repr(C, packed)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
@@ -165,6 +165,44 @@ pub struct UdpTail {
     pub check: Check,
 }
 
+/// SCTP common header after its ports, and the header of the first chunk, RFC 9260 sections 3.1
+/// and 3.2. Every packet has a chunk.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SctpTail {
+    /// Verification tag.
+    pub tag: u32,
+    /// `CRC32c` of the whole packet, little-endian; 0 where it is left to the device.
+    pub crc: u32,
+    /// Type of the first chunk.
+    pub chunk: u8,
+    /// Its flags.
+    pub chunk_flags: u8,
+    /// Its length in bytes, network byte order.
+    pub chunk_len: u16,
+}
+
+impl SctpTail {
+    /// What the first chunk does to the association, in TCP's words: `INIT` opens, `INIT ACK`
+    /// answers, `ABORT` resets, and each end's part of the shutdown is its FIN.
+    #[inline(always)]
+    pub fn flags(&self) -> TcpFlags {
+        const INIT: u8 = 1;
+        const INIT_ACK: u8 = 2;
+        const ABORT: u8 = 6;
+        const SHUTDOWN: u8 = 7;
+        const SHUTDOWN_ACK: u8 = 8;
+        const SHUTDOWN_COMPLETE: u8 = 14;
+        TcpFlags(match self.chunk {
+            INIT => TcpFlags::SYN,
+            INIT_ACK => TcpFlags::SYN | TcpFlags::ACK,
+            ABORT => TcpFlags::RST,
+            SHUTDOWN | SHUTDOWN_ACK | SHUTDOWN_COMPLETE => TcpFlags::FIN | TcpFlags::ACK,
+            _ => TcpFlags::ACK,
+        })
+    }
+}
+
 /// Four bytes of anything, to be summed.
 #[repr(C, packed)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,9 +232,9 @@ macro_rules! plain {
         )+
     };
 }
-plain!(Eth, Ipv4, Ipv6, Ports, TcpTail, UdpTail, IcmpError, Word);
+plain!(Eth, Ipv4, Ipv6, Ports, TcpTail, UdpTail, SctpTail, IcmpError, Word);
 
-/// TCP control bits, RFC 9293 section 3.1.
+/// TCP control bits, RFC 9293 section 3.1; of SCTP what [`SctpTail::flags`] makes of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpFlags(pub u8);
 
@@ -231,11 +269,13 @@ pub enum Transport {
     Tcp = 6,
     /// RFC 768.
     Udp = 17,
+    /// RFC 9260.
+    Sctp = 132,
 }
 
 impl Transport {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+    /// Each once.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
 
     /// The protocol of that IANA number, if the datapath carries it.
     #[inline(always)]
@@ -243,6 +283,7 @@ impl Transport {
         match number {
             6 => Some(Self::Tcp),
             17 => Some(Self::Udp),
+            132 => Some(Self::Sctp),
             _ => None,
         }
     }
@@ -253,12 +294,31 @@ impl Transport {
         self as u8
     }
 
+    /// Whether its flows are connections: opened and ended by the ends, and never moved to
+    /// another backend. Else each packet may be the first.
+    #[inline(always)]
+    pub fn connects(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Bytes of header that the datapath reads.
+    #[inline(always)]
+    pub fn header_len(self) -> usize {
+        size_of::<Ports>()
+            + match self {
+                Self::Tcp => size_of::<TcpTail>(),
+                Self::Udp => size_of::<UdpTail>(),
+                Self::Sctp => size_of::<SctpTail>(),
+            }
+    }
+
     /// Row of the `NodePort` table.
     #[inline(always)]
     pub fn index(self) -> u32 {
         match self {
             Self::Tcp => 0,
             Self::Udp => 1,
+            Self::Sctp => 2,
         }
     }
 }
@@ -291,9 +351,10 @@ mod tests {
                 size_of::<Ipv6>(),
                 size_of::<Ports>() + size_of::<TcpTail>(),
                 size_of::<Ports>() + size_of::<UdpTail>(),
+                size_of::<Ports>() + size_of::<SctpTail>(),
                 size_of::<IcmpError>()
             ],
-            [14, 20, 40, 20, 8, 8]
+            [14, 20, 40, 20, 8, 16, 8]
         );
     }
 }

@@ -111,6 +111,11 @@ impl Medium for Skb {
             + match transport {
                 Transport::Tcp => 16,
                 Transport::Udp => 6,
+                // A CRC that is left to the device is zero until then; any other is in place.
+                Transport::Sctp => {
+                    packet.rewrite(recipe);
+                    return true;
+                }
             };
         packet.rewrite_headers(recipe);
         unchecked || self.update_check::<F>(check_at as u32, recipe.addr_delta, recipe.port_delta, transport)
@@ -169,10 +174,7 @@ impl Skb {
         port_delta: u16,
         transport: Transport,
     ) -> bool {
-        let mangled = match transport {
-            Transport::Tcp => 0,
-            Transport::Udp => MANGLED_0,
-        };
+        let mangled = if transport == Transport::Udp { MANGLED_0 } else { 0 };
         let replace = |delta: u16, flags: u64| {
             // SAFETY: the context lives as long as the program runs; the helper checks the offset.
             unsafe { bpf_l4_csum_replace(self.0, at, 0, u64::from(delta), flags) == 0 }

@@ -7,10 +7,12 @@
 mod build;
 mod line;
 mod referee;
+mod sctp;
 
 use std::net::{IpAddr, SocketAddr};
 
 pub use referee::{differences, judge};
+pub use sctp::Sctp;
 
 /// A frame by its headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub enum Body {
         /// What is in the checksum field.
         check: Check,
     },
+    /// SCTP; the payload is the first chunk's.
+    Sctp(Sctp),
     /// A protocol without a header that matters.
     Other(u8),
     /// ICMP or ICMPv6 "port unreachable"; the payload is what it quotes.
@@ -144,6 +148,7 @@ impl Packet {
     pub fn is_checked(&self) -> bool {
         match &self.body {
             Body::Tcp(Tcp { check, .. }) | Body::Udp { check, .. } => *check != Check::Partial,
+            Body::Sctp(sctp) => sctp.check == Check::Full,
             Body::Other(_) => false,
             Body::PortUnreachable => true,
         }
@@ -153,6 +158,7 @@ impl Packet {
         match &self.body {
             Body::Tcp(tcp) => (tcp.sport, tcp.dport),
             Body::Udp { sport, dport, .. } => (*sport, *dport),
+            Body::Sctp(sctp) => (sctp.sport, sctp.dport),
             Body::Other(_) | Body::PortUnreachable => (0, 0),
         }
     }

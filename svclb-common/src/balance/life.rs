@@ -26,7 +26,9 @@ pub fn decides<F: Family>(
     tables: &impl Tables<F>,
 ) -> bool {
     match transport {
-        Transport::Tcp => !flags.any(ENDS) && (!flags.opens() || !entry.recipe.is_original()),
+        Transport::Tcp | Transport::Sctp => {
+            !flags.any(ENDS) && (!flags.opens() || !entry.recipe.is_original())
+        }
         Transport::Udp => !entry.recipe.is_original() || is_current(entry, tables),
     }
 }
@@ -88,14 +90,14 @@ fn continues<F: Family>(
 ) -> bool {
     match transport {
         Transport::Udp => is_current(entry, tables),
-        Transport::Tcp if flags.opens() => {
+        Transport::Tcp | Transport::Sctp if flags.opens() => {
             let Some(peer) = peer else { return false };
             // Towards a backend that is gone, a SYN that was not answered would only be
             // repeated in vain.
             let answered = peer.is_seen() && peer.seen.load().saturating_add(TICK_NS) >= entry.seen.load();
             (answered || is_current(entry, tables)) && !is_over(entry, Some(peer), tables.now())
         }
-        Transport::Tcp => true,
+        Transport::Tcp | Transport::Sctp => true,
     }
 }
 

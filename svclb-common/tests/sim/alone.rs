@@ -41,7 +41,11 @@ everywhere! {
     fn ports_in_the_padding<F>(transport) {
         let mut frame = open(transport, at::<F>(POD, 40000), at::<F>(VIP, 80)).build();
         let (field, ip) = if F::AF == V4::AF { (14 + 2, 20) } else { (14 + 4, 0) };
-        let header = if transport == Transport::Tcp { 20 } else { 8 };
+        let header: u16 = match transport {
+            Transport::Tcp => 20,
+            Transport::Udp => 8,
+            Transport::Sctp => 16,
+        };
         for len in 1..ip + header {
             frame[field..][..2].copy_from_slice(&u16::to_be_bytes(len));
             assert_alone::<F>(&frame, Unparsed::Foreign);

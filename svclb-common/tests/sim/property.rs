@@ -148,7 +148,7 @@ fn there_and_back<F: Net>(sketch: &Sketch, vip: u16, backend: u16, ports: (u16, 
 }
 
 fn transports() -> impl Strategy<Value = Transport> {
-    any::<bool>().prop_map(|tcp| if tcp { Transport::Tcp } else { Transport::Udp })
+    (0..Transport::ALL.len()).prop_map(|each| Transport::ALL[each])
 }
 
 macro_rules! both {

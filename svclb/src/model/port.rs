@@ -30,11 +30,6 @@ impl ProxiedPort {
     }
 }
 
-/// Whether the datapath translates `protocol`. A port of a protocol that it does not is left out, and its owner is told.
-fn is_translated(protocol: Protocol) -> bool {
-    protocol != Protocol::Sctp
-}
-
 /// The ports of `service` that can be proxied, the first of each name and protocol, and a notice for each of
 /// the others.
 pub(super) fn of_service(service: &Service) -> (Vec<ProxiedPort>, Vec<Notice>) {
@@ -47,10 +42,6 @@ pub(super) fn of_service(service: &Service) -> (Vec<ProxiedPort>, Vec<Notice>) {
             Ok(port) if ports.iter().any(|p| p.name == port.name && p.protocol == port.protocol) => {
                 let message = "an earlier port has the same name and protocol: this one is left out";
                 (Reason::InvalidPort, "name", message.to_owned())
-            }
-            Ok(port) if !is_translated(port.protocol) => {
-                let message = format!("{} is not translated yet: the port is left out", port.protocol);
-                (Reason::NotHonoured, "protocol", message)
             }
             Ok(port) => {
                 ports.push(port);

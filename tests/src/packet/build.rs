@@ -8,7 +8,7 @@ use etherparse::{
     TcpHeader, UdpHeader, checksum::Sum16BitWords, icmpv4, icmpv6,
 };
 
-use super::{Body, Check, Flag, Packet, Tcp};
+use super::{Body, Check, Flag, Packet, Tcp, sctp};
 
 /// Bytes of an Ethernet header.
 pub(super) const ETHERNET: usize = 14;
@@ -48,6 +48,7 @@ impl Packet {
         match self.body {
             Body::Tcp(_) => IpNumber::TCP,
             Body::Udp { .. } => IpNumber::UDP,
+            Body::Sctp(_) => IpNumber(sctp::PROTOCOL),
             Body::Other(proto) => IpNumber(proto),
             Body::PortUnreachable if self.src.is_ipv4() => IpNumber::ICMP,
             Body::PortUnreachable => IpNumber::IPV6_ICMP,
@@ -102,6 +103,7 @@ impl Packet {
         let mut bytes = match &self.body {
             Body::Tcp(tcp) => self.tcp(tcp).to_bytes().to_vec(),
             Body::Udp { sport, dport, check } => self.udp(*sport, *dport, *check).to_bytes().to_vec(),
+            Body::Sctp(sctp) => return sctp.bytes(&self.payload),
             Body::Other(_) => Vec::new(),
             Body::PortUnreachable => self.port_unreachable(),
         };

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{Body, Check, Flag, Fragment, Packet, Tcp};
+use super::{Body, Check, Flag, Fragment, Packet, Sctp, Tcp, sctp};
 
 /// MAC addresses of packets on their way to the node.
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -59,7 +59,7 @@ impl Packet {
     }
 
     fn begin(protocol: &str, src: &str, dst: &str) -> anyhow::Result<Self> {
-        let has_ports = matches!(protocol, "tcp" | "udp");
+        let has_ports = matches!(protocol, "tcp" | "udp" | "sctp");
         let ((src, sport), (dst, dport)) = (end(src, has_ports)?, end(dst, has_ports)?);
         if src.is_ipv4() != dst.is_ipv4() {
             bail!("{src} and {dst} are of two families");
@@ -77,7 +77,8 @@ impl Packet {
             }),
             "udp" => Body::Udp { sport, dport, check: Check::Full },
             "unreachable" => Body::PortUnreachable,
-            "sctp" => Body::Other(132),
+            "sctp" => Body::Sctp(Sctp { sport, dport, tag: 7, chunk: 0, check: Check::Full }),
+            "esp" => Body::Other(50),
             "icmp" => Body::Other(1),
             other => bail!("no protocol `{other}`"),
         };
@@ -168,6 +169,10 @@ impl Packet {
             "size" => self.payload = (0..value.parse::<usize>()?).map(|at| at as u8).collect(),
             "zero-for" => self.payload = self.zero_payload(value)?.to_vec(),
             "padding" => self.padding = value.parse()?,
+            "chunk" => {
+                let Body::Sctp(sctp) = &mut self.body else { bail!("only SCTP has that") };
+                sctp.chunk = sctp::chunk(value).with_context(|| format!("no chunk `{value}`"))?;
+            }
             _ => bail!("nothing is called so"),
         }
         Ok(())
@@ -196,6 +201,7 @@ impl Packet {
         match &mut self.body {
             Body::Tcp(tcp) => Ok((&mut tcp.sport, &mut tcp.dport)),
             Body::Udp { sport, dport, .. } => Ok((sport, dport)),
+            Body::Sctp(sctp) => Ok((&mut sctp.sport, &mut sctp.dport)),
             Body::Other(_) | Body::PortUnreachable => bail!("the protocol has no ports"),
         }
     }
@@ -204,6 +210,7 @@ impl Packet {
         match &mut self.body {
             Body::Tcp(tcp) => Ok(&mut tcp.check),
             Body::Udp { check, .. } => Ok(check),
+            Body::Sctp(sctp) => Ok(&mut sctp.check),
             Body::Other(_) | Body::PortUnreachable => bail!("that checksum cannot be chosen"),
         }
     }

@@ -6,6 +6,8 @@ use etherparse::{
     Icmpv4Slice, LaxPacketHeaders, NetSlice, SlicedPacket, TransportSlice, UdpSlice, checksum::Sum16BitWords,
 };
 
+use super::sctp;
+
 /// An error unless the frame is well-formed and every checksum in it is right.
 pub fn judge(frame: &[u8]) -> Result<(), String> {
     let packet = SlicedPacket::from_ethernet(frame).map_err(|error| format!("malformed: {error}"))?;
@@ -14,6 +16,9 @@ pub fn judge(frame: &[u8]) -> Result<(), String> {
             let header = ip.header().to_header();
             expect("the IPv4 header's checksum", header.header_checksum, header.calc_header_checksum())?;
             match transport {
+                None if header.protocol.0 == sctp::PROTOCOL && !ip.is_payload_fragmented() => {
+                    sctp::judge(ip.payload().payload)
+                }
                 Some(TransportSlice::Tcp(tcp)) => {
                     let right = tcp.calc_checksum_ipv4(header.source, header.destination);
                     expect("the TCP checksum", tcp.checksum(), right.map_err(|error| error.to_string())?)
@@ -34,6 +39,7 @@ pub fn judge(frame: &[u8]) -> Result<(), String> {
         (Some(NetSlice::Ipv6(ip)), transport) => {
             let header = ip.header().to_header();
             match transport {
+                None if header.next_header.0 == sctp::PROTOCOL => sctp::judge(ip.payload().payload),
                 Some(TransportSlice::Tcp(tcp)) => {
                     let right = tcp.calc_checksum_ipv6(header.source, header.destination);
                     expect("the TCP checksum", tcp.checksum(), right.map_err(|error| error.to_string())?)

@@ -62,6 +62,7 @@ themes! {
     not_ours,
     outside,
     remote_backend,
+    sctp,
     source_ranges,
     traffic_policy,
     vacant,

@@ -304,6 +304,7 @@ fn transport(name: &str) -> anyhow::Result<Transport> {
     match name {
         "tcp" => Ok(Transport::Tcp),
         "udp" => Ok(Transport::Udp),
+        "sctp" => Ok(Transport::Sctp),
         other => bail!("no protocol {other}"),
     }
 }

@@ -11,6 +11,7 @@ const LONG: &[(&str, &str)] = &[];
 /// Where `unsafe` is, and why: a file, or all files below a folder.
 const UNSAFE: &[(&str, &str)] = &[
     ("svclb-common/src/wire.rs", "headers are laid over the bytes of a packet"),
+    ("svclb-common/src/crc32c.rs", "keys are handed to maps as wide words"),
     ("svclb-common/src/key.rs", "keys are handed to maps as wide words"),
     ("svclb-common/src/cell.rs", "flow entries are handed to maps as bytes"),
     ("svclb-common/src/pod.rs", "what the kernel writes is read as these types"),

@@ -8,6 +8,8 @@ use etherparse::{
 };
 use svclb_common::wire::{TcpFlags, Transport};
 
+use super::sctp;
+
 /// TCP control bits by their short names.
 pub(crate) const SYN: u8 = TcpFlags::SYN;
 pub(crate) const ACK: u8 = TcpFlags::ACK;
@@ -104,6 +106,10 @@ impl Sketch {
                 tcp.set_options_raw(&self.tcp_options).unwrap();
                 builder.tcp_header(tcp).write(&mut frame, &self.payload).unwrap();
             }
+            Transport::Sctp => {
+                let packet = sctp::build(self.src.port(), self.dst.port(), self.flags, &self.payload);
+                builder.write(&mut frame, IpNumber(Transport::Sctp.number()), &packet).unwrap();
+            }
         }
         frame
     }
@@ -123,6 +129,12 @@ fn same(found: u16, right: u16) -> bool {
 pub(crate) fn verify(frame: &[u8]) {
     let parsed = headers(frame);
     let payload = parsed.payload.slice();
+    if let Some(NetHeaders::Ipv4(ip, _)) = &parsed.net {
+        assert_eq!(ip.header_checksum, ip.calc_header_checksum(), "header checksum");
+    }
+    if parsed.transport.is_none() {
+        return sctp::verify(payload);
+    }
     let (found, right) = match (parsed.net.as_ref().unwrap(), parsed.transport.as_ref().unwrap()) {
         (NetHeaders::Ipv4(ip, _), TransportHeader::Tcp(tcp)) => {
             (tcp.checksum, tcp.calc_checksum_ipv4(ip, payload).unwrap())
@@ -146,9 +158,6 @@ pub(crate) fn verify(frame: &[u8]) {
     // RFC 768: zero says that there is none.
     let unchecked = matches!(parsed.transport, Some(TransportHeader::Udp(_))) && found == 0;
     assert!(!unchecked, "a UDP checksum of zero");
-    if let Some(NetHeaders::Ipv4(ip, _)) = &parsed.net {
-        assert_eq!(ip.header_checksum, ip.calc_header_checksum(), "header checksum");
-    }
 }
 
 /// Source and destination of a frame.
@@ -159,9 +168,10 @@ pub(crate) fn ends(frame: &[u8]) -> (SocketAddr, SocketAddr) {
         NetHeaders::Ipv6(ip, _) => (IpAddr::from(ip.source), IpAddr::from(ip.destination)),
         NetHeaders::Arp(_) => panic!("no IP"),
     };
-    let (sport, dport) = match parsed.transport.unwrap() {
-        TransportHeader::Tcp(tcp) => (tcp.source_port, tcp.destination_port),
-        TransportHeader::Udp(udp) => (udp.source_port, udp.destination_port),
+    let (sport, dport) = match parsed.transport {
+        Some(TransportHeader::Tcp(tcp)) => (tcp.source_port, tcp.destination_port),
+        Some(TransportHeader::Udp(udp)) => (udp.source_port, udp.destination_port),
+        None => sctp::ports(parsed.payload.slice()),
         other => panic!("{other:?}"),
     };
     (SocketAddr::new(src, sport), SocketAddr::new(dst, dport))
@@ -172,6 +182,9 @@ pub(crate) fn assert_only_ends_changed(before: &[u8], after: &[u8]) {
     verify(after);
     assert_eq!(before.len(), after.len());
     assert_eq!(without_ends(before), without_ends(after));
+    if headers(before).transport.is_none() {
+        sctp::assert_only_ends_changed(headers(before).payload.slice(), headers(after).payload.slice());
+    }
 }
 
 /// A frame without what translation changes.
@@ -184,10 +197,15 @@ fn without_ends(frame: &[u8]) -> PacketHeaders<'_> {
         NetHeaders::Ipv6(ip, _) => (ip.source, ip.destination) = ([0; 16], [0; 16]),
         NetHeaders::Arp(_) => {}
     }
-    match parsed.transport.as_mut().unwrap() {
-        TransportHeader::Tcp(tcp) => (tcp.source_port, tcp.destination_port, tcp.checksum) = (0, 0, 0),
-        TransportHeader::Udp(udp) => (udp.source_port, udp.destination_port, udp.checksum) = (0, 0, 0),
-        _ => {}
+    match parsed.transport.as_mut() {
+        Some(TransportHeader::Tcp(tcp)) => {
+            (tcp.source_port, tcp.destination_port, tcp.checksum) = (0, 0, 0);
+        }
+        Some(TransportHeader::Udp(udp)) => {
+            (udp.source_port, udp.destination_port, udp.checksum) = (0, 0, 0);
+        }
+        Some(_) => {}
+        None => parsed.payload = etherparse::PayloadSlice::Empty,
     }
     parsed
 }

@@ -4,6 +4,7 @@
 mod frame;
 mod net;
 mod path;
+mod sctp;
 mod table;
 mod tables;
 
@@ -291,8 +292,10 @@ macro_rules! everywhere {
             fn case<$family: $crate::world::Net>($transport: svclb_common::wire::Transport) $body
             #[test] fn tcp4() { case::<svclb_common::family::V4>(svclb_common::wire::Transport::Tcp); }
             #[test] fn udp4() { case::<svclb_common::family::V4>(svclb_common::wire::Transport::Udp); }
+            #[test] fn sctp4() { case::<svclb_common::family::V4>(svclb_common::wire::Transport::Sctp); }
             #[test] fn tcp6() { case::<svclb_common::family::V6>(svclb_common::wire::Transport::Tcp); }
             #[test] fn udp6() { case::<svclb_common::family::V6>(svclb_common::wire::Transport::Udp); }
+            #[test] fn sctp6() { case::<svclb_common::family::V6>(svclb_common::wire::Transport::Sctp); }
         }
     )+};
 }
