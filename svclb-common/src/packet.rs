@@ -77,6 +77,10 @@ impl<'f, F: Family> Packet<'f, F> {
                 let tail = rest.take::<UdpTail>().ok_or(Unparsed::Short)?;
                 (Checksum::Sum(&mut tail.check), TcpFlags::default())
             }
+            // Devices merge packets of TCP only to more than the length can say. The CRC asks for it.
+            Transport::Sctp if usize::from(ip.total_len()) <= size_of::<F::Header>() + skip => {
+                return Err(Unparsed::Foreign);
+            }
             Transport::Sctp => {
                 let tail = rest.take::<SctpTail>().ok_or(Unparsed::Short)?;
                 let flags = tail.flags();

@@ -5,6 +5,7 @@ mod bytecode;
 mod cluster;
 mod compiler;
 mod fingerprint;
+mod fuzz;
 mod image;
 mod licences;
 mod linker;
@@ -62,9 +63,18 @@ enum Task {
         #[arg(long, value_enum)]
         arch: Vec<image::Arch>,
     },
+    /// Run the datapath's logic under a coverage-guided fuzzer.
+    Fuzz {
+        /// For so long.
+        #[arg(long, default_value_t = 120)]
+        seconds: u32,
+        /// Add inputs that reach something new to fuzz/corpus.
+        #[arg(long)]
+        keep: bool,
+    },
     /// Check format, clippy, licences and the rules of the repository.
     Lint,
-    /// What CI does: lint, then every test, a skip being a failure.
+    /// What CI does: lint, two minutes of fuzzing, then every test, a skip being a failure.
     Ci,
 }
 
@@ -88,9 +98,11 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             let out = out.map(std::path::absolute).transpose()?;
             image::image(&workspace, out.as_deref(), &arch)?;
         }
+        Task::Fuzz { seconds, keep } => fuzz::fuzz(&workspace, seconds, keep)?,
         Task::Lint => lint::lint(&workspace)?,
         Task::Ci => {
             lint::lint(&workspace)?;
+            fuzz::fuzz(&workspace, 120, false)?;
             workspace.shell.set_var("SVCLB_TEST_NO_SKIP", "1");
             test::test(&workspace, test::Ring::All, &[])?;
         }

@@ -50,8 +50,9 @@ everywhere! {
             frame[field..][..2].copy_from_slice(&u16::to_be_bytes(len));
             assert_alone::<F>(&frame, Unparsed::Foreign);
         }
-        // Zero stands for more than the field can say.
-        for len in [ip + header, 0] {
+        // Zero stands for more than the field can say, which is TCP's only where it matters.
+        let lens = if transport == Transport::Sctp { &[ip + header][..] } else { &[ip + header, 0] };
+        for len in lens.iter().copied() {
             frame[field..][..2].copy_from_slice(&u16::to_be_bytes(len));
             let whole = world::<F>().pass(POD_IN, &frame);
             assert!(matches!(whole.verdict, Verdict::Translated(..)));
