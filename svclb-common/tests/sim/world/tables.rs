@@ -14,7 +14,7 @@ use svclb_common::{
 };
 
 use super::{
-    NODE, Net, World,
+    NODE, Net, SECOND, World,
     table::{affinity_bytes, flow_bytes, frontend_bytes, socket_bytes},
 };
 
@@ -38,6 +38,10 @@ impl<F: Net> Tables<F> for World<F> {
 
     fn is_set(&self, flag: u32) -> bool {
         self.config.flags & flag != 0
+    }
+
+    fn timeout(&self, number: u32) -> u64 {
+        u64::from(self.config.timeouts.seconds[number as usize]) * SECOND
     }
 
     fn cluster_cidr(&self) -> [F::Addr; 2] {
