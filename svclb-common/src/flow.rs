@@ -4,10 +4,12 @@
 //! write into a packet of its direction, and knows the other's key: the tuple that
 //! it writes, reversed, is the tuple that the other direction's packets carry.
 
+mod record;
 pub mod state;
 mod timeout;
 
 pub use self::{
+    record::FlowRecord,
     state::FlowState,
     timeout::{TIMEOUTS, Timeouts},
 };
@@ -307,8 +309,8 @@ impl<A: Address> FlowEntry<A> {
         state::number(self.recipe.proto, client, backend)
     }
 
-    /// Nanoseconds since the flow's last packet, to within [`TICK_NS`]. `peer` is its other direction: a flow that
-    /// speaks one way only is in use as well.
+    /// Nanoseconds since the flow's last packet, at least: its time is known to within [`TICK_NS`]. `peer` is its
+    /// other direction: a flow that speaks one way only is in use as well.
     #[inline(always)]
     pub fn idle(&self, peer: Option<&Self>, now: u64) -> u64 {
         let seen = self.seen.load();
@@ -316,7 +318,7 @@ impl<A: Address> FlowEntry<A> {
             Some(peer) => seen.max(peer.seen.load()),
             None => seen,
         };
-        now.saturating_sub(seen)
+        now.saturating_sub(seen.saturating_add(TICK_NS))
     }
 }
 

@@ -14,6 +14,7 @@
 //! | [`service`] | frontends, service cells, slots, backends |
 //! | [`flow`] | flow entries: the rewrite recipe and the life of a flow |
 //! | [`balance`] | from a packet without a flow to a flow or a refusal |
+//! | [`collect`] | forgetting what nobody promises to remember |
 //! | [`socket`] | the same decision at a socket call |
 //! | [`refuse`] | the packets that say no |
 //! | [`verdict`] | what a program decided, and why it dropped |
@@ -30,6 +31,7 @@ extern crate std;
 pub mod balance;
 pub mod cell;
 pub mod checksum;
+pub mod collect;
 pub mod config;
 pub mod event;
 pub mod family;
@@ -40,7 +42,7 @@ pub mod packet;
 #[cfg(feature = "user")]
 mod pod;
 #[cfg(feature = "user")]
-pub use pod::FlowRecord;
+pub use flow::FlowRecord;
 pub mod refuse;
 pub mod service;
 pub mod socket;

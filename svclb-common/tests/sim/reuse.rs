@@ -71,7 +71,7 @@ families! {
         assert_ne!(speaks(clients[1]).dst, backend, "the only port is in use");
         let back = world.send(UPLINK_IN, &open(Transport::Udp, backend, at::<F>(NODE, 2000)));
         assert_eq!(back, translated(Action::Forward, 0, vip, clients[0]));
-        world.wait(121 * SECOND);
+        world.wait(122 * SECOND);
         assert_eq!(speaks(clients[1]).dst, backend, "nobody uses the port");
     }
 
