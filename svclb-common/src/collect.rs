@@ -94,7 +94,7 @@ impl Judge {
         let state = found.flow_state(other);
         let is_counted = found.recipe.is_original() || peer.is_none();
         let met = Met { state: is_counted.then_some(state), ..Met::NOTHING };
-        let is_over = self.is_over(state, found.idle(other, self.now), self.is_current(tables, found));
+        let is_over = self.is_over(state, found.idle(other, self.now), is_current(tables, found));
         let is_half = found.recipe.is_original() && peer.is_none();
         if !is_over && !is_half {
             return Ok(met);
@@ -125,15 +125,16 @@ impl Judge {
         Ok(Met { removed: 2, ..Met::NOTHING })
     }
 
-    fn is_current<A: Address>(&self, tables: &impl FlowTables<A>, found: &FlowRecord<A>) -> bool {
-        found.recipe.proto != Transport::Udp.number()
-            || tables.generation(found.recipe.backend) == Some(found.recipe.generation)
-    }
-
     /// Whether a client comes back to nobody any more. `seconds` is the affinity of its service, 0 without one.
     pub fn has_left(&self, affinity: &Affinity, seconds: u32) -> bool {
         self.now.saturating_sub(affinity.seen) >= u64::from(seconds) * SECOND
     }
+}
+
+/// Whether the backend is there that a UDP flow was made for. Other flows stay with theirs.
+fn is_current<A: Address>(tables: &impl FlowTables<A>, found: &FlowRecord<A>) -> bool {
+    found.recipe.proto != Transport::Udp.number()
+        || tables.generation(found.recipe.backend) == Some(found.recipe.generation)
 }
 
 /// Moves the client's entry of a flow without the other one to where programs look at both: the client's next packet

@@ -119,8 +119,8 @@ const TCP_STATES: [u64; 2] = [table(0), table(RST)];
 const fn table(reset: u32) -> u64 {
     let (mut table, mut place) = (0, 0_u32);
     while place < 16 {
-        let client = (place & 1) * FIN | (place >> 3) * SPOKE | reset;
-        let backend = (place >> 1 & 1) * FIN | (place >> 2 & 1) * SEEN;
+        let client = ((place & 1) * FIN) | ((place >> 3) * SPOKE) | reset;
+        let backend = (((place >> 1) & 1) * FIN) | (((place >> 2) & 1) * SEEN);
         table |= (of_tcp(client, backend) as u64) << (4 * place);
         place += 1;
     }

@@ -51,6 +51,7 @@ macro_rules! themes {
 themes! {
     affinity,
     cluster_ip,
+    datagrams,
     hairpin,
     headers,
     host_packets,
@@ -63,6 +64,7 @@ themes! {
     outside,
     remote_backend,
     source_ranges,
+    states_of_flows,
     traffic_policy,
     vacant,
 }
