@@ -7,6 +7,7 @@ mod alone;
 mod collect;
 mod evict;
 mod life;
+mod lives;
 mod pair;
 mod policy;
 mod property;

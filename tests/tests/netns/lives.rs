@@ -145,11 +145,11 @@ fn flows_that_are_over_are_forgotten_and_others_are_not() -> anyhow::Result<()> 
         let to = Frontend::ClusterIp.of(SERVICE, Family::V4);
         let mut held = world.hold(Place::Pod(POD1), to)?;
         ensure!(held.ask()?.answered() == 1, "no connection");
-        world.ask(Place::Pod(POD1), Mode::Tcp, to, 20)?;
+        world.ask(Place::Pod(POD1), Mode::Tcp, to, 200)?;
         world.ask(Place::Pod(POD1), Mode::Udp, to, 5)?;
         let before = states(world)?;
         let expected =
-            [("TCP ESTABLISHED", 1), ("TCP TIME_WAIT", 20), ("UDP NEW", 0), ("UDP ESTABLISHED", 5)];
+            [("TCP ESTABLISHED", 1), ("TCP TIME_WAIT", 200), ("UDP NEW", 0), ("UDP ESTABLISHED", 5)];
         for (state, count) in expected {
             ensure!(before.get(state).copied().unwrap_or(0) == count, "{before:?}");
         }
@@ -164,7 +164,7 @@ fn flows_that_are_over_are_forgotten_and_others_are_not() -> anyhow::Result<()> 
             let metrics =
                 world.run(Place::Host, "curl", &["--silent", "http://127.0.0.1:10249/metrics"])?.stdout;
             let metrics = String::from_utf8_lossy(&metrics).into_owned();
-            let line = "svclb_expired_entries_total{ip_family=\"IPv4\",table=\"flows\"} 50";
+            let line = "svclb_expired_entries_total{ip_family=\"IPv4\",table=\"flows\"} 410";
             Ok(metrics.lines().any(|found| found == line).then_some(metrics))
         })?;
         let line = "svclb_tracked_flows{ip_family=\"IPv4\",protocol=\"TCP\",state=\"ESTABLISHED\"} 1";
