@@ -32,7 +32,7 @@ pub trait FlowTables<A: Address> {
     fn find(&self, key: &FlowKey<A>) -> Result<Option<(Home, FlowRecord<A>)>, Self::Error>;
     /// Takes the entry away that is under `key` if it is still `judged`; tells whether it was.
     fn take(&self, home: Home, key: &FlowKey<A>, judged: &FlowRecord<A>) -> Result<bool, Self::Error>;
-    /// Puts an entry back that was taken, unless there is another one by now.
+    /// Writes an entry that was read or taken, unless that table has one by now.
     fn put_back(&self, home: Home, key: &FlowKey<A>, record: &FlowRecord<A>) -> Result<(), Self::Error>;
     /// The generation of a backend's cell.
     fn generation(&self, backend: BackendId) -> Option<u32>;
@@ -119,7 +119,10 @@ impl Judge {
             return Ok(met);
         }
         if !tables.take(second.0, second.1, second.2)? {
-            tables.put_back(first.0, first.1, first.2)?;
+            // The flow goes on, unless the client has begun anew meanwhile.
+            if tables.find(first.1)?.is_none() {
+                tables.put_back(first.0, first.1, first.2)?;
+            }
             return Ok(met);
         }
         Ok(Met { removed: 2, ..Met::NOTHING })

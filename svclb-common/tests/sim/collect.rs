@@ -1,7 +1,14 @@
 //! The collector: what it forgets, and what it must not.
 
+use std::{cell::Cell, convert::Infallible};
+
 use svclb_common::{
-    flow::{Action, FlowState, Timeouts},
+    balance::Tables as _,
+    collect::{FlowTables, Home, Judge},
+    family::Family,
+    flow::{Action, FlowRecord, FlowState, Timeouts},
+    key::FlowKey,
+    service::BackendId,
     wire::Transport,
 };
 
@@ -12,6 +19,9 @@ use crate::{
         families, open, translated,
     },
 };
+
+type Key<F> = FlowKey<<F as Family>::Addr>;
+type Record<F> = FlowRecord<<F as Family>::Addr>;
 
 /// Seconds for which a flow in `state` is remembered.
 fn seconds(state: FlowState) -> u64 {
@@ -163,7 +173,65 @@ families! {
     }
 }
 
+/// Tables in which packets go on while the collector works: before its nth writing.
+struct Busy<'w, F: Net> {
+    pair: &'w Pair<F>,
+    writes: Cell<u32>,
+    nth: u32,
+    packet: &'w dyn Fn(),
+}
+
+impl<F: Net> FlowTables<F::Addr> for Busy<'_, F> {
+    type Error = Infallible;
+
+    fn find(&self, key: &Key<F>) -> Result<Option<(Home, Record<F>)>, Infallible> {
+        self.pair.world.find(key)
+    }
+
+    fn take(&self, home: Home, key: &Key<F>, judged: &Record<F>) -> Result<bool, Infallible> {
+        self.writes.set(self.writes.get() + 1);
+        if self.writes.get() == self.nth {
+            (self.packet)();
+        }
+        self.pair.world.take(home, key, judged)
+    }
+
+    fn put_back(&self, home: Home, key: &Key<F>, record: &Record<F>) -> Result<(), Infallible> {
+        self.pair.world.put_back(home, key, record)
+    }
+
+    fn generation(&self, backend: BackendId) -> Option<u32> {
+        self.pair.world.generation(backend)
+    }
+}
+
 everywhere! {
+    /// A packet at the last moment, from either side, before either entry is taken away.
+    fn a_packet_at_the_last_moment_finds_a_whole_flow<F>(transport) {
+        for (nth, is_client, meets_client) in
+            [1, 2].into_iter().flat_map(|nth| [(nth, true, true), (nth, true, false), (nth, false, true), (nth, false, false)])
+        {
+            let pair = Pair::<F>::new(transport);
+            let sent = pair.establish();
+            pair.world.wait(25 * 3600 * SECOND);
+            let (_, key, record) =
+                pair.world.entries().into_iter().find(|entry| entry.2.recipe.is_original() == meets_client).unwrap();
+            let judge = Judge { now: pair.world.now(), timeouts: Timeouts::DEFAULT };
+            let packet = || _ = if is_client { pair.there(ACK) } else { pair.back(sent, ACK) };
+            let busy = Busy { pair: &pair, writes: Cell::new(0), nth, packet: &packet };
+            let Ok(met) = judge.meet(&busy, &key, &record);
+            assert!(busy.writes.get() >= nth, "the packet came too late");
+            // Datagrams, and the client whose entry had gone, may have another backend.
+            let there = pair.there(ACK);
+            assert_eq!(pair.back(there, ACK).dst, at::<F>(POD, 40000));
+            assert_eq!(pair.there(ACK), there);
+            assert_eq!((pair.world.flows.len(), pair.world.half_open.len()), (2, 0), "{nth} {is_client} {met:?}");
+            if !is_client || nth == 1 {
+                assert_eq!((there, met.removed), (sent, 0));
+            }
+        }
+    }
+
     /// A table that made room with the answers' entry of an established flow whose client goes on: nobody would
     /// notice, and the tuple could become another flow's.
     fn half_of_an_established_flow_is_made_whole<F>(transport) {
