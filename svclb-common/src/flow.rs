@@ -309,16 +309,16 @@ impl<A: Address> FlowEntry<A> {
         state::number(self.recipe.proto, client, backend)
     }
 
-    /// Nanoseconds since the flow's last packet, at least: its time is known to within [`TICK_NS`]. `peer` is its
+    /// The time before which the flow's last packet passed: the stamp is known to within [`TICK_NS`]. `peer` is its
     /// other direction: a flow that speaks one way only is in use as well.
     #[inline(always)]
-    pub fn idle(&self, peer: Option<&Self>, now: u64) -> u64 {
+    pub fn last(&self, peer: Option<&Self>) -> u64 {
         let seen = self.seen.load();
         let seen = match peer {
             Some(peer) => seen.max(peer.seen.load()),
             None => seen,
         };
-        now.saturating_sub(seen.saturating_add(TICK_NS))
+        seen.wrapping_add(TICK_NS)
     }
 }
 

@@ -76,7 +76,7 @@ fn is_over<F: Family>(
     tables: &impl Tables<F>,
 ) -> bool {
     let number = entry.number(peer);
-    has_ended(number) || entry.idle(peer, tables.now()) > tables.timeout(number)
+    has_ended(number) || entry.last(peer).wrapping_add(tables.timeout(number)) < tables.now()
 }
 
 /// Whether a packet from the client may go on with the entry that is there.

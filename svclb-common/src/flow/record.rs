@@ -24,7 +24,7 @@ impl<A: Address> FlowRecord<A> {
         state::FlowState::of(self.recipe.proto, client, backend)
     }
 
-    /// Nanoseconds since the flow's last packet, at least; see [`FlowEntry::idle`].
+    /// Nanoseconds since the flow's last packet, at least; see [`FlowEntry::last`].
     pub fn idle(&self, peer: Option<&Self>, now: u64) -> u64 {
         let seen = peer.map_or(self.seen, |peer| peer.seen.max(self.seen));
         now.saturating_sub(seen.saturating_add(TICK_NS))

@@ -50,8 +50,9 @@ fn in_force(world: &World, pod: &str) -> anyhow::Result<()> {
 
 /// Asks once on each socket, and expects that answer.
 fn expect(sockets: &mut [Held], pod: Option<&str>) -> anyhow::Result<()> {
-    for ((place, to), socket) in clients().zip(sockets) {
-        let answers = socket.ask()?;
+    let asked = sockets.iter_mut().map(Held::begin).collect::<anyhow::Result<Vec<_>>>()?;
+    for ((place, to), (socket, asked)) in clients().zip(sockets.iter().zip(asked)) {
+        let answers = socket.end(asked)?;
         let is_right =
             answers.pods.keys().map(String::as_str).eq(pod) && (pod.is_none() || answers.failed() == 0);
         ensure!(is_right, "{place:?} to {to}: {answers:?} instead of {pod:?}");
