@@ -1,6 +1,9 @@
 //! What the agent tells the programs at load time, as one read-only global.
 
-use crate::family::{Addr4, Addr6, Address as _};
+use crate::{
+    family::{Addr4, Addr6, Address as _},
+    flow::Timeouts,
+};
 
 /// Which processes are translated at their socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub struct DatapathConfig {
     pub cluster_v6: [Addr6; 2],
     /// Zero.
     pub reserved: u32,
+    /// For how long flows are remembered.
+    pub timeouts: Timeouts,
 }
 
 /// Ports for source translation unless configured: below both the `NodePort` range
@@ -65,6 +70,7 @@ impl DatapathConfig {
         cluster_v4: [Addr4::ZERO; 2],
         cluster_v6: [Addr6::ZERO; 2],
         reserved: 0,
+        timeouts: Timeouts::DEFAULT,
     };
 
     /// Settings that together reach every instruction of the programs: the verifier takes
@@ -89,6 +95,6 @@ mod tests {
 
     #[test]
     fn the_settings_have_no_padding() {
-        assert_eq!(size_of::<DatapathConfig>(), 8 + 4 + 2 + 2 + 4 + 8 + 32 + 4);
+        assert_eq!(size_of::<DatapathConfig>(), 8 + 4 + 2 + 2 + 4 + 8 + 32 + 4 + size_of::<Timeouts>());
     }
 }

@@ -4,13 +4,23 @@
 //! write into a packet of its direction, and knows the other's key: the tuple that
 //! it writes, reversed, is the tuple that the other direction's packets carry.
 
+mod record;
+pub mod state;
+mod timeout;
+
+pub use self::{
+    record::FlowRecord,
+    state::FlowState,
+    timeout::{TIMEOUTS, Timeouts},
+};
+
 use crate::{
     cell::{Word32, Word64},
     checksum::Sum,
     family::Address,
     key::{FlowKey, Hook},
     service::{BackendId, ServiceId},
-    wire::{TcpFlags, Transport},
+    wire::TcpFlags,
 };
 
 /// What happens to a packet after its rewriting.
@@ -216,6 +226,8 @@ pub const SEEN: u32 = 1;
 pub const FIN: u32 = 2;
 /// State bit: this direction has sent a reset.
 pub const RST: u32 = 4;
+/// State bit: this direction has sent something other than a SYN or a reset.
+pub const SPOKE: u32 = 8;
 
 /// Value of the flows.
 ///
@@ -226,7 +238,7 @@ pub const RST: u32 = 4;
 pub struct FlowEntry<A: Address> {
     /// What to do.
     pub recipe: Recipe<A>,
-    /// [`SEEN`], [`FIN`], [`RST`].
+    /// [`SEEN`], [`FIN`], [`RST`], [`SPOKE`].
     pub state: Word32,
     /// Last packet: `CLOCK_MONOTONIC_COARSE` in nanoseconds, to within [`TICK_NS`].
     pub seen: Word64,
@@ -235,24 +247,6 @@ pub struct FlowEntry<A: Address> {
 /// The time stamp of a flow is written at most this often, so that a busy flow's
 /// cache line stays clean.
 pub const TICK_NS: u64 = 1_000_000_000;
-
-const SECOND: u64 = 1_000_000_000;
-
-/// After that long without a packet a flow's tuple may be given to another flow.
-///
-/// The figures are netfilter's defaults (`nf_conntrack_tcp_timeout_established` as
-/// kube-proxy sets it, `_syn_sent`, `_udp_timeout_stream`): a flow that svclb
-/// forgets earlier than kube-proxy would be a broken promise.
-#[inline(always)]
-pub fn idle_limit(transport: Option<Transport>, answered: bool) -> u64 {
-    match (transport, answered) {
-        (Some(Transport::Tcp), true) => 24 * 3600 * SECOND,
-        (Some(Transport::Udp), _) => 180 * SECOND,
-        // Heartbeats pass every 30 seconds (RFC 9260 section 16).
-        (Some(Transport::Sctp), true) => 210 * SECOND,
-        _ => 120 * SECOND,
-    }
-}
 
 impl<A: Address> FlowEntry<A> {
     /// An entry that no packet has used yet.
@@ -281,10 +275,9 @@ impl<A: Address> FlowEntry<A> {
         } else {
             // Whoever has really reset its connection sends nothing more on it: the reset was
             // a stray one, which the receiver ignored.
-            state = (state | SEEN) & !RST;
-            if flags.any(TcpFlags::FIN) {
-                state |= FIN;
-            }
+            const { assert!(TcpFlags::FIN as u32 == FIN >> 1 && TcpFlags::SYN as u32 == SPOKE >> 2) };
+            let (fin, syn) = (u32::from(flags.0 & TcpFlags::FIN), u32::from(flags.0 & TcpFlags::SYN));
+            state = state & !RST | SEEN | fin << 1 | (syn << 2 ^ SPOKE);
         }
         if state != old {
             self.state.store(state);
@@ -303,22 +296,29 @@ impl<A: Address> FlowEntry<A> {
         self.state.load() & (FIN | RST) != 0
     }
 
-    /// Whether this direction aborted its connection.
+    /// The number of the flow's [`FlowState`]. `peer` is its other direction; where a table has lost that one, it
+    /// is taken to have done what this one has.
     #[inline(always)]
-    pub fn is_reset(&self) -> bool {
-        self.state.load() & RST != 0
+    pub fn number(&self, peer: Option<&Self>) -> u32 {
+        let own = self.state.load();
+        let other = match peer {
+            Some(peer) => peer.state.load(),
+            None => own,
+        };
+        let (client, backend) = if self.recipe.is_original() { (own, other) } else { (other, own) };
+        state::number(self.recipe.proto, client, backend)
     }
 
-    /// Whether the flow has been idle for longer than anybody promises to remember it.
-    /// `peer` is its other direction: a flow that speaks one way only is in use as well.
+    /// The time before which the flow's last packet passed: the stamp is known to within [`TICK_NS`]. `peer` is its
+    /// other direction: a flow that speaks one way only is in use as well.
     #[inline(always)]
-    pub fn is_idle(&self, peer: Option<&Self>, now: u64) -> bool {
-        let (seen, answered) = (self.seen.load(), self.is_seen());
-        let (seen, answered) = match peer {
-            Some(peer) => (seen.max(peer.seen.load()), answered && peer.is_seen()),
-            None => (seen, answered),
+    pub fn last(&self, peer: Option<&Self>) -> u64 {
+        let seen = self.seen.load();
+        let seen = match peer {
+            Some(peer) => seen.max(peer.seen.load()),
+            None => seen,
         };
-        now.saturating_sub(seen) > idle_limit(Transport::of(self.recipe.proto), answered)
+        seen.wrapping_add(TICK_NS)
     }
 }
 
@@ -370,7 +370,7 @@ mod tests {
         entry.touch(TcpFlags(TcpFlags::RST | TcpFlags::ACK), 1);
         assert!(!entry.is_seen() && entry.is_finished());
         entry.touch(TcpFlags(TcpFlags::SYN | TcpFlags::ACK), 2);
-        assert!(entry.is_seen() && !entry.is_reset(), "who goes on has not reset");
+        assert_eq!(entry.state.load(), SEEN, "who goes on has not reset");
         assert_eq!(entry.seen.load(), 0, "the stamp is kept within a tick");
         entry.touch(TcpFlags(TcpFlags::ACK), TICK_NS);
         assert_eq!(entry.seen.load(), TICK_NS);

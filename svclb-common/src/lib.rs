@@ -14,6 +14,7 @@
 //! | [`service`] | frontends, service cells, slots, backends |
 //! | [`flow`] | flow entries: the rewrite recipe and the life of a flow |
 //! | [`balance`] | from a packet without a flow to a flow or a refusal |
+//! | [`collect`] | forgetting what nobody promises to remember |
 //! | [`socket`] | the same decision at a socket call |
 //! | [`crc32c`] | SCTP's checksum |
 //! | [`refuse`] | the packets that say no |
@@ -31,6 +32,7 @@ extern crate std;
 pub mod balance;
 pub mod cell;
 pub mod checksum;
+pub mod collect;
 pub mod config;
 pub mod crc32c;
 pub mod event;
@@ -42,7 +44,7 @@ pub mod packet;
 #[cfg(feature = "user")]
 mod pod;
 #[cfg(feature = "user")]
-pub use pod::FlowRecord;
+pub use flow::FlowRecord;
 pub mod refuse;
 pub mod service;
 pub mod socket;

@@ -7,7 +7,7 @@ use crate::{
     config::DatapathConfig,
     event::Event,
     family::{Addr4, Addr6, Address},
-    flow::Recipe,
+    flow::FlowRecord,
     key::{FlowKey, FrontendKey, SocketKey},
     service::{Affinity, AffinityKey, Frontend, NodeName, RangeKey, ServiceName, Traffic},
 };
@@ -44,18 +44,6 @@ unsafe impl aya::Pod for Affinity {}
 unsafe impl<A: Address> aya::Pod for crate::socket::SocketPeer<A> {}
 // SAFETY: as above; FlowRecord ends in explicit words.
 unsafe impl<A: Address> aya::Pod for FlowRecord<A> {}
-
-/// A copy of a [`FlowEntry`](crate::flow::FlowEntry), for readers.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowRecord<A: Address> {
-    /// What is done to packets.
-    pub recipe: Recipe<A>,
-    /// [`FlowEntry::state`](crate::flow::FlowEntry::state).
-    pub state: u32,
-    /// [`FlowEntry::seen`](crate::flow::FlowEntry::seen).
-    pub seen: u64,
-}
 
 const _: () = assert!(size_of::<FlowRecord<Addr4>>() == size_of::<crate::flow::FlowEntry<Addr4>>());
 const _: () = assert!(size_of::<FlowRecord<Addr6>>() == size_of::<crate::flow::FlowEntry<Addr6>>());

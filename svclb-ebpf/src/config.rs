@@ -4,6 +4,7 @@ use aya_ebpf::Global;
 use svclb_common::{
     config::DatapathConfig,
     family::{Addr4, Addr6, Family, V4, V6},
+    flow::TIMEOUTS,
 };
 
 /// Settings; the agent replaces them at load time.
@@ -41,6 +42,18 @@ pub(crate) fn snat_ports() -> (u16, u16) {
 #[inline(always)]
 pub(crate) fn is_set(flag: u32) -> bool {
     field!(flags) & flag != 0
+}
+
+/// Nanoseconds for which a flow is remembered, by the number of its state.
+#[inline(always)]
+pub(crate) fn timeout(number: u32) -> u64 {
+    // SAFETY: as above; the mask keeps the index within the array.
+    let seconds = unsafe {
+        let first =
+            (&raw const (*(&raw const CONFIG).cast::<DatapathConfig>()).timeouts.seconds).cast::<u32>();
+        first.add(number as usize & (TIMEOUTS - 1)).read_volatile()
+    };
+    u64::from(seconds) * 1_000_000_000
 }
 
 /// The settings of a family.

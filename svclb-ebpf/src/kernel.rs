@@ -45,6 +45,10 @@ macro_rules! maps_as_tables {
             config::is_set(flag)
         }
         #[inline(always)]
+        fn timeout(&self, number: u32) -> u64 {
+            config::timeout(number)
+        }
+        #[inline(always)]
         fn cluster_cidr(&self) -> [F::Addr; 2] {
             F::cluster_cidr()
         }

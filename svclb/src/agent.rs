@@ -14,12 +14,14 @@
 //! | `services` | the model, the plan and the tables of Services |
 //! | `sync` | one pass: services, addresses, ranges, hooks |
 //! | `servers` | health, metrics and Events of a pass |
+//! | `expiry` | forgetting what is over |
 //! | `collect` | what a scrape reads from the pins |
 //! | `told` | lines that are told once |
 
 mod collect;
 mod devices;
 mod error;
+mod expiry;
 mod inputs;
 mod servers;
 mod services;
@@ -37,7 +39,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{devices::Devices, error::RunError, settings::Settings};
-use self::{inputs::Inputs, servers::Servers, sync::Syncer};
+use self::{expiry::Expiry, inputs::Inputs, servers::Servers, sync::Syncer};
 use crate::{
     config,
     datapath::{Error, events, lock, probe, tables},
@@ -71,6 +73,8 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     tables::disown(&settings.pins)?;
     let mut syncer = Syncer::new(&settings)?;
     let mut servers = Servers::start(&settings, events, &tasks, &stop)?;
+    let _expiry = Expiry::start(&settings.pins, settings.config.flow_timeouts.0, servers.metrics().clone())
+        .map_err(RunError::other)?;
     let pins = settings.pins.clone();
     let logging = tokio::spawn(async move {
         if let Err(error) = events::log(&pins).await {

@@ -13,6 +13,7 @@ mod detect;
 mod duration;
 mod error;
 mod file;
+mod flow_timeouts;
 mod kube_proxy;
 mod layer;
 mod own;
@@ -29,6 +30,7 @@ pub use self::{
     detect::DetectLocal,
     error::ConfigError,
     file::File,
+    flow_timeouts::FlowTimeouts,
     layer::Layer,
     resolve::{Environment, Resolved, resolve},
     run::{RunConfig, Source},

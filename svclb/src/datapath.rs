@@ -14,6 +14,7 @@
 //! | [`clsact`] | attachment for kernels without TCX |
 //! | [`counters`] | what the programs count |
 //! | [`flows`] | the flows that the programs keep |
+//! | [`sweep`] | walking through what programs write, and forgetting what is over |
 //! | [`loopback`] | sysctls of the loopback device for `--socket-lb=off` |
 //! | [`lock`] | one agent per set of pins |
 //! | [`events`] | the events ring |
@@ -37,6 +38,7 @@ pub mod pins;
 pub mod probe;
 pub mod ranges;
 pub mod readback;
+pub mod sweep;
 pub mod tables;
 
 pub use self::error::Error;

@@ -6,8 +6,8 @@
 
 use crate::{
     balance::{scratch::Scratch, tables::Tables},
-    family::{Address, Family},
-    flow::{FlowEntry, TICK_NS},
+    family::Family,
+    flow::{FlowEntry, TICK_NS, state::has_ended},
     key::FlowKey,
     wire::{TcpFlags, Transport},
 };
@@ -70,13 +70,15 @@ fn opposite<'t, F: Family>(
     any(tables, key).filter(|entry| entry.recipe.names(of))
 }
 
-/// Whether the connection of a flow has ended, or nobody promises to remember it.
+/// Whether the connection of a flow has ended, or nobody promises to remember it: its tuple may be another flow's.
 #[inline(always)]
-fn is_over<A: Address>(entry: &FlowEntry<A>, peer: Option<&FlowEntry<A>>, now: u64) -> bool {
-    entry.is_reset()
-        || peer.is_some_and(FlowEntry::is_reset)
-        || entry.is_finished() && peer.is_none_or(FlowEntry::is_finished)
-        || entry.is_idle(peer, now)
+fn is_over<F: Family>(
+    entry: &FlowEntry<F::Addr>,
+    peer: Option<&FlowEntry<F::Addr>>,
+    tables: &impl Tables<F>,
+) -> bool {
+    let number = entry.number(peer);
+    has_ended(number) || entry.last(peer).wrapping_add(tables.timeout(number)) < tables.now()
 }
 
 /// Whether a packet from the client may go on with the entry that is there.
@@ -95,7 +97,7 @@ fn continues<F: Family>(
             // Towards a backend that is gone, a SYN that was not answered would only be
             // repeated in vain.
             let answered = peer.is_seen() && peer.seen.load().saturating_add(TICK_NS) >= entry.seen.load();
-            (answered || is_current(entry, tables)) && !is_over(entry, Some(peer), tables.now())
+            (answered || is_current(entry, tables)) && !is_over(entry, Some(peer), tables)
         }
         Transport::Tcp | Transport::Sctp => true,
     }
@@ -149,7 +151,7 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
         return Memory::Half;
     };
     let speaks = peer.is_seen() && !flags.any(TcpFlags::SYN | TcpFlags::RST);
-    if speaks && !is_over(entry, Some(peer), tables.now()) {
+    if speaks && !is_over(entry, Some(peer), tables) {
         // The backend has answered and the client goes on. That does not prove the client's
         // address, which a forger can use twice; it keeps a flood of first packets, and
         // whatever no backend answers, from pushing out established flows.
@@ -199,7 +201,7 @@ pub(super) fn claim<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F
     if !taken.recipe.names(key) {
         *other = taken.recipe.peer();
         let opposite = opposite(tables, other, peer);
-        if !is_over(taken, opposite, tables.now()) {
+        if !is_over(taken, opposite, tables) {
             return false;
         }
         if opposite.is_some() {

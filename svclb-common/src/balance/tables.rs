@@ -40,6 +40,9 @@ pub trait Tables<F: Family> {
     fn snat_ports(&self) -> (u16, u16);
     /// Whether the setting `flag` is on: [`MASQUERADE_ALL`](crate::config::MASQUERADE_ALL) and its like.
     fn is_set(&self, flag: u32) -> bool;
+    /// For how long a flow is remembered after its last packet, in nanoseconds, by the number of its
+    /// [`FlowState`](crate::flow::FlowState).
+    fn timeout(&self, number: u32) -> u64;
     /// The pods' addresses, as an address and its mask; a mask of zeros says nothing.
     fn cluster_cidr(&self) -> [F::Addr; 2];
     /// The exact frontend.

@@ -4,8 +4,10 @@
 
 mod affinity;
 mod alone;
+mod collect;
 mod evict;
 mod life;
+mod lives;
 mod pair;
 mod policy;
 mod property;

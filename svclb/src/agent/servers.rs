@@ -82,6 +82,11 @@ impl Servers {
         })
     }
 
+    /// What is measured.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Changes have arrived and wait to be in the tables.
     pub(super) fn queued(&self, batch: &Batch) {
         let count = |is: fn(&Change) -> bool| batch.changes.iter().filter(|change| is(change)).count() as u64;

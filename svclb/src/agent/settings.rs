@@ -79,6 +79,7 @@ impl Settings {
             snat_port_min: SNAT_PORTS.0,
             snat_port_max: SNAT_PORTS.1,
             flags: self.flags(),
+            timeouts: self.config.flow_timeouts.0,
             ..DatapathConfig::PER_PACKET
         };
         for range in &self.config.cluster_cidrs.0 {

@@ -72,6 +72,9 @@ impl Syncer {
         state.pid.store(process::id());
         state.writes.store(0);
         state.applied.store(0);
+        for (word, seconds) in state.timeouts.iter().zip(settings.config.flow_timeouts.0.seconds) {
+            word.store(seconds);
+        }
 
         let limits = Limits::default();
         let read = Readback::new(readback::read(&tables)?, &limits);

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, NodePortAddresses, SocketLb, Source,
-    Tc, Xdp,
+    Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, FlowTimeouts, NodePortAddresses,
+    SocketLb, Source, Tc, Xdp,
 };
 
 /// What flags, or a file, say. What they leave open is `None`.
@@ -56,6 +56,8 @@ pub struct Layer {
     pub oom_score_adj: Option<i32>,
     /// `conntrack`.
     pub conntrack: Option<Conntrack>,
+    /// `flowTimeouts`, or what `conntrack` says of them.
+    pub flow_timeouts: Option<FlowTimeouts>,
     /// Whether servers listen on IPv6 addresses unless told otherwise (the family of `bindAddress`).
     pub prefers_v6: Option<bool>,
 }
@@ -87,6 +89,7 @@ impl Layer {
             sync_period: self.sync_period.or(below.sync_period),
             oom_score_adj: self.oom_score_adj.or(below.oom_score_adj),
             conntrack: self.conntrack.or(below.conntrack),
+            flow_timeouts: self.flow_timeouts.or(below.flow_timeouts),
             prefers_v6: self.prefers_v6.or(below.prefers_v6),
         }
     }

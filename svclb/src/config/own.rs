@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
-    Algorithm, Bind, ClusterCidrs, ExternalMode, Layer, NodePortAddresses, SocketLb, Source, Xdp,
+    Algorithm, Bind, ClusterCidrs, ExternalMode, FlowTimeouts, Layer, NodePortAddresses, SocketLb, Source,
+    Xdp,
     schema::{Field, Kind},
     text,
 };
@@ -37,6 +38,21 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("healthzBindAddress", Kind::Text),
     Field::obeyed("metricsBindAddress", Kind::Text),
     Field::obeyed("maxFlows", Kind::Int),
+    Field::obeyed("flowTimeouts", Kind::Object(FLOW_TIMEOUTS)),
+];
+
+const FLOW_TIMEOUTS: &[Field] = &[
+    Field::obeyed("tcpSynSent", Kind::Duration),
+    Field::obeyed("tcpSynReceived", Kind::Duration),
+    Field::obeyed("tcpEstablished", Kind::Duration),
+    Field::obeyed("tcpCloseWait", Kind::Duration),
+    Field::obeyed("tcpTimeWait", Kind::Duration),
+    Field::obeyed("tcpClosed", Kind::Duration),
+    Field::obeyed("tcpReset", Kind::Duration),
+    Field::obeyed("udp", Kind::Duration),
+    Field::obeyed("udpStream", Kind::Duration),
+    Field::obeyed("sctp", Kind::Duration),
+    Field::obeyed("sctpEstablished", Kind::Duration),
 ];
 
 #[derive(Deserialize)]
@@ -68,6 +84,7 @@ struct Document {
     #[serde(deserialize_with = "text::parsed")]
     metrics_bind_address: Option<Bind>,
     max_flows: Option<u32>,
+    flow_timeouts: Option<FlowTimeouts>,
 }
 
 /// What the document says.
@@ -80,6 +97,9 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
     if let Some(flows) = document.max_flows.filter(|flows| !super::resolve::MAX_FLOWS.contains(flows)) {
         let (least, most) = super::resolve::MAX_FLOWS.into_inner();
         return Err(at("maxFlows", format!("{flows} is not from {least} to {most}")));
+    }
+    if let Some(field) = document.flow_timeouts.and_then(|timeouts| timeouts.zero()) {
+        return Err(at("flowTimeouts", format!("{field} must be more than 0")));
     }
     let source = match (document.manifests, document.kubeconfig) {
         (Some(_), Some(_)) => {
@@ -106,6 +126,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         healthz: document.healthz_bind_address,
         metrics: document.metrics_bind_address,
         max_flows: document.max_flows,
+        flow_timeouts: document.flow_timeouts,
         ..Layer::default()
     })
 }

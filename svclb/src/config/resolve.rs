@@ -113,6 +113,11 @@ mod tests {
                 "maxPerCore": null, "min": null, "tcpEstablishedTimeout": null, "tcpCloseWaitTimeout": null,
                 "tcpBeLiberal": false, "udpTimeout": null, "udpStreamTimeout": null,
             },
+            "flowTimeouts": {
+                "tcpSynSent": "2m0s", "tcpSynReceived": "1m0s", "tcpEstablished": "24h0m0s", "tcpCloseWait": "1h0m0s",
+                "tcpTimeWait": "2m0s", "tcpClosed": "10s", "tcpReset": "1h0m0s", "udp": "30s", "udpStream": "2m0s",
+                "sctp": "30s", "sctpEstablished": "3m30s",
+            },
         });
         assert_eq!(serde_json::to_value(config).unwrap(), expected);
     }
@@ -142,7 +147,7 @@ mod tests {
         let file = "nodeName: node\nkubeconfig: /k\nbpffs: /b\ncgroup: /c\nuplinks: [e]\npodInterfaces: [p*]\n\
             socketLB: off\nxdp: off\nexternalMode: snat\nalgorithm: random\nclusterCIDR: 10.0.0.0/8\n\
             nodePortAddresses: [primary]\nmasqueradeAll: true\nhealthzBindAddress: :1\n\
-            metricsBindAddress: :2\nmaxFlows: 99\n";
+            metricsBindAddress: :2\nmaxFlows: 99\nflowTimeouts: { udp: 7s }\n";
         let config = with_file(Layer::default(), format!("{OWN}{file}")).unwrap().config;
         let heard = serde_json::to_value(&config).unwrap();
         let quiet = resolve(manifests(), None, &here()).unwrap().config;

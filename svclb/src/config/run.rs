@@ -9,8 +9,8 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Algorithm, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, Layer, NodePortAddresses, SocketLb, Tc,
-    Xdp, duration,
+    Algorithm, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, FlowTimeouts, Layer, NodePortAddresses,
+    SocketLb, Tc, Xdp, duration,
 };
 
 /// Where pins are unless told otherwise.
@@ -87,6 +87,8 @@ pub struct RunConfig {
     pub oom_score_adj: Option<i32>,
     /// What the kernel's connection tracking is asked for.
     pub conntrack: Conntrack,
+    /// For how long flows are remembered.
+    pub flow_timeouts: FlowTimeouts,
 }
 
 impl RunConfig {
@@ -134,6 +136,7 @@ impl RunConfig {
             sync_period: layer.sync_period.unwrap_or(SYNC_PERIOD),
             oom_score_adj: layer.oom_score_adj,
             conntrack: layer.conntrack.unwrap_or_default(),
+            flow_timeouts: layer.flow_timeouts.unwrap_or_default(),
         }
     }
 }

@@ -40,14 +40,14 @@ pub struct LinkInfo {
 ///
 /// # Safety
 /// `attr` must be what `cmd` takes, and what it points to must be valid.
-unsafe fn bpf(cmd: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
+pub(super) unsafe fn bpf(cmd: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
     // SAFETY: the caller vouches for `attr`; its size is given.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, cmd as libc::c_long, &raw mut *attr, size_of::<bpf_attr>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-fn attributes() -> bpf_attr {
+pub(super) fn attributes() -> bpf_attr {
     // SAFETY: all zeros are valid attributes of every command.
     unsafe { std::mem::zeroed() }
 }

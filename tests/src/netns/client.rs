@@ -156,9 +156,20 @@ pub struct Held(Process);
 impl Held {
     /// Asks on it.
     pub fn ask(&mut self) -> anyhow::Result<Answers> {
+        let asked = self.begin()?;
+        self.end(asked)
+    }
+
+    /// Asks on it and does not wait for the answer.
+    pub fn begin(&mut self) -> anyhow::Result<usize> {
         let before = self.0.log.len();
         self.0.stdin()?.write_all(b"\n")?;
-        answers(&self.0.log.wait_for(before, PATIENCE, |_| true)?)
+        Ok(before)
+    }
+
+    /// The answer to what was [begun](Self::begin).
+    pub fn end(&self, asked: usize) -> anyhow::Result<Answers> {
+        answers(&self.0.log.wait_for(asked, PATIENCE, |_| true)?)
     }
 }
 

@@ -11,6 +11,7 @@ mod dns;
 mod errors;
 mod health;
 mod ingress;
+mod lives;
 mod manifests;
 mod policy;
 mod privileges;

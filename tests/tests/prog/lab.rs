@@ -16,6 +16,7 @@ use svclb_common::{
     config::DatapathConfig,
     event::Event,
     family::{Addr4, Addr6, Address},
+    flow::FlowState,
     key::FlowKey,
     layout::map,
     service::{Affinity, AffinityKey, ServiceId, Traffic},
@@ -192,6 +193,46 @@ impl Lab {
     pub(crate) fn age_affinities(&mut self, seconds: u64) -> anyhow::Result<()> {
         self.age::<Addr4>(true, Some(seconds))?;
         self.age::<Addr6>(false, Some(seconds))
+    }
+
+    /// Makes the last packet of all flows so many seconds older.
+    pub(crate) fn age_flows(&mut self, seconds: u64) -> anyhow::Result<()> {
+        self.age_flows_of::<Addr4>(true, seconds)?;
+        self.age_flows_of::<Addr6>(false, seconds)
+    }
+
+    fn age_flows_of<A: Address>(&mut self, is_v4: bool, seconds: u64) -> anyhow::Result<()> {
+        for name in [of(map::FLOWS, is_v4), of(map::HALF_OPEN, is_v4)] {
+            for (key, record) in self.entries::<A>(&name)? {
+                let seen = record.seen.saturating_sub(seconds * 1_000_000_000);
+                self.insert(&name, key, FlowRecord { seen, ..record })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The states of all flows, told from both directions, which must agree.
+    pub(crate) fn states(&mut self) -> anyhow::Result<Vec<FlowState>> {
+        let mut states = self.states_of::<Addr4>(true)?;
+        states.extend(self.states_of::<Addr6>(false)?);
+        states.sort();
+        Ok(states)
+    }
+
+    fn states_of<A: Address + Eq>(&mut self, is_v4: bool) -> anyhow::Result<Vec<FlowState>> {
+        let mut entries = self.entries::<A>(&of(map::FLOWS, is_v4))?;
+        entries.extend(self.entries::<A>(&of(map::HALF_OPEN, is_v4))?);
+        let state = |(_, record): &(_, FlowRecord<A>)| {
+            let peer = record.recipe.peer();
+            let peer = entries.iter().find(|(key, _)| *key == peer).map(|(_, peer)| peer);
+            let state = record.flow_state(peer);
+            if peer.is_none_or(|peer| peer.flow_state(Some(record)) == state) {
+                Ok(state)
+            } else {
+                Err(anyhow!("two directions of a flow disagree on its state"))
+            }
+        };
+        entries.iter().filter(|(_, record)| record.recipe.is_original()).map(state).collect()
     }
 
     /// Without a number it forgets them.

@@ -51,6 +51,7 @@ macro_rules! themes {
 themes! {
     affinity,
     cluster_ip,
+    datagrams,
     hairpin,
     headers,
     host_packets,
@@ -64,6 +65,7 @@ themes! {
     remote_backend,
     sctp,
     source_ranges,
+    states_of_flows,
     traffic_policy,
     vacant,
 }

@@ -93,6 +93,8 @@ struct Step {
     established: Option<usize>,
     /// Entries of other flows after the packet.
     half_open: Option<usize>,
+    /// States of all flows after the packet, as reports name them.
+    states: Option<Vec<String>>,
     /// Traffic since the case began, by service.
     #[serde(default)]
     traffic: BTreeMap<String, Counted>,
@@ -109,6 +111,8 @@ struct Change {
     break_slots: Vec<String>,
     /// Seconds by which clients that come back come later.
     later: u64,
+    /// Seconds by which the last packet of every flow is longer ago.
+    idle: u64,
 }
 
 /// `<reason>`, or `<reason> as <source> > <destination>` where the report names another
@@ -265,6 +269,13 @@ impl Step {
         if let Some(expected) = self.half_open {
             ensure!(half_open == expected, "{half_open} half-open entries instead of {expected}");
         }
+        if let Some(expected) = &self.states {
+            let states = lab.states()?;
+            ensure!(
+                states.iter().map(|state| state.as_str()).eq(expected),
+                "{states:?} instead of {expected:?}"
+            );
+        }
         for (name, expected) in &self.traffic {
             let Traffic { flows, packets, bytes } = lab.traffic(is_v4, written.service(name)?)?;
             let counted = Counted { flows, packets, bytes };
@@ -306,6 +317,9 @@ impl Change {
         }
         if self.later != 0 {
             lab.age_affinities(self.later)?;
+        }
+        if self.idle != 0 {
+            lab.age_flows(self.idle)?;
         }
         for backend in &self.retire {
             written.retire(lab, *backend)?;

@@ -64,6 +64,11 @@ impl<V> Table<V> {
         self.rows.borrow_mut().retain(|_, row| keep(row.value));
     }
 
+    /// A key and its value, for each.
+    pub(crate) fn rows(&self) -> Vec<(Vec<u8>, &'static V)> {
+        self.rows.borrow().iter().map(|(key, row)| (key.clone(), row.value)).collect()
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&self) {
         self.rows.borrow_mut().clear();
@@ -85,6 +90,16 @@ pub(crate) fn flow_bytes<A: Address>(key: &FlowKey<A>) -> Vec<u8> {
         &[*proto, *hook],
     ]
     .concat()
+}
+
+/// The key that the kernel compares so.
+pub(crate) fn flow_key<A: Address>(bytes: &[u8]) -> FlowKey<A> {
+    let (addrs, rest) = bytes.split_at(2 * size_of::<A>());
+    let (src, dst) = addrs.split_at(size_of::<A>());
+    let (ports, numbers) = rest.split_at(6);
+    let [sport, dport, pad] = bytemuck::pod_read_unaligned(ports);
+    let [src, dst] = [src, dst].map(bytemuck::pod_read_unaligned);
+    FlowKey { src, dst, sport, dport, proto: numbers[0], hook: numbers[1], pad }
 }
 
 /// A key as the kernel compares it.

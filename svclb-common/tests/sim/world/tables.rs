@@ -3,8 +3,8 @@
 use svclb_common::{
     balance::{PutError, Route, Tables},
     cell::{Word32, Word64},
-    family::Address as _,
-    flow::FlowEntry,
+    family::Address,
+    flow::{FlowEntry, FlowRecord},
     key::{FlowKey, FrontendKey, SocketKey},
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
@@ -14,17 +14,18 @@ use svclb_common::{
 };
 
 use super::{
-    NODE, Net, World,
+    NODE, Net, SECOND, World,
     table::{affinity_bytes, flow_bytes, frontend_bytes, socket_bytes},
 };
 
 /// What a map's update copies.
-fn copy<F: Net>(entry: &FlowEntry<F::Addr>) -> FlowEntry<F::Addr> {
-    FlowEntry {
-        recipe: entry.recipe,
-        state: Word32::new(entry.state.load()),
-        seen: Word64::new(entry.seen.load()),
-    }
+fn copy<F: Net>(value: &FlowEntry<F::Addr>) -> FlowEntry<F::Addr> {
+    entry(&value.into())
+}
+
+/// An entry as it was read.
+pub(super) fn entry<A: Address>(record: &FlowRecord<A>) -> FlowEntry<A> {
+    FlowEntry { recipe: record.recipe, state: Word32::new(record.state), seen: Word64::new(record.seen) }
 }
 
 impl<F: Net> Tables<F> for World<F> {
@@ -38,6 +39,10 @@ impl<F: Net> Tables<F> for World<F> {
 
     fn is_set(&self, flag: u32) -> bool {
         self.config.flags & flag != 0
+    }
+
+    fn timeout(&self, number: u32) -> u64 {
+        u64::from(self.config.timeouts.seconds[number as usize]) * SECOND
     }
 
     fn cluster_cidr(&self) -> [F::Addr; 2] {
