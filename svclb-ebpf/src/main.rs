@@ -11,6 +11,8 @@
 //! | [`client`] | the maps of session affinity and of source ranges |
 //! | [`flow`] | the maps of flows |
 //! | [`route`] | the node's routes; the map of source addresses |
+//! | [`pods`] | the map of which clients are local pods |
+//! | [`ports`] | the map of searches for source ports; `bpf_loop` |
 //! | [`observe`] | drop counters and the events ring |
 //! | [`kernel`] | the datapath's `Tables`, made of all these maps |
 //! | [`config`] | the settings |
@@ -32,6 +34,8 @@ mod flow;
 mod frontend;
 mod kernel;
 mod observe;
+mod pods;
+mod ports;
 mod refuse;
 mod route;
 mod sock;

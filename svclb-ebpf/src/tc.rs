@@ -70,6 +70,7 @@ fn family<F: Maps>(skb: *mut __sk_buff, eth: &mut Eth, rest: Cursor<'_>, edge: E
         (KNOWN, Hook::Egress) => act_egress::<F>(skb),
         (REFUSE, _) => refuse::refuse::<F>(skb, hook, DropReason::NoBackend),
         (REFUSE_PORT, _) => refuse::refuse::<F>(skb, hook, DropReason::UnknownPort),
+        (REFUSE_EXHAUSTED, _) => refuse::refuse::<F>(skb, hook, DropReason::PortsExhausted),
         (code, _) => code,
     }
 }
@@ -82,6 +83,9 @@ const REFUSE: i32 = 2 << 16;
 
 /// The same, because there is no such port.
 const REFUSE_PORT: i32 = 3 << 16;
+
+/// The same, because all ports towards the backend are taken.
+const REFUSE_EXHAUSTED: i32 = 4 << 16;
 
 /// Functions of their own, each with edge and hook known to the compiler.
 macro_rules! per_hook {
@@ -118,6 +122,7 @@ fn learn<F: Maps>(skb: *mut __sk_buff, edge: Edge, hook: Hook) -> i32 {
         Learned::NotOurs => NEXT,
         Learned::Known => KNOWN,
         Learned::Refused(DropReason::UnknownPort) => REFUSE_PORT,
+        Learned::Refused(DropReason::PortsExhausted) => REFUSE_EXHAUSTED,
         Learned::Refused(_) => REFUSE,
         Learned::Dropped(reason) => drop::<F>(skb, &scratch.key, reason),
     }

@@ -16,6 +16,7 @@ mod file;
 mod kube_proxy;
 mod layer;
 mod own;
+mod port_range;
 mod resolve;
 mod run;
 mod schema;
@@ -23,13 +24,14 @@ mod text;
 
 pub use self::{
     bind::Bind,
-    choice::{Algorithm, ExternalMode, SocketLb, Tc, Xdp},
+    choice::{Algorithm, ExternalMode, Masquerade, SocketLb, Tc, Xdp},
     cidr::{ClusterCidrs, NodePortAddresses},
     conntrack::Conntrack,
     detect::DetectLocal,
     error::ConfigError,
     file::File,
     layer::Layer,
+    port_range::PortRange,
     resolve::{Environment, Resolved, resolve},
     run::{RunConfig, Source},
 };

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, process};
 use svclb_common::service::LOCAL_NODE_PORTS;
 
 use super::{
-    RunError, Settings,
+    RunError, Settings, detect,
     devices::addresses,
     services::{Services, Written},
     told::Told,
@@ -17,6 +17,7 @@ use crate::{
         attach::{Attachments, Wanted},
         loader::{self, Programs},
         loopback,
+        pods::PodMaps,
         ranges::RangeMaps,
         readback,
         tables::Tables,
@@ -35,6 +36,7 @@ pub(super) struct Syncer {
     programs: Programs,
     addresses: AddressMaps,
     ranges: RangeMaps,
+    pods: PodMaps,
     attachments: Attachments,
     /// What was last attached to; hooks are left alone while it stays.
     attached: Option<Wanted>,
@@ -83,6 +85,7 @@ impl Syncer {
             programs,
             addresses: AddressMaps::open(pins)?,
             ranges: RangeMaps::open(pins)?,
+            pods: PodMaps::open(pins)?,
             attachments,
             attached: None,
             node: NodeState::default(),
@@ -164,7 +167,11 @@ impl Syncer {
             }
         };
         let wanted = addresses(network, |index| self.attachments.carries(index), node_ports);
-        self.addresses.apply(&wanted, self.services.tables())
+        let addresses = self.addresses.apply(&wanted, self.services.tables());
+        let config = &self.settings.config;
+        let rules = detect::rules(&config.detect_local, &config.cluster_cidrs, &self.node, network);
+        let pods = rules.map_or(Ok(()), |rules| self.pods.apply(&rules, self.services.tables()));
+        addresses.and(pods)
     }
 
     fn sync_services(&mut self) -> Result<Option<Written>, Error> {
