@@ -87,7 +87,9 @@ pub(super) fn path<F: Family, T: Tables<F>>(
                 ..Path::plain(key.src)
             },
             Route::Via => {
-                let foreign = key.src.is_loopback() || masquerades && key.src != *source;
+                // A pod of this node answers to whichever address the node has.
+                let is_elsewhere = !backend.local && key.src != *source;
+                let foreign = key.src.is_loopback() || masquerades && is_elsewhere;
                 Path {
                     src: if foreign { *source } else { key.src },
                     translates_port: foreign,
