@@ -22,7 +22,7 @@ use crate::{
         readback,
         tables::Tables,
     },
-    model::{Delta, Family, Model, NodePortAddresses, NodeState},
+    model::{Delta, Family, Frontend, FrontendKind, Model, NodePortAddresses, NodeState},
     netdev::Network,
     plan::{Limits, Readback},
     source::Batch,
@@ -113,6 +113,7 @@ impl Syncer {
     pub(super) async fn sync(&mut self, network: &Network) -> Pass {
         let delta = self.services.settle();
         let mut pass = Pass { delta, ..Pass::default() };
+        self.tell_node_ports(&pass.delta);
         if !self.services.are_usable() {
             return pass;
         }
@@ -172,6 +173,22 @@ impl Syncer {
         let rules = detect::rules(&config.detect_local, &config.cluster_cidrs, &self.node, network);
         let pods = rules.map_or(Ok(()), |rules| self.pods.apply(&rules, self.services.tables()));
         addresses.and(pods)
+    }
+
+    /// Nothing in the API says which ports are node ports; the Services that there are show some.
+    fn tell_node_ports(&self, delta: &Delta) {
+        let (range, services) = (self.settings.config.snat_ports, self.services.model().services());
+        for (key, service) in delta.services.iter().filter_map(|key| services.get_key_value(key)) {
+            let is_inside =
+                |it: &&Frontend| it.kind == FrontendKind::NodePort && range.contains(it.port);
+            for frontend in service.frontends.iter().filter(is_inside) {
+                tracing::warn!(
+                    "{key}: its node port {} is among the ports for source translation, {range}: choose others by \
+                     --snat-ports",
+                    frontend.port
+                );
+            }
+        }
     }
 
     fn sync_services(&mut self) -> Result<Option<Written>, Error> {

@@ -11,6 +11,7 @@ use crate::{
         Algorithm, Bind, ClusterCidrs, ConfigError, Environment, ExternalMode, Layer, Masquerade,
         NodePortAddresses, PortRange, Source, Tc, Xdp, resolve,
     },
+    ports,
 };
 
 #[derive(Args, Debug)]
@@ -124,6 +125,9 @@ pub(super) fn settings(mut args: RunArgs) -> Result<agent::Settings, RunError> {
         tracing::warn!("{warning}");
     }
     let config = resolved.config;
+    for overlap in ports::overlaps(config.snat_ports) {
+        tracing::warn!("{overlap}");
+    }
     let devices = super::devices(
         config.cgroup.clone(),
         config.socket_lb,

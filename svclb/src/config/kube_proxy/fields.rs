@@ -68,7 +68,7 @@ const CONNTRACK: &[Field] = &[
 ];
 
 const DETECT_LOCAL: &[Field] =
-    &[Field::idle("bridgeInterface", Text, &[]), Field::when("interfaceNamePrefix", Text, PREFIX, &[])];
+    &[Field::when("bridgeInterface", Text, BRIDGE, &[]), Field::when("interfaceNamePrefix", Text, PREFIX, &[])];
 
 const IPTABLES_FIELDS: &[Field] = &[
     Field::when("localhostNodePorts", Bool, IPTABLES, &["true"]).zero_counts(),
