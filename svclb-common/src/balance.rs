@@ -9,11 +9,12 @@
 //! | [`tables`] | the tables of a family, as a trait |
 //! | [`place`] | the device and the hook that a program runs at |
 //! | [`scratch`] | working memory that the caller lends |
-//! | [`source`] | where a client stands, and which list of backends that means |
+//! | [`source`] | where a client stands, which list of backends that means, and which address they see |
 //! | [`choice`] | what a first packet may choose from |
 //! | [`affinity`] | the backend that a client comes back to |
 //! | [`life`] | whether a flow goes on; who a tuple belongs to |
 //! | [`path`] | how the two directions of a flow go |
+//! | [`ports`] | a free source port |
 //! | [`open`] | a new flow: its backend, its port, its entries |
 //! | [`vacant`] | addresses and ports of Services that no Service has |
 
@@ -23,6 +24,7 @@ mod life;
 mod open;
 mod path;
 mod place;
+mod ports;
 mod scratch;
 mod source;
 mod tables;
@@ -41,8 +43,8 @@ pub(crate) use affinity::{NOWHERE, remember, returns};
 pub use life::decides;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
 pub use scratch::Scratch;
-pub(crate) use source::{is_internal, is_restricted, list, nobody};
-pub use tables::{PutError, Route, Tables};
+pub(crate) use source::{is_restricted, list, may_masquerade_pods, nobody};
+pub use tables::{PutError, Repeat, Route, Tables};
 pub(crate) use vacant::vacant;
 
 /// What became of a packet without an established flow.

@@ -1,9 +1,6 @@
 //! What the agent tells the programs at load time, as one read-only global.
 
-use crate::{
-    family::{Addr4, Addr6, Address as _},
-    flow::Timeouts,
-};
+use crate::flow::Timeouts;
 
 /// Which processes are translated at their socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +26,11 @@ pub const MASQUERADE_ALL: u32 = 1;
 pub const NODE_PORT_LOOPBACK_V4: u32 = 2;
 /// Setting: node ports answer on `::1`, to processes of the node.
 pub const NODE_PORT_LOOPBACK_V6: u32 = 4;
+/// Setting: clients get the node's address as their source wherever kube-proxy gives it to them, also
+/// where their own is safe.
+pub const MASQUERADE_COMPAT: u32 = 8;
+/// Setting: the kernel has the helper `bpf_loop` (Linux 5.17).
+pub const BPF_LOOP: u32 = 1 << 12;
 
 /// Settings of the programs.
 #[repr(C)]
@@ -44,10 +46,6 @@ pub struct DatapathConfig {
     pub snat_port_max: u16,
     /// [`MASQUERADE_ALL`] and its like.
     pub flags: u32,
-    /// The pods' IPv4 addresses, as an address and its mask; a mask of zeros says nothing.
-    pub cluster_v4: [Addr4; 2],
-    /// The same of IPv6.
-    pub cluster_v6: [Addr6; 2],
     /// Zero.
     pub reserved: u32,
     /// For how long flows are remembered.
@@ -66,9 +64,7 @@ impl DatapathConfig {
         socket_mode: SocketMode::Off as u32,
         snat_port_min: SNAT_PORTS.0,
         snat_port_max: SNAT_PORTS.1,
-        flags: NODE_PORT_LOOPBACK_V4 | NODE_PORT_LOOPBACK_V6,
-        cluster_v4: [Addr4::ZERO; 2],
-        cluster_v6: [Addr6::ZERO; 2],
+        flags: NODE_PORT_LOOPBACK_V4 | NODE_PORT_LOOPBACK_V6 | BPF_LOOP,
         reserved: 0,
         timeouts: Timeouts::DEFAULT,
     };
@@ -78,13 +74,9 @@ impl DatapathConfig {
     pub fn each() -> impl Iterator<Item = Self> {
         SocketMode::EACH.into_iter().flat_map(|mode| {
             let plain = Self { socket_mode: mode as u32, ..Self::PER_PACKET };
-            let full = Self {
-                flags: plain.flags | MASQUERADE_ALL,
-                cluster_v4: [Addr4(1), Addr4(1)],
-                cluster_v6: [Addr6([1; 4]), Addr6([1; 4])],
-                ..plain
-            };
-            [plain, full]
+            let full = Self { flags: plain.flags | MASQUERADE_ALL, ..plain };
+            let old = Self { flags: plain.flags & !BPF_LOOP | MASQUERADE_COMPAT, ..plain };
+            [plain, full, old]
         })
     }
 }
@@ -95,6 +87,6 @@ mod tests {
 
     #[test]
     fn the_settings_have_no_padding() {
-        assert_eq!(size_of::<DatapathConfig>(), 8 + 4 + 2 + 2 + 4 + 8 + 32 + 4 + size_of::<Timeouts>());
+        assert_eq!(size_of::<DatapathConfig>(), 8 + 4 + 2 + 2 + 4 + 4 + size_of::<Timeouts>());
     }
 }

@@ -30,6 +30,10 @@ pub mod capacity {
     pub const AFFINITIES: usize = 65_536;
     /// Source ranges of all services.
     pub const SOURCE_RANGES: usize = 65_536;
+    /// Rules of who is a local pod: one for each device, and one for all others.
+    pub const PODS: usize = SOURCES + 1;
+    /// Searches for a source port that found none.
+    pub const SEARCHES: usize = 1024;
     /// Node names.
     pub const NODES: usize = 16_384;
     /// Bytes of the events ring; a power of two and a multiple of the page size.
@@ -74,8 +78,13 @@ pub mod map {
     pub const CLUSTER_IPS: &str = "CLUSTER_IPS";
     /// [`ServiceRanges`](crate::service::ServiceRanges).
     pub const RANGES: &str = "RANGES";
+    /// Device index to the [`PodRange`](crate::client::PodRange) of the local pods behind it.
+    pub const PODS: &str = "PODS";
+    /// Searches for a source port that found none: [`PortsKey`](crate::snat::PortsKey) to
+    /// [`PortsMemory`](crate::snat::PortsMemory).
+    pub const SEARCHES: &str = "SEARCHES";
     /// All of them.
-    pub const PER_FAMILY: [&str; 17] = [
+    pub const PER_FAMILY: [&str; 19] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -93,6 +102,8 @@ pub mod map {
         SOURCE_RANGES,
         CLUSTER_IPS,
         RANGES,
+        PODS,
+        SEARCHES,
     ];
 
     /// Node names; the agent's own.

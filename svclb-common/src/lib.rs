@@ -20,6 +20,8 @@
 //! | [`refuse`] | the packets that say no |
 //! | [`verdict`] | what a program decided, and why it dropped |
 //! | [`event`] | records of the events ring |
+//! | [`client`] | which clients are pods of the cluster |
+//! | [`snat`] | searches for a free source port, and what is remembered of them |
 //! | [`config`] | what the agent tells the programs at load time |
 //! | [`layout`] | map names, capacities, the layout's version |
 //! | [`state`] | what the agent tells other processes |
@@ -32,6 +34,7 @@ extern crate std;
 pub mod balance;
 pub mod cell;
 pub mod checksum;
+pub mod client;
 pub mod collect;
 pub mod config;
 pub mod crc32c;
@@ -47,6 +50,7 @@ mod pod;
 pub use flow::FlowRecord;
 pub mod refuse;
 pub mod service;
+pub mod snat;
 pub mod socket;
 pub mod state;
 pub mod verdict;

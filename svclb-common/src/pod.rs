@@ -4,12 +4,14 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{
+    client::PodRange,
     config::DatapathConfig,
     event::Event,
     family::{Addr4, Addr6, Address},
     flow::FlowRecord,
     key::{FlowKey, FrontendKey, SocketKey},
     service::{Affinity, AffinityKey, Frontend, NodeName, RangeKey, ServiceName, Traffic},
+    snat::{PortsKey, PortsMemory},
 };
 
 // SAFETY: `bytemuck::Pod` is derived: no padding, every bit pattern valid.
@@ -40,6 +42,12 @@ unsafe impl<A: Address> aya::Pod for AffinityKey<A> {}
 unsafe impl<A: Address> aya::Pod for RangeKey<A> {}
 // SAFETY: `bytemuck::Pod` is derived.
 unsafe impl aya::Pod for Affinity {}
+// SAFETY: as above.
+unsafe impl aya::Pod for PortsMemory {}
+// SAFETY: as above, asserted in `snat::tests`.
+unsafe impl<A: Address> aya::Pod for PortsKey<A> {}
+// SAFETY: as above, asserted in `client::tests`.
+unsafe impl<A: Address> aya::Pod for PodRange<A> {}
 // SAFETY: as above, asserted in `socket::tests`.
 unsafe impl<A: Address> aya::Pod for crate::socket::SocketPeer<A> {}
 // SAFETY: as above; FlowRecord ends in explicit words.

@@ -7,9 +7,10 @@
 
 use crate::{
     balance::{
-        NOWHERE, Tables, has_node_ports, is_internal, is_restricted, list, nobody, remember, returns, vacant,
+        NOWHERE, Tables, has_node_ports, is_restricted, list, may_masquerade_pods, nobody, remember, returns,
+        vacant,
     },
-    config::{MASQUERADE_ALL, SocketMode},
+    config::SocketMode,
     family::{Address, Family},
     key::{FrontendKey, SocketKey, SocketWay, Wide},
     service::{AffinityKey, BackendId, Frontend, FrontendKind, Policy, SERVICE_ADMITS_HOST},
@@ -165,9 +166,7 @@ pub fn towards<F: Family, T: SocketTables<F>>(
 /// have none yet, so its packets are left to the programs of its device.
 #[inline(always)]
 fn asks_for_client<F: Family>(tables: &impl Tables<F>, frontend: Frontend, policy: Policy) -> bool {
-    policy.affinity != 0
-        || is_restricted(frontend, policy)
-        || is_internal(frontend) && tables.is_set(MASQUERADE_ALL)
+    policy.affinity != 0 || is_restricted(frontend, policy) || may_masquerade_pods(tables, frontend, policy)
 }
 
 #[inline(always)]

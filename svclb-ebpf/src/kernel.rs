@@ -12,16 +12,16 @@ use svclb_common::{
 };
 
 use crate::{
-    backend, backend::BackendMaps, client, client::ClientMaps, config, config::FamilyConfig, flow,
-    flow::FlowMaps, frontend, frontend::FrontendMaps, medium::Medium, observe, route, route::RouteMaps,
+    backend, backend::BackendMaps, client, client::ClientMaps, config, flow, flow::FlowMaps, frontend,
+    frontend::FrontendMaps, medium::Medium, observe, pods::PodMaps, ports::PortMaps, route, route::RouteMaps,
 };
 
 /// All maps of a family.
 pub(crate) trait Maps:
-    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig
+    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + PodMaps + PortMaps
 {
 }
-impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig> Maps for F {}
+impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + PodMaps + PortMaps> Maps for F {}
 
 /// The tables as a packet sees them.
 pub(crate) struct Kernel<M> {
@@ -49,8 +49,8 @@ macro_rules! maps_as_tables {
             config::timeout(number)
         }
         #[inline(always)]
-        fn cluster_cidr(&self) -> [F::Addr; 2] {
-            F::cluster_cidr()
+        fn pods_behind(&self, ifindex: u32) -> Option<svclb_common::client::PodRange<F::Addr>> {
+            $crate::pods::behind::<F>(ifindex)
         }
         #[inline(always)]
         fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<Frontend> {
@@ -128,6 +128,25 @@ macro_rules! maps_as_tables {
         #[inline(always)]
         fn forget(&self, key: &FlowKey<F::Addr>) {
             flow::forget::<F>(key);
+        }
+        #[inline(always)]
+        fn searched(
+            &self,
+            key: &svclb_common::snat::PortsKey<F::Addr>,
+        ) -> Option<svclb_common::snat::PortsMemory> {
+            $crate::ports::searched::<F>(key)
+        }
+        #[inline(always)]
+        fn keep_search(
+            &self,
+            key: &svclb_common::snat::PortsKey<F::Addr>,
+            memory: &svclb_common::snat::PortsMemory,
+        ) {
+            $crate::ports::keep::<F>(key, memory);
+        }
+        #[inline(always)]
+        fn repeat<R: svclb_common::balance::Repeat<F>>(&self, steps: u32, repeat: &mut R) -> bool {
+            $crate::ports::repeat::<F, R>(steps, repeat)
         }
         #[inline(always)]
         fn random(&self) -> u32 {

@@ -14,6 +14,8 @@
 //! | [`client`] | the maps of session affinity and of source ranges |
 //! | [`flow`] | the maps of flows |
 //! | [`route`] | the node's routes; the map of source addresses |
+//! | [`pods`] | the map of which clients are local pods |
+//! | [`ports`] | the map of searches for source ports; `bpf_loop` |
 //! | [`observe`] | drop counters and the events ring |
 //! | [`kernel`] | the datapath's `Tables`, made of all these maps |
 //! | [`config`] | the settings |
@@ -39,6 +41,8 @@ mod kernel;
 mod medium;
 mod observe;
 mod pipeline;
+mod pods;
+mod ports;
 mod refuse;
 mod route;
 mod skb;

@@ -62,6 +62,7 @@ fn family<F: Maps, M: Medium>(medium: M, eth: &mut Eth, rest: Cursor<'_>, edge: 
         (KNOWN, Hook::Egress) => act_egress::<F, M>(medium),
         (REFUSE, _) => refuse::refuse::<F, M>(medium, hook, DropReason::NoBackend),
         (REFUSE_PORT, _) => refuse::refuse::<F, M>(medium, hook, DropReason::UnknownPort),
+        (REFUSE_EXHAUSTED, _) => refuse::refuse::<F, M>(medium, hook, DropReason::PortsExhausted),
         (code, _) => code,
     }
 }
@@ -74,6 +75,9 @@ const REFUSE: i32 = 2 << 16;
 
 /// The same, because there is no such port.
 const REFUSE_PORT: i32 = 3 << 16;
+
+/// The same, because all ports towards the backend are taken.
+const REFUSE_EXHAUSTED: i32 = 4 << 16;
 
 /// Functions of their own, each with edge and hook known to the compiler.
 macro_rules! per_hook {
@@ -110,6 +114,7 @@ fn learn<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
         Learned::NotOurs => M::NEXT,
         Learned::Known => KNOWN,
         Learned::Refused(DropReason::UnknownPort) => REFUSE_PORT,
+        Learned::Refused(DropReason::PortsExhausted) => REFUSE_EXHAUSTED,
         Learned::Refused(_) => REFUSE,
         Learned::Dropped(reason) => drop::<F, M>(medium, &scratch.key, reason),
     }

@@ -19,6 +19,7 @@
 //! | `told` | lines that are told once |
 
 mod collect;
+mod detect;
 mod devices;
 mod error;
 mod expiry;

@@ -15,7 +15,7 @@ use svclb_common::config::SocketMode;
 use self::run::RunArgs;
 use crate::{
     agent::{self, RunError},
-    config::{SocketLb, Tc},
+    config::{PortRange, SocketLb, Tc},
     datapath::{attach::TcMode, cleanup, pins::Pins},
     manifest::Folder,
     model::{self, build},
@@ -111,6 +111,9 @@ struct CheckArgs {
     report: ReportArgs,
     #[command(flatten)]
     devices: DeviceArgs,
+    /// Source ports of flows that get the node's address [default: 1024-29999]
+    #[arg(long, value_name = "MIN-MAX")]
+    snat_ports: Option<PortRange>,
 }
 
 impl From<SocketLb> for SocketMode {
@@ -224,7 +227,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Command::Check(args) => {
                 let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb } = args.devices;
                 let devices = devices(cgroup, socket_lb.unwrap_or_default(), uplinks, pod_interfaces)?;
-                report::check(&Pins::new(args.report.pins.bpffs), &devices, args.report.output).await
+                let ports = args.snat_ports.unwrap_or_default();
+                report::check(&Pins::new(args.report.pins.bpffs), &devices, ports, args.report.output).await
             }
             Command::Cleanup(args) => {
                 let pins = Pins::new(args.bpffs);

@@ -17,6 +17,7 @@ mod flow_timeouts;
 mod kube_proxy;
 mod layer;
 mod own;
+mod port_range;
 mod resolve;
 mod run;
 mod schema;
@@ -24,7 +25,7 @@ mod text;
 
 pub use self::{
     bind::Bind,
-    choice::{Algorithm, ExternalMode, SocketLb, Tc, Xdp},
+    choice::{Algorithm, ExternalMode, Masquerade, SocketLb, Tc, Xdp},
     cidr::{ClusterCidrs, NodePortAddresses},
     conntrack::Conntrack,
     detect::DetectLocal,
@@ -32,6 +33,7 @@ pub use self::{
     file::File,
     flow_timeouts::FlowTimeouts,
     layer::Layer,
+    port_range::PortRange,
     resolve::{Environment, Resolved, resolve},
     run::{RunConfig, Source},
 };

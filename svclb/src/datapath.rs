@@ -10,6 +10,7 @@
 //! | [`readback`] | what the maps hold, for a restarted agent and for reports |
 //! | [`addresses`] | the maps of the node's addresses |
 //! | [`ranges`] | the map of the ranges in which addresses of Services are |
+//! | [`pods`] | the map of which clients are local pods |
 //! | [`attach`] | which programs are attached where |
 //! | [`clsact`] | attachment for kernels without TCX |
 //! | [`counters`] | what the programs count |
@@ -35,6 +36,7 @@ pub mod lock;
 pub mod loopback;
 pub mod object;
 pub mod pins;
+pub mod pods;
 pub mod probe;
 pub mod ranges;
 pub mod readback;

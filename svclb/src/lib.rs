@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod model;
 pub mod netdev;
 pub mod plan;
+pub mod ports;
 pub mod rbac;
 pub mod report;
 pub mod sandbox;

@@ -8,19 +8,17 @@ use crate::{
         life::claim,
         path::path,
         place::Place,
+        ports::{Found, find_port},
         scratch::Scratch,
-        source::{Side, is_internal},
         tables::{PutError, Tables},
     },
-    config::MASQUERADE_ALL,
     family::Family,
     flow::{Direction, Owner, Tuple},
-    key::{FlowKey, Hook},
-    service::Slab,
+    key::Hook,
     verdict::DropReason,
 };
 
-/// Backends or ports that are tried before a flow is given up.
+/// Backends that are tried before a flow is given up.
 const TRIES: u64 = 8;
 
 /// Chooses a backend for the frontend in `scratch` and writes both entries. Of a flow of
@@ -31,9 +29,10 @@ pub(super) fn open<F: Family, T: Tables<F>>(
     place: Place,
     scratch: &mut Scratch<F::Addr>,
 ) -> Learned {
-    if let Some(reason) = choose(tables, scratch, Side::of(place)) {
+    if let Some(reason) = choose(tables, scratch, place) {
         return goes_nowhere(reason);
     }
+    scratch.found = Found::Nothing as u32;
     // As wide as a slot of the stack: the verifier forgets what a narrower number there was.
     let mut attempt = 0_u64;
     while attempt < TRIES {
@@ -41,20 +40,23 @@ pub(super) fn open<F: Family, T: Tables<F>>(
         if !keeps && let Err(reason) = select(tables, scratch) {
             return goes_nowhere(reason);
         }
-        let masquerades = is_internal(scratch.frontend) && tables.is_set(MASQUERADE_ALL);
-        let Scratch { key, backend, source, .. } = scratch;
-        scratch.path = match path(tables, place, key, backend, source, masquerades) {
-            Ok(path) => path,
-            Err(reason) => return Learned::Dropped(reason),
-        };
-        if !keeps {
-            // Another backend resolves most clashes of a client's own port; the last tries take
-            // another port, and so does a client that comes back to its backend.
-            let clashes = if scratch.choice.home == NOWHERE { attempt >= TRIES / 2 } else { attempt != 0 };
-            let translates_port = scratch.path.translates_port || clashes;
-            scratch.sport = if translates_port { port(tables) } else { scratch.key.sport };
+        if let Err(reason) = path(tables, place, scratch) {
+            return Learned::Dropped(reason);
         }
-        match put(tables, place.hook, scratch) {
+        // Another backend resolves most clashes of a client's own port; the last tries take
+        // another port, and so does a client that comes back to its backend.
+        let clashes = if scratch.choice.home == NOWHERE { attempt >= TRIES / 2 } else { attempt != 0 };
+        attempt += 1;
+        if keeps || !(scratch.path.translates_port || clashes) {
+            let sport = if keeps { scratch.sport } else { scratch.key.sport };
+            scratch.aim(sport);
+            if !claim(tables, scratch) {
+                continue;
+            }
+        } else if !find_port(tables, scratch) {
+            continue;
+        }
+        match write(tables, place.hook, scratch) {
             Ok(()) => {
                 if !keeps {
                     tables.count_flow(scratch.frontend.service, scratch.backend.id);
@@ -64,12 +66,14 @@ pub(super) fn open<F: Family, T: Tables<F>>(
                 }
                 return Learned::Known;
             }
-            Err(PutError::Exists) => {}
+            // Another CPU was faster.
+            Err(PutError::Exists) => scratch.found = Found::NotYet as u32,
             Err(PutError::Full) => return Learned::Dropped(DropReason::FlowTableFull),
         }
-        attempt += 1;
     }
-    Learned::Dropped(DropReason::PortsExhausted)
+    let reason = DropReason::PortsExhausted;
+    // A client that is dropped comes again, and finds the search further on.
+    if scratch.found == Found::Nothing as u32 { Learned::Refused(reason) } else { Learned::Dropped(reason) }
 }
 
 /// What becomes of a packet that has no backend.
@@ -93,38 +97,6 @@ fn select<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -
     let backend = tables.slot(slab.base.wrapping_add(scratch.place)).and_then(|id| tables.backend(id));
     scratch.backend = backend.ok_or(DropReason::BrokenTables)?;
     Ok(())
-}
-
-/// A random port of the range for source translation, network byte order.
-#[inline(always)]
-fn port<F: Family>(tables: &impl Tables<F>) -> u16 {
-    let (min, max) = tables.snat_ports();
-    let ports = u32::from(max - min) + 1;
-    let offset = Slab { base: 0, len: ports }.select(tables.random());
-    (min + offset as u16).to_be()
-}
-
-/// Takes the tuple of the flow that `scratch` describes and writes its entries, the reply's
-/// first.
-#[inline(always)]
-fn put<F: Family, T: Tables<F>>(
-    tables: &T,
-    hook: Hook,
-    scratch: &mut Scratch<F::Addr>,
-) -> Result<(), PutError> {
-    scratch.peer = FlowKey {
-        src: scratch.backend.addr,
-        dst: scratch.path.src,
-        sport: scratch.backend.port,
-        dport: scratch.sport,
-        proto: scratch.key.proto,
-        hook: scratch.path.back_hook as u8,
-        pad: 0,
-    };
-    if !claim(tables, scratch) {
-        return Err(PutError::Exists);
-    }
-    write(tables, hook, scratch)
 }
 
 /// Writes both entries. Not inlined, for the stack's sake.

@@ -6,6 +6,7 @@ use crate::{
     flow::{FlowEntry, Recipe},
     key::FlowKey,
     service::{AffinityKey, Backend, Frontend},
+    snat::{PortsKey, PortsMemory},
 };
 
 /// Working memory of [`learn`](super::learn).
@@ -38,6 +39,14 @@ pub struct Scratch<A: Address> {
     pub(super) frontend: Frontend,
     /// What it may choose from.
     pub(super) choice: Choice,
+    /// Whom a source port is looked for towards.
+    pub(super) pair: PortsKey<A>,
+    /// How far the search is.
+    pub(super) memory: PortsMemory,
+    /// How searches ended: a [`Found`](super::ports::Found).
+    pub(super) found: u32,
+    /// [`masquerades`](Self::masquerades), as the verifier shall not know it.
+    masquerades: u32,
     /// [`is_kept`](Self::is_kept), as the verifier shall not know it: it would follow all
     /// that comes after once for each answer.
     kept: u32,
@@ -61,6 +70,10 @@ impl<A: Address> Scratch<A> {
             client: AffinityKey { service: 0, client: A::ZERO },
             frontend: Frontend { service: 0, kind: 0 },
             choice: Choice::NONE,
+            pair: PortsKey { src: A::ZERO, dst: A::ZERO, port: 0, proto: 0, pad: 0 },
+            memory: PortsMemory::default(),
+            found: 0,
+            masquerades: 0,
             kept: 0,
         }
     }
@@ -75,5 +88,33 @@ impl<A: Address> Scratch<A> {
     #[inline(always)]
     pub(super) fn set_kept(&mut self, is_kept: bool) {
         self.kept = is_kept.into();
+    }
+
+    /// Whether the flow gets the node's address as its source wherever that is not its own.
+    #[inline(always)]
+    pub(super) fn masquerades(&self) -> bool {
+        self.masquerades != 0
+    }
+
+    /// Says so.
+    #[inline(always)]
+    pub(super) fn set_masquerades(&mut self, masquerades: bool) {
+        self.masquerades = masquerades.into();
+    }
+
+    /// Takes `sport`, in network byte order, for the port towards the backend, and makes the
+    /// other direction's key of it.
+    #[inline(always)]
+    pub(super) fn aim(&mut self, sport: u16) {
+        self.sport = sport;
+        self.peer = FlowKey {
+            src: self.backend.addr,
+            dst: self.path.src,
+            sport: self.backend.port,
+            dport: sport,
+            proto: self.key.proto,
+            hook: self.path.back_hook as u8,
+            pad: 0,
+        };
     }
 }

@@ -1,6 +1,7 @@
 //! The tables of a family, and what else a decision needs of the world.
 
 use crate::{
+    client::PodRange,
     config::SocketMode,
     family::Family,
     flow::FlowEntry,
@@ -8,6 +9,7 @@ use crate::{
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
     },
+    snat::{PortsKey, PortsMemory},
     wire::Transport,
 };
 
@@ -31,6 +33,12 @@ pub enum PutError {
     Full,
 }
 
+/// Something that is done step by step.
+pub trait Repeat<F: Family> {
+    /// Takes a step. Returns whether it was the last one.
+    fn step(&mut self) -> bool;
+}
+
 /// The tables of a family, and what else a decision needs of the world.
 pub trait Tables<F: Family> {
     /// The [`SocketMode`]. Settings are asked for one by one: all of them together do not fit
@@ -43,8 +51,8 @@ pub trait Tables<F: Family> {
     /// For how long a flow is remembered after its last packet, in nanoseconds, by the number of its
     /// [`FlowState`](crate::flow::FlowState).
     fn timeout(&self, number: u32) -> u64;
-    /// The pods' addresses, as an address and its mask; a mask of zeros says nothing.
-    fn cluster_cidr(&self) -> [F::Addr; 2];
+    /// Which clients behind a device are local pods; none if nobody is told apart.
+    fn pods_behind(&self, ifindex: u32) -> Option<PodRange<F::Addr>>;
     /// The exact frontend.
     fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<Frontend>;
     /// The service cell behind a node port; `port` in network byte order.
@@ -87,6 +95,13 @@ pub trait Tables<F: Family> {
     /// How the node reaches `dst`; with [`Route::Via`], `source` becomes the address that
     /// the node uses on the way.
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route;
+    /// What is remembered of a search for a port that found none.
+    fn searched(&self, key: &PortsKey<F::Addr>) -> Option<PortsMemory>;
+    /// Remembers one; the table makes room by itself.
+    fn keep_search(&self, key: &PortsKey<F::Addr>, memory: &PortsMemory);
+    /// Takes so many steps, at least one, unless one of them is the last. Returns whether it did: on
+    /// kernels without `bpf_loop` it takes one only.
+    fn repeat<R: Repeat<F>>(&self, steps: u32, repeat: &mut R) -> bool;
     /// A uniformly distributed number.
     fn random(&self) -> u32;
     /// `CLOCK_MONOTONIC_COARSE` in nanoseconds.

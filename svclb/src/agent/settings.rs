@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use svclb_common::{
-    config::{DatapathConfig, MASQUERADE_ALL, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, SNAT_PORTS},
+    config::{
+        BPF_LOOP, DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT, NODE_PORT_LOOPBACK_V4,
+        NODE_PORT_LOOPBACK_V6,
+    },
     layout::map,
 };
 
 use super::{Devices, RunError};
 use crate::{
     config::{self, RunConfig},
-    datapath::{attach::TcMode, object::Capacities, pins::Pins},
+    datapath::{attach::TcMode, object::Capacities, pins::Pins, probe},
     model::{self, NodePortAddresses, NodeState},
     sys::netns,
 };
@@ -73,26 +76,15 @@ impl Settings {
         let host_netns = netns::cookie().map_err(|error| {
             RunError::Kernel(format!("this kernel lacks SO_NETNS_COOKIE (Linux 5.14): {error}"))
         })?;
-        let mut datapath = DatapathConfig {
+        Ok(DatapathConfig {
             host_netns,
             socket_mode: self.devices.socket_mode as u32,
-            snat_port_min: SNAT_PORTS.0,
-            snat_port_max: SNAT_PORTS.1,
+            snat_port_min: self.config.snat_ports.min,
+            snat_port_max: self.config.snat_ports.max,
             flags: self.flags(),
             timeouts: self.config.flow_timeouts.0,
             ..DatapathConfig::PER_PACKET
-        };
-        for range in &self.config.cluster_cidrs.0 {
-            match range {
-                ipnet::IpNet::V4(range) => {
-                    datapath.cluster_v4 = [range.network().into(), range.netmask().into()];
-                }
-                ipnet::IpNet::V6(range) => {
-                    datapath.cluster_v6 = [range.network().into(), range.netmask().into()];
-                }
-            }
-        }
-        Ok(datapath)
+        })
     }
 
     fn flags(&self) -> u32 {
@@ -103,6 +95,8 @@ impl Settings {
         };
         let flags = [
             (MASQUERADE_ALL, self.config.masquerade_all),
+            (MASQUERADE_COMPAT, self.config.masquerade == config::Masquerade::Compat),
+            (BPF_LOOP, probe::has_loop()),
             (NODE_PORT_LOOPBACK_V4, on_loopback("127.0.0.1")),
             (NODE_PORT_LOOPBACK_V6, on_loopback("::1")),
         ];

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, process};
 use svclb_common::service::LOCAL_NODE_PORTS;
 
 use super::{
-    RunError, Settings,
+    RunError, Settings, detect,
     devices::addresses,
     services::{Services, Written},
     told::Told,
@@ -17,11 +17,12 @@ use crate::{
         attach::{Attachments, Wanted},
         loader::{self, Programs},
         loopback,
+        pods::PodMaps,
         ranges::RangeMaps,
         readback,
         tables::Tables,
     },
-    model::{Delta, Family, Model, NodePortAddresses, NodeState},
+    model::{Delta, Family, Frontend, FrontendKind, Model, NodePortAddresses, NodeState},
     netdev::Network,
     plan::{Limits, Readback},
     source::Batch,
@@ -35,6 +36,7 @@ pub(super) struct Syncer {
     programs: Programs,
     addresses: AddressMaps,
     ranges: RangeMaps,
+    pods: PodMaps,
     attachments: Attachments,
     /// What was last attached to; hooks are left alone while it stays.
     attached: Option<Wanted>,
@@ -86,6 +88,7 @@ impl Syncer {
             programs,
             addresses: AddressMaps::open(pins)?,
             ranges: RangeMaps::open(pins)?,
+            pods: PodMaps::open(pins)?,
             attachments,
             attached: None,
             node: NodeState::default(),
@@ -113,6 +116,7 @@ impl Syncer {
     pub(super) async fn sync(&mut self, network: &Network) -> Pass {
         let delta = self.services.settle();
         let mut pass = Pass { delta, ..Pass::default() };
+        self.tell_node_ports(&pass.delta);
         if !self.services.are_usable() {
             return pass;
         }
@@ -167,7 +171,26 @@ impl Syncer {
             }
         };
         let wanted = addresses(network, |index| self.attachments.carries(index), node_ports);
-        self.addresses.apply(&wanted, self.services.tables())
+        let addresses = self.addresses.apply(&wanted, self.services.tables());
+        let config = &self.settings.config;
+        let rules = detect::rules(&config.detect_local, &config.cluster_cidrs, &self.node, network);
+        let pods = rules.map_or(Ok(()), |rules| self.pods.apply(&rules, self.services.tables()));
+        addresses.and(pods)
+    }
+
+    /// Nothing in the API says which ports are node ports; the Services that there are show some.
+    fn tell_node_ports(&self, delta: &Delta) {
+        let (range, services) = (self.settings.config.snat_ports, self.services.model().services());
+        for (key, service) in delta.services.iter().filter_map(|key| services.get_key_value(key)) {
+            let is_inside = |it: &&Frontend| it.kind == FrontendKind::NodePort && range.contains(it.port);
+            for frontend in service.frontends.iter().filter(is_inside) {
+                tracing::warn!(
+                    "{key}: its node port {} is among the ports for source translation, {range}: choose others by \
+                     --snat-ports",
+                    frontend.port
+                );
+            }
+        }
     }
 
     fn sync_services(&mut self) -> Result<Option<Written>, Error> {

@@ -8,9 +8,10 @@ use super::DeviceArgs;
 use crate::{
     agent::{self, RunError},
     config::{
-        Algorithm, Bind, ClusterCidrs, ConfigError, Environment, ExternalMode, Layer, NodePortAddresses,
-        Source, Tc, Xdp, resolve,
+        Algorithm, Bind, ClusterCidrs, ConfigError, Environment, ExternalMode, Layer, Masquerade,
+        NodePortAddresses, PortRange, Source, Tc, Xdp, resolve,
     },
+    ports,
 };
 
 #[derive(Args, Debug)]
@@ -51,6 +52,13 @@ pub(super) struct RunArgs {
     /// Masquerade every client of a ClusterIP
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     masquerade_all: Option<bool>,
+    /// Where clients get the node's address as their source: safe (only where their own would not lead answers back)
+    /// or compat (where kube-proxy does it) [default: safe]
+    #[arg(long, value_name = "MODE")]
+    masquerade: Option<Masquerade>,
+    /// Source ports of flows that get the node's address [default: 1024-29999]
+    #[arg(long, value_name = "MIN-MAX")]
+    snat_ports: Option<PortRange>,
     /// Where /healthz and /livez are; empty or port 0 is nowhere [default: 0.0.0.0:10256]
     #[arg(long, value_name = "ADDRESS:PORT")]
     healthz_bind_address: Option<Bind>,
@@ -95,6 +103,8 @@ impl RunArgs {
             cluster_cidrs: self.cluster_cidr,
             node_port_addresses,
             masquerade_all: self.masquerade_all,
+            masquerade: self.masquerade,
+            snat_ports: self.snat_ports,
             healthz: self.healthz_bind_address,
             metrics: self.metrics_bind_address,
             ..Layer::default()
@@ -115,6 +125,9 @@ pub(super) fn settings(mut args: RunArgs) -> Result<agent::Settings, RunError> {
         tracing::warn!("{warning}");
     }
     let config = resolved.config;
+    for overlap in ports::overlaps(config.snat_ports) {
+        tracing::warn!("{overlap}");
+    }
     let devices = super::devices(
         config.cgroup.clone(),
         config.socket_lb,
@@ -164,6 +177,8 @@ mod tests {
             "--nodeport-addresses=10.0.0.0/8",
             "--nodeport-addresses=fd00::/8,11.0.0.0/8",
             "--masquerade-all",
+            "--masquerade=compat",
+            "--snat-ports=2000-3000",
             "--healthz-bind-address=:1",
             "--metrics-bind-address=",
             "--tc=tcx",
@@ -181,6 +196,8 @@ mod tests {
         let ranges = ["10.0.0.0/8", "fd00::/8", "11.0.0.0/8"].map(String::from);
         assert_eq!(config.node_port_addresses, NodePortAddresses::new(&ranges).unwrap());
         assert_eq!((config.masquerade_all, config.max_flows), (true, Some(32)));
+        assert_eq!(config.masquerade, Masquerade::Compat);
+        assert_eq!(config.snat_ports, PortRange { min: 2000, max: 3000 });
         assert_eq!(config.healthz_bind_address, Some(SocketAddr::from(([0_u16; 8], 1))));
         assert_eq!(config.metrics_bind_address, None);
         assert!(!resolved(&["--masquerade-all=false"]).unwrap().config.masquerade_all);
@@ -192,6 +209,8 @@ mod tests {
             ("--xdp=native", "is not there yet; use auto or off"),
             ("--external-mode=dsr", "is not there yet; use snat"),
             ("--algorithm=maglev", "is not there yet; use random"),
+            ("--masquerade=all", "is unknown; use safe or compat"),
+            ("--snat-ports=9-8", "ends before it begins"),
             ("--socket-lb=x", "is unknown; use all or host or off"),
             ("--cluster-cidr=10.0.0.0", "is no range"),
             ("--nodeport-addresses=primary,::/0", "stands alone"),

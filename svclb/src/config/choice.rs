@@ -105,6 +105,18 @@ choice! {
     not yet ["round-robin", "least-conn", "maglev", "source-hash"]
 }
 
+choice! {
+    /// `--masquerade`: where clients get the node's address as their source.
+    Masquerade {
+        /// Where their own would not lead the answer back here.
+        #[default]
+        Safe = "safe",
+        /// Where kube-proxy gives it to them.
+        Compat = "compat",
+    }
+    not yet []
+}
+
 fn refusal(text: &str, words: &[&str], later: &[&str]) -> String {
     let words = words.join(" or ");
     if later.contains(&text) {

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, FlowTimeouts, NodePortAddresses,
-    SocketLb, Source, Tc, Xdp,
+    Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, FlowTimeouts, Masquerade,
+    NodePortAddresses, PortRange, SocketLb, Source, Tc, Xdp,
 };
 
 /// What flags, or a file, say. What they leave open is `None`.
@@ -40,6 +40,10 @@ pub struct Layer {
     pub node_port_addresses: Option<NodePortAddresses>,
     /// `--masquerade-all`.
     pub masquerade_all: Option<bool>,
+    /// `--masquerade`.
+    pub masquerade: Option<Masquerade>,
+    /// `--snat-ports`.
+    pub snat_ports: Option<PortRange>,
     /// `--healthz-bind-address`.
     pub healthz: Option<Bind>,
     /// `--metrics-bind-address`.
@@ -81,6 +85,8 @@ impl Layer {
             cluster_cidrs: self.cluster_cidrs.or(below.cluster_cidrs),
             node_port_addresses: self.node_port_addresses.or(below.node_port_addresses),
             masquerade_all: self.masquerade_all.or(below.masquerade_all),
+            masquerade: self.masquerade.or(below.masquerade),
+            snat_ports: self.snat_ports.or(below.snat_ports),
             healthz: self.healthz.or(below.healthz),
             metrics: self.metrics.or(below.metrics),
             bind_address_hard_fail: self.bind_address_hard_fail.or(below.bind_address_hard_fail),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
-    Algorithm, Bind, ClusterCidrs, ExternalMode, FlowTimeouts, Layer, NodePortAddresses, SocketLb, Source,
-    Xdp,
+    Algorithm, Bind, ClusterCidrs, ExternalMode, FlowTimeouts, Layer, Masquerade, NodePortAddresses,
+    PortRange, SocketLb, Source, Xdp,
     schema::{Field, Kind},
     text,
 };
@@ -35,6 +35,8 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("clusterCIDR", Kind::Text),
     Field::obeyed("nodePortAddresses", Kind::Texts),
     Field::obeyed("masqueradeAll", Kind::Bool),
+    Field::obeyed("masquerade", Kind::Word),
+    Field::obeyed("snatPorts", Kind::Text),
     Field::obeyed("healthzBindAddress", Kind::Text),
     Field::obeyed("metricsBindAddress", Kind::Text),
     Field::obeyed("maxFlows", Kind::Int),
@@ -79,6 +81,10 @@ struct Document {
     #[serde(deserialize_with = "text::node_port_addresses")]
     node_port_addresses: Option<NodePortAddresses>,
     masquerade_all: Option<bool>,
+    #[serde(deserialize_with = "text::word")]
+    masquerade: Option<Masquerade>,
+    #[serde(deserialize_with = "text::parsed")]
+    snat_ports: Option<PortRange>,
     #[serde(deserialize_with = "text::parsed")]
     healthz_bind_address: Option<Bind>,
     #[serde(deserialize_with = "text::parsed")]
@@ -123,6 +129,8 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         cluster_cidrs: document.cluster_cidr,
         node_port_addresses: document.node_port_addresses,
         masquerade_all: document.masquerade_all,
+        masquerade: document.masquerade,
+        snat_ports: document.snat_ports,
         healthz: document.healthz_bind_address,
         metrics: document.metrics_bind_address,
         max_flows: document.max_flows,

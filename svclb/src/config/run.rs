@@ -9,8 +9,8 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Algorithm, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, FlowTimeouts, Layer, NodePortAddresses,
-    SocketLb, Tc, Xdp, duration,
+    Algorithm, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, FlowTimeouts, Layer, Masquerade,
+    NodePortAddresses, PortRange, SocketLb, Tc, Xdp, duration,
 };
 
 /// Where pins are unless told otherwise.
@@ -70,6 +70,10 @@ pub struct RunConfig {
     pub node_port_addresses: NodePortAddresses,
     /// Whether every client of a ClusterIP is masqueraded.
     pub masquerade_all: bool,
+    /// Where clients get the node's address as their source.
+    pub masquerade: Masquerade,
+    /// The source ports that translated flows get.
+    pub snat_ports: PortRange,
     /// Whether node ports answer on loopback addresses.
     pub localhost_node_ports: bool,
     /// Which clients count as pods.
@@ -122,6 +126,8 @@ impl RunConfig {
             cluster_cidrs: layer.cluster_cidrs.unwrap_or_default(),
             node_port_addresses: layer.node_port_addresses.unwrap_or_default(),
             masquerade_all: layer.masquerade_all.unwrap_or_default(),
+            masquerade: layer.masquerade.unwrap_or_default(),
+            snat_ports: layer.snat_ports.unwrap_or_default(),
             localhost_node_ports: layer.localhost_node_ports.unwrap_or(true),
             detect_local,
             healthz_bind_address: layer.healthz.map_or_else(

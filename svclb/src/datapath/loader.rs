@@ -4,13 +4,17 @@ use aya::{
     Ebpf, EbpfLoader,
     programs::{Program, ProgramFd},
 };
-use svclb_common::{config::DatapathConfig, layout::map};
+use svclb_common::{
+    config::{BPF_LOOP, DatapathConfig},
+    layout::map,
+};
 
 use super::{
     Error,
     error::chain,
     object::{self, BYTECODE, Capacities},
     pins::Pins,
+    probe,
 };
 
 /// The loaded programs. Their maps are pinned and outlive them.
@@ -43,7 +47,9 @@ pub fn load(pins: &Pins, capacities: &Capacities, config: &DatapathConfig) -> Re
 pub fn verify() -> Result<usize, Error> {
     let names: Vec<_> = object::names().collect();
     let mut programs = 0;
+    let missing = if probe::has_loop() { 0 } else { BPF_LOOP };
     for config in DatapathConfig::each() {
+        let config = DatapathConfig { flags: config.flags & !missing, ..config };
         let mut loader = EbpfLoader::new();
         loader.override_global("CONFIG", &config, true);
         for name in names.iter().filter(|name| !FIXED.contains(&name.as_str())) {

@@ -3,13 +3,14 @@
 use std::{fs, process::ExitCode};
 
 use serde::Serialize;
-use svclb_common::config::SNAT_PORTS;
 
 use super::{Output, table};
 use crate::{
     agent::Devices,
+    config::PortRange,
     datapath::{loader, pins::Pins, probe},
     netdev::{self, Network, Role},
+    ports,
 };
 
 /// One thing that was looked at.
@@ -25,8 +26,13 @@ fn finding(what: impl Into<String>, result: &'static str, detail: impl Into<Stri
     Finding { what: what.into(), result, detail: detail.into() }
 }
 
-/// Looks at everything that `run` needs, and prints what it found.
-pub async fn check(pins: &Pins, devices: &Devices, output: Output) -> anyhow::Result<ExitCode> {
+/// Looks at everything that `run` needs with these devices and source ports, and prints what it found.
+pub async fn check(
+    pins: &Pins,
+    devices: &Devices,
+    ports: PortRange,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     let mut findings = vec![privileges()];
     findings.extend(kernel());
     findings.push(match pins.on_bpffs() {
@@ -38,7 +44,7 @@ pub async fn check(pins: &Pins, devices: &Devices, output: Output) -> anyhow::Re
         None => finding("cgroup", "note", "no socket hooks: host processes are translated per packet"),
     });
     findings.extend(forwarding());
-    findings.extend(ephemeral_ports());
+    findings.extend(snat_ports(ports));
     match netdev::watch().await {
         Ok(network) => findings.extend(interfaces(devices, &network.borrow())),
         Err(error) => findings.push(finding("network", "missing", error.to_string())),
@@ -105,21 +111,13 @@ fn forwarding() -> Vec<Finding> {
 
 /// A connection of the host's own from a port for source translation could own the very
 /// tuple that a translated one is given.
-fn ephemeral_ports() -> Option<Finding> {
-    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
-    let mut ports = text.split_whitespace().filter_map(|port| port.parse::<u16>().ok());
-    let (first, last) = (ports.next()?, ports.next()?);
-    let (min, max) = SNAT_PORTS;
+fn snat_ports(range: PortRange) -> Vec<Finding> {
     let what = "ports for source translation";
-    Some(if last < min || first > max {
-        finding(what, "ok", format!("{min} to {max}, apart from ip_local_port_range"))
-    } else {
-        finding(
-            what,
-            "note",
-            format!("{min} to {max} overlap ip_local_port_range, {first} to {last}: narrow that"),
-        )
-    })
+    let overlaps = ports::overlaps(range);
+    if overlaps.is_empty() {
+        return vec![finding(what, "ok", format!("{range}, apart from node ports and ip_local_port_range"))];
+    }
+    overlaps.into_iter().map(|overlap| finding(what, "note", overlap)).collect()
 }
 
 fn interfaces(devices: &Devices, network: &Network) -> Vec<Finding> {

@@ -20,6 +20,7 @@ use svclb_common::{
     key::FlowKey,
     layout::map,
     service::{Affinity, AffinityKey, ServiceId, Traffic},
+    snat::{PortsKey, PortsMemory},
     verdict::DropReason,
 };
 
@@ -293,6 +294,8 @@ impl Lab {
         self.forget_flows::<Addr6>(false)?;
         self.age::<Addr4>(true, None)?;
         self.age::<Addr6>(false, None)?;
+        self.forget_searches::<Addr4>(true)?;
+        self.forget_searches::<Addr6>(false)?;
         self.events()?;
         for is_v4 in [true, false] {
             let mut counters = PerCpuArray::<_, Traffic>::try_from(self.map_mut(&of(map::TRAFFIC, is_v4))?)?;
@@ -302,6 +305,13 @@ impl Lab {
             }
         }
         Ok(())
+    }
+
+    fn forget_searches<A: Address>(&mut self, is_v4: bool) -> anyhow::Result<()> {
+        let name = of(map::SEARCHES, is_v4);
+        let mut table = HashMap::<_, PortsKey<A>, PortsMemory>::try_from(self.map_mut(&name)?)?;
+        let keys = table.keys().collect::<Result<Vec<_>, _>>()?;
+        Ok(keys.iter().try_for_each(|key| table.remove(key))?)
     }
 
     fn forget_flows<A: Address>(&mut self, is_v4: bool) -> anyhow::Result<()> {

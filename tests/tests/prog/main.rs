@@ -8,6 +8,7 @@
 //! | [`cidr`] | address ranges as fixtures write them |
 //! | [`tables`] | services as fixtures write them, and their way into the maps |
 //! | [`scenario`] | fixtures and running them |
+//! | [`ports`] | source ports, to the last one |
 //! | [`flood`] | many flows at once |
 //! | [`fuzz`] | any bytes |
 //! | [`budget`] | what the verifier says of each program |
@@ -21,6 +22,7 @@ mod flood;
 mod fuzz;
 mod lab;
 mod node;
+mod ports;
 mod scenario;
 mod tables;
 
@@ -64,6 +66,9 @@ themes! {
     outside,
     remote_backend,
     sctp,
+    source_addresses,
+    source_addresses_by_device,
+    source_addresses_compat,
     source_ranges,
     states_of_flows,
     traffic_policy,

@@ -3,6 +3,8 @@
 //! | device | leads to |
 //! |---|---|
 //! | `pod` | the pods of this node, `10.244.1.0/24` and `fd00:244:1::/64` |
+//! | `uplink2` | another part of the outside, `198.51.101.0/24` and `2001:db8:6::/64` |
+//! | `dark` | `198.51.102.0/24` and `2001:db8:7::/64`, and carries no program |
 //! | `uplink` | node two and its pods, `10.244.2.0/24` and `fd00:244:2::/64`; everything outside |
 //!
 //! Node two's link layer address is known, the outside's gateway's is not: the kernel answers differently for the two.
@@ -23,9 +25,11 @@ use nix::{
 use serde::Deserialize;
 
 /// The node's addresses, by the device that it uses them on.
-pub(crate) const ADDRESSES: [(Device, &str); 4] = [
+pub(crate) const ADDRESSES: [(Device, &str); 6] = [
     (Device::Uplink, "192.0.2.1"),
     (Device::Uplink, "2001:db8::1"),
+    (Device::SecondUplink, "192.0.3.1"),
+    (Device::SecondUplink, "2001:db8:3::1"),
     (Device::Pod, "10.244.1.1"),
     (Device::Pod, "fd00:244:1::1"),
 ];
@@ -35,6 +39,12 @@ const LINKS: &str = "\
 link set lo up
 link add uplink type veth peer name outside
 link add pod type veth peer name inside
+link add uplink2 type veth peer name outside2
+link add dark type veth peer name night
+link set uplink2 up
+link set outside2 up
+link set dark up
+link set night up
 link set uplink up
 link set outside up
 link set pod up
@@ -43,6 +53,14 @@ addr add 192.0.2.1/24 dev uplink
 addr add 2001:db8::1/64 dev uplink nodad
 addr add 10.244.1.1/24 dev pod
 addr add fd00:244:1::1/64 dev pod nodad
+addr add 192.0.3.1/24 dev uplink2
+addr add 2001:db8:3::1/64 dev uplink2 nodad
+addr add 192.0.9.1/24 dev dark
+addr add 2001:db8:9::1/64 dev dark nodad
+route add 198.51.101.0/24 via 192.0.3.254
+route add 2001:db8:6::/64 via 2001:db8:3::fe
+route add 198.51.102.0/24 via 192.0.9.254
+route add 2001:db8:7::/64 via 2001:db8:9::fe
 route add 10.244.2.0/24 via 192.0.2.2
 route add fd00:244:2::/64 via 2001:db8::2
 neigh add 192.0.2.2 lladdr 02:00:00:00:02:02 dev uplink
@@ -57,6 +75,7 @@ route add unreachable fd00:244:9::/64 dev lo
 #[derive(Debug)]
 pub(crate) struct Node {
     uplink: u32,
+    second_uplink: u32,
     pod: u32,
 }
 
@@ -70,6 +89,8 @@ pub(crate) enum Device {
     Pod,
     /// To everything else.
     Uplink,
+    /// To another part of the outside.
+    SecondUplink,
 }
 
 impl Node {
@@ -85,7 +106,11 @@ impl Node {
         for family in ["ipv4", "ipv6"] {
             fs::write(format!("/proc/sys/net/{family}/conf/all/forwarding"), "1")?;
         }
-        Ok(Self { uplink: if_nametoindex("uplink")?, pod: if_nametoindex("pod")? })
+        Ok(Self {
+            uplink: if_nametoindex("uplink")?,
+            second_uplink: if_nametoindex("uplink2")?,
+            pod: if_nametoindex("pod")?,
+        })
     }
 
     /// Index of a device.
@@ -94,6 +119,7 @@ impl Node {
             Device::Loopback => svclb_common::balance::LOOPBACK_IFINDEX,
             Device::Pod => self.pod,
             Device::Uplink => self.uplink,
+            Device::SecondUplink => self.second_uplink,
         }
     }
 }

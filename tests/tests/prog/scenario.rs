@@ -10,7 +10,11 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 use svclb_common::{
-    config::{DatapathConfig, MASQUERADE_ALL, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, SocketMode},
+    client::ANY_DEVICE,
+    config::{
+        DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6,
+        SocketMode,
+    },
     event::Event,
     service::Traffic,
     verdict::DropReason,
@@ -60,8 +64,12 @@ struct Settings {
     masquerade_all: bool,
     /// Whether node ports do not answer on loopback addresses.
     no_loopback_node_ports: bool,
+    /// Whether clients are masqueraded wherever kube-proxy does it.
+    masquerade_compat: bool,
     /// The pods' addresses, at most one range per family.
     cluster_cidrs: Vec<Cidr>,
+    /// The device behind which pods are, instead of by their addresses.
+    pod_device: Option<Device>,
     /// The node's addresses that node ports answer on; all of them unless told.
     node_port_addresses: Option<Vec<IpAddr>>,
     /// The prefix of all `ClusterIP`s, at most one range per family.
@@ -161,6 +169,7 @@ pub(crate) fn run(theme: &str) -> anyhow::Result<()> {
     ensure!(!theme.cases.is_empty(), "{} has no cases", path.display());
     let node = Node::new()?;
     let mut lab = Lab::new(theme.settings.config(), &[])?;
+    theme.settings.detect(&mut lab, &node)?;
     cidr::write(&mut lab, &theme.settings.cluster_ips, &theme.settings.service_cidrs)?;
     let failures: Vec<String> = theme
         .cases
@@ -195,8 +204,22 @@ impl Settings {
         if self.no_loopback_node_ports {
             config.flags &= !(NODE_PORT_LOOPBACK_V4 | NODE_PORT_LOOPBACK_V6);
         }
-        self.cluster_cidrs.iter().for_each(|cidr| cidr.configure(&mut config));
+        if self.masquerade_compat {
+            config.flags |= MASQUERADE_COMPAT;
+        }
         config
+    }
+
+    /// Says who is a local pod: by address, or whoever is behind a device.
+    fn detect(&self, lab: &mut Lab, node: &Node) -> anyhow::Result<()> {
+        self.cluster_cidrs.iter().try_for_each(|cidr| cidr.detect(lab, ANY_DEVICE))?;
+        if let Some(device) = self.pod_device {
+            for (everybody, nobody) in [("0.0.0.0/0", "0.0.0.0/32"), ("::/0", "::/128")] {
+                Cidr::try_from(everybody.to_owned())?.detect(lab, node.index(device))?;
+                Cidr::try_from(nobody.to_owned())?.detect(lab, ANY_DEVICE)?;
+            }
+        }
+        Ok(())
     }
 }
 

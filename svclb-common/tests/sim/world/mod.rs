@@ -18,6 +18,7 @@ use std::{
 use svclb_common::{
     balance::{Route, Tables as _},
     cell::{Quiet, Word32},
+    client::{ANY_DEVICE, PodRange},
     config::{DatapathConfig, SocketMode},
     family::Address,
     flow::FlowEntry,
@@ -27,6 +28,7 @@ use svclb_common::{
         Affinity, BACKEND_FREE, BACKEND_LOCAL, BackendCell, BackendHead, BackendId, Frontend, FrontendKind,
         LISTS, LOCAL_ADDRESS, LOCAL_NODE_PORTS, List, Policy, Range, ServiceId, ServiceRanges, Slab,
     },
+    snat::PortsMemory,
     socket::SocketPeer,
     wire::{Cursor, Eth, Transport},
 };
@@ -64,6 +66,10 @@ pub(crate) struct World<F: Net> {
     pub(crate) half_open: Table<FlowEntry<F::Addr>>,
     sockets: Table<SocketPeer<F::Addr>>,
     pub(crate) affinities: Table<Affinity>,
+    pub(crate) searches: Table<PortsMemory>,
+    /// Steps of searches for ports.
+    pub(crate) steps: Cell<u32>,
+    pods: Vec<(u32, PodRange<F::Addr>)>,
     source_ranges: Vec<(ServiceId, F::Addr, F::Addr)>,
     cluster_ips: Vec<F::Addr>,
     ranges: ServiceRanges<F::Addr>,
@@ -88,6 +94,9 @@ impl<F: Net> World<F> {
             half_open: Table::new(usize::MAX),
             sockets: Table::new(usize::MAX),
             affinities: Table::new(usize::MAX),
+            searches: Table::new(usize::MAX),
+            steps: Cell::new(0),
+            pods: Vec::new(),
             source_ranges: Vec::new(),
             cluster_ips: Vec::new(),
             ranges: ranges(),
@@ -152,9 +161,17 @@ impl<F: Net> World<F> {
         self.source_ranges.push((service, F::addr(prefix), F::mask(len)));
     }
 
-    /// Says where the pods' addresses are.
+    /// Says where the pods' addresses are; no bits say nothing.
     pub(crate) fn set_cluster_cidr(&mut self, prefix: IpAddr, len: u32) {
-        F::set_cluster_cidr(&mut self.config, [F::addr(prefix), F::mask(len)]);
+        self.pods.clear();
+        if len != 0 {
+            self.set_pods(ANY_DEVICE, prefix, len);
+        }
+    }
+
+    /// Says so of those behind a device.
+    pub(crate) fn set_pods(&mut self, ifindex: u32, prefix: IpAddr, len: u32) {
+        self.pods.push((ifindex, PodRange { addr: F::addr(prefix), mask: F::mask(len) }));
     }
 
     /// Makes an address one of the node's own.

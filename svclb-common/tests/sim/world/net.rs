@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use svclb_common::{
     balance::{Edge, LOOPBACK_IFINDEX, Place},
-    config::DatapathConfig,
     family::{Addr4, Addr6, Family, V4, V6},
     key::Hook,
 };
@@ -50,10 +49,6 @@ pub(crate) trait Net: Family {
     fn addr(ip: IpAddr) -> Self::Addr;
     /// Ones in the first `len` bits.
     fn mask(len: u32) -> Self::Addr;
-    /// The family's cluster CIDR.
-    fn cluster_cidr(config: &DatapathConfig) -> [Self::Addr; 2];
-    /// Sets it.
-    fn set_cluster_cidr(config: &mut DatapathConfig, cidr: [Self::Addr; 2]);
 }
 
 impl Net for V4 {
@@ -72,14 +67,6 @@ impl Net for V4 {
     fn mask(len: u32) -> Addr4 {
         Addr4(u32::MAX.checked_shl(32 - len).unwrap_or(0).to_be())
     }
-
-    fn cluster_cidr(config: &DatapathConfig) -> [Addr4; 2] {
-        config.cluster_v4
-    }
-
-    fn set_cluster_cidr(config: &mut DatapathConfig, cidr: [Addr4; 2]) {
-        config.cluster_v4 = cidr;
-    }
 }
 
 impl Net for V6 {
@@ -97,14 +84,6 @@ impl Net for V6 {
     fn mask(len: u32) -> Addr6 {
         let bits = u128::MAX.checked_shl(128 - len).unwrap_or(0);
         Addr6(bytemuck::cast(bits.to_be_bytes()))
-    }
-
-    fn cluster_cidr(config: &DatapathConfig) -> [Addr6; 2] {
-        config.cluster_v6
-    }
-
-    fn set_cluster_cidr(config: &mut DatapathConfig, cidr: [Addr6; 2]) {
-        config.cluster_v6 = cidr;
     }
 }
 

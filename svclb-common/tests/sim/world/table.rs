@@ -10,6 +10,7 @@ use svclb_common::{
     family::Address,
     key::{FlowKey, FrontendKey, SocketKey},
     service::AffinityKey,
+    snat::PortsKey,
 };
 
 /// The value and when it was last used.
@@ -118,4 +119,10 @@ pub(crate) fn socket_bytes<A: Address>(key: &SocketKey<A>) -> Vec<u8> {
 pub(crate) fn affinity_bytes<A: Address>(key: &AffinityKey<A>) -> Vec<u8> {
     let AffinityKey { service, client } = key;
     [bytemuck::bytes_of(service), bytemuck::bytes_of(client)].concat()
+}
+
+/// A key as the kernel compares it.
+pub(crate) fn ports_bytes<A: Address>(key: &PortsKey<A>) -> Vec<u8> {
+    let PortsKey { src, dst, port, proto, pad } = key;
+    [bytemuck::bytes_of(src), bytemuck::bytes_of(dst), bytemuck::bytes_of(port), &[*proto, *pad]].concat()
 }

@@ -1,21 +1,24 @@
 //! The simulated tables as the datapath sees them.
 
 use svclb_common::{
-    balance::{PutError, Route, Tables},
+    balance::{PutError, Repeat, Route, Tables},
     cell::{Word32, Word64},
+    client::{ANY_DEVICE, PodRange},
+    config::BPF_LOOP,
     family::Address,
     flow::{FlowEntry, FlowRecord},
     key::{FlowKey, FrontendKey, SocketKey},
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
     },
+    snat::{PortsKey, PortsMemory},
     socket::{SocketPeer, SocketTables},
     wire::Transport,
 };
 
 use super::{
     NODE, Net, SECOND, World,
-    table::{affinity_bytes, flow_bytes, frontend_bytes, socket_bytes},
+    table::{affinity_bytes, flow_bytes, frontend_bytes, ports_bytes, socket_bytes},
 };
 
 /// What a map's update copies.
@@ -45,8 +48,10 @@ impl<F: Net> Tables<F> for World<F> {
         u64::from(self.config.timeouts.seconds[number as usize]) * SECOND
     }
 
-    fn cluster_cidr(&self) -> [F::Addr; 2] {
-        F::cluster_cidr(&self.config)
+    fn pods_behind(&self, ifindex: u32) -> Option<PodRange<F::Addr>> {
+        let rule =
+            |index: u32| self.pods.iter().find(|(device, _)| *device == index).map(|(_, range)| *range);
+        rule(ifindex).or_else(|| rule(ANY_DEVICE))
     }
 
     fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<Frontend> {
@@ -139,6 +144,23 @@ impl<F: Net> Tables<F> for World<F> {
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
         *source = F::addr(F::host(NODE));
         self.route_to(*dst)
+    }
+
+    fn searched(&self, key: &PortsKey<F::Addr>) -> Option<PortsMemory> {
+        self.searches.get(&ports_bytes(key)).copied()
+    }
+
+    fn keep_search(&self, key: &PortsKey<F::Addr>, memory: &PortsMemory) {
+        self.searches.put(ports_bytes(key), *memory);
+    }
+
+    fn repeat<R: Repeat<F>>(&self, steps: u32, repeat: &mut R) -> bool {
+        let most = if self.is_set(BPF_LOOP) { steps } else { 1 };
+        let is_last = (0..most).any(|_| {
+            self.steps.set(self.steps.get() + 1);
+            repeat.step()
+        });
+        is_last || most == steps
     }
 
     fn random(&self) -> u32 {
