@@ -12,6 +12,7 @@
 //! | [`source`] | where a client stands, and which list of backends that means |
 //! | [`choice`] | what a first packet may choose from |
 //! | [`affinity`] | the backend that a client comes back to |
+//! | [`pick`] | the place in a list that a new flow is given |
 //! | [`life`] | whether a flow goes on; who a tuple belongs to |
 //! | [`path`] | how the two directions of a flow go |
 //! | [`open`] | a new flow: its backend, its port, its entries |
@@ -22,6 +23,7 @@ mod choice;
 mod life;
 mod open;
 mod path;
+mod pick;
 mod place;
 mod scratch;
 mod source;
@@ -39,6 +41,7 @@ use life::{Memory, claim, ends, recall};
 
 pub(crate) use affinity::{NOWHERE, remember, returns};
 pub use life::decides;
+pub(crate) use pick::pick;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
 pub use scratch::Scratch;
 pub(crate) use source::{is_internal, is_restricted, list, nobody};

@@ -217,6 +217,9 @@ pub const FIN: u32 = 2;
 /// State bit: this direction has sent a reset.
 pub const RST: u32 = 4;
 
+/// State bit of the entry towards the backend: the flow does not count as one that the backend has any more.
+pub const LEFT: u32 = 8;
+
 /// Value of the flows.
 ///
 /// The life is written by whichever CPU sees a packet; a lost race loses a tick of
@@ -226,7 +229,7 @@ pub const RST: u32 = 4;
 pub struct FlowEntry<A: Address> {
     /// What to do.
     pub recipe: Recipe<A>,
-    /// [`SEEN`], [`FIN`], [`RST`].
+    /// [`SEEN`], [`FIN`], [`RST`], [`LEFT`].
     pub state: Word32,
     /// Last packet: `CLOCK_MONOTONIC_COARSE` in nanoseconds, to within [`TICK_NS`].
     pub seen: Word64,
@@ -287,6 +290,14 @@ impl<A: Address> FlowEntry<A> {
         if state != old {
             self.state.store(state);
         }
+    }
+
+    /// Notes that the flow has left its backend. Returns whether that is news.
+    #[inline(always)]
+    pub fn leaves(&self) -> bool {
+        let old = self.state.load();
+        self.state.store(old | LEFT);
+        old & LEFT == 0
     }
 
     /// Whether a packet other than a reset has passed in this direction.

@@ -7,12 +7,14 @@
 
 use crate::{
     balance::{
-        NOWHERE, Tables, has_node_ports, is_internal, is_restricted, list, nobody, remember, returns, vacant,
+        NOWHERE, Tables, has_node_ports, is_internal, is_restricted, list, nobody, pick, remember, returns,
+        vacant,
     },
     config::{MASQUERADE_ALL, SocketMode},
     family::{Address, Family},
+    hash::{self, Hash},
     key::{FrontendKey, SocketKey, SocketWay, Wide},
-    service::{AffinityKey, BackendId, Frontend, FrontendKind, Policy, SERVICE_ADMITS_HOST},
+    service::{Algorithm, AffinityKey, BackendId, Frontend, FrontendKind, Policy, SERVICE_ADMITS_HOST},
     verdict::DropReason,
     wire::Transport,
 };
@@ -53,6 +55,14 @@ pub struct Socket {
     /// Whether each datagram names its destination: then the socket may talk to
     /// many, and keeps to one backend per frontend as a flow does.
     pub unconnected: bool,
+}
+
+impl Socket {
+    /// Whether its connections count for their backends: those that end when the socket does.
+    #[inline(always)]
+    fn is_counted(self) -> bool {
+        self.transport == Transport::Tcp
+    }
 }
 
 /// What a socket call is told.
@@ -142,7 +152,12 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     let client = Wide::new(AffinityKey { service, client: F::Addr::ZERO });
     let home =
         if policy.affinity == 0 { NOWHERE } else { returns(tables, client.get(), slab, policy.affinity) };
-    let slot = if home == NOWHERE { slab.select(tables.random()) } else { slab.base.wrapping_add(home) };
+    let place = if home == NOWHERE {
+        pick(tables, service, policy, slab, |algorithm| hash_of::<F>(socket.cookie, algorithm))
+    } else {
+        home
+    };
+    let slot = slab.base.wrapping_add(place);
     let Some(backend) = tables.slot(slot).and_then(|id| tables.backend(id)) else {
         return SocketVerdict::Fail(DropReason::BrokenTables);
     };
@@ -158,15 +173,31 @@ pub fn towards<F: Family, T: SocketTables<F>>(
         SocketKey::new(socket.cookie, backend.addr, backend.port, socket.transport, SocketWay::Reverse);
     tables.remember(reverse, &named(addr, port));
     tables.count_flow(service, backend.id);
+    if socket.is_counted() {
+        tables.begin(backend.id);
+    }
     SocketVerdict::To(backend.addr, backend.port)
 }
 
+/// A host process goes by its socket where a client goes by its tuple, and all of them are one client.
+#[inline(always)]
+fn hash_of<F: Family>(cookie: u64, algorithm: Algorithm) -> u32 {
+    if algorithm == Algorithm::SourceHash {
+        return hash::of_client(&F::Addr::ZERO);
+    }
+    Hash::new().add(cookie as u32).add((cookie >> 32) as u32).finish()
+}
+
 /// Whether the decision depends on the client's address, or changes it: a pod's socket may
-/// have none yet, so its packets are left to the programs of its device.
+/// have none yet, so its packets are left to the programs of its device. So are they where flows are counted, because
+/// the programs see how a connection ends.
 #[inline(always)]
 fn asks_for_client<F: Family>(tables: &impl Tables<F>, frontend: Frontend, policy: Policy) -> bool {
     policy.affinity != 0
         || is_restricted(frontend, policy)
+        || policy.chooses_by(Algorithm::LeastConn)
+        || policy.chooses_by(Algorithm::Maglev)
+        || policy.chooses_by(Algorithm::SourceHash)
         || is_internal(frontend) && tables.is_set(MASQUERADE_ALL)
 }
 

@@ -13,15 +13,15 @@ use svclb_common::{
 
 use crate::{
     backend, backend::BackendMaps, client, client::ClientMaps, config, config::FamilyConfig, flow,
-    flow::FlowMaps, frontend, frontend::FrontendMaps, observe, route, route::RouteMaps,
+    flow::FlowMaps, frontend, frontend::FrontendMaps, load, load::LoadMaps, observe, route, route::RouteMaps,
 };
 
 /// All maps of a family.
 pub(crate) trait Maps:
-    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig
+    FrontendMaps + BackendMaps + LoadMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig
 {
 }
-impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig> Maps for F {}
+impl<F: FrontendMaps + BackendMaps + LoadMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig> Maps for F {}
 
 /// The tables as a packet at a TC hook sees them.
 pub(crate) struct Kernel {
@@ -91,6 +91,26 @@ macro_rules! maps_as_tables {
         #[inline(always)]
         fn slot(&self, slot: u32) -> Option<BackendId> {
             backend::slot::<F>(slot)
+        }
+        #[inline(always)]
+        fn weight(&self, slot: u32) -> u8 {
+            backend::weight::<F>(slot)
+        }
+        #[inline(always)]
+        fn turn(&self, service: ServiceId) -> u64 {
+            load::turn::<F>(service)
+        }
+        #[inline(always)]
+        fn active(&self, id: BackendId) -> u32 {
+            load::active::<F>(id)
+        }
+        #[inline(always)]
+        fn begin(&self, id: BackendId) {
+            load::begin::<F>(id);
+        }
+        #[inline(always)]
+        fn end(&self, id: BackendId) {
+            load::end::<F>(id);
         }
         #[inline(always)]
         fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>> {

@@ -20,7 +20,7 @@ use svclb_common::{
 };
 
 use crate::{
-    backend, client, config, flow, frontend,
+    backend, client, config, flow, frontend, load,
     kernel::{Maps, maps_as_tables},
     observe::{self, What},
 };

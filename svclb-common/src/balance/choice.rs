@@ -3,12 +3,13 @@
 use crate::{
     balance::{
         affinity::{NOWHERE, returns},
+        pick::{hash_of, pick},
         scratch::Scratch,
         source::{Side, is_restricted, list, nobody},
         tables::Tables,
     },
     family::Family,
-    service::{AffinityKey, Slab},
+    service::{Algorithm, AffinityKey, Slab},
     verdict::DropReason,
 };
 
@@ -19,13 +20,15 @@ pub(super) struct Choice {
     pub(super) slab: Slab,
     /// The place in it of the backend that the client comes back to, or [`NOWHERE`].
     pub(super) home: u32,
+    /// The place that the service's algorithm names for the first try.
+    pub(super) first: u32,
     /// Seconds of session affinity.
     pub(super) affinity: u32,
 }
 
 impl Choice {
     /// Nothing.
-    pub(super) const NONE: Self = Self { slab: Slab { base: 0, len: 0 }, home: NOWHERE, affinity: 0 };
+    pub(super) const NONE: Self = Self { slab: Slab { base: 0, len: 0 }, home: NOWHERE, first: 0, affinity: 0 };
 }
 
 /// Finds out what the packet in `scratch` may choose from, for the frontend that is there
@@ -53,5 +56,12 @@ pub(super) fn choose<F: Family, T: Tables<F>>(
         *client = AffinityKey { service, client: key.src };
         choice.home = returns(tables, client, choice.slab, policy.affinity);
     }
-    (choice.slab.len == 0 && !is_kept).then(|| nobody(policy, list))
+    if choice.slab.len == 0 {
+        return (!is_kept).then(|| nobody(policy, list));
+    }
+    if choice.home == NOWHERE {
+        let hash = |algorithm| hash_of::<F>(key, algorithm == Algorithm::SourceHash);
+        choice.first = pick(tables, service, policy, choice.slab, hash);
+    }
+    None
 }
