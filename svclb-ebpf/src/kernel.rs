@@ -105,12 +105,8 @@ macro_rules! maps_as_tables {
             load::active::<F>(id)
         }
         #[inline(always)]
-        fn begin(&self, id: BackendId) {
-            load::begin::<F>(id);
-        }
-        #[inline(always)]
-        fn end(&self, id: BackendId) {
-            load::end::<F>(id);
+        fn add_active(&self, id: BackendId, change: i64) {
+            load::add_active::<F>(id, change);
         }
         #[inline(always)]
         fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>> {

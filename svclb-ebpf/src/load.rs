@@ -69,7 +69,7 @@ fn add(word: *mut u64, number: u64) -> u64 {
 }
 
 /// The next turn of a service.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn turn<F: LoadMaps>(service: ServiceId) -> u64 {
     F::turns().get_ptr_mut(service).map_or(0, |turns| add(turns, 1))
 }
@@ -80,18 +80,11 @@ pub(crate) fn active<F: LoadMaps>(backend: BackendId) -> u32 {
     F::active().get(backend).map_or(0, |count| u32::try_from((*count).cast_signed().max(0)).unwrap_or(u32::MAX))
 }
 
-/// Notes that a backend has one flow more.
-#[inline(always)]
-pub(crate) fn begin<F: LoadMaps>(backend: BackendId) {
+/// Notes that a backend has that many flows more, or fewer. A function of its own, so that the verifier follows what
+/// comes after once.
+#[inline(never)]
+pub(crate) fn add_active<F: LoadMaps>(backend: BackendId, change: i64) {
     if let Some(count) = F::active().get_ptr_mut(backend) {
-        add(count, 1);
-    }
-}
-
-/// Notes that it has one less.
-#[inline(always)]
-pub(crate) fn end<F: LoadMaps>(backend: BackendId) {
-    if let Some(count) = F::active().get_ptr_mut(backend) {
-        add(count, u64::MAX);
+        add(count, change.cast_unsigned());
     }
 }

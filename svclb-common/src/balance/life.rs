@@ -107,7 +107,7 @@ fn leave<F: Family>(tables: &impl Tables<F>, entry: &FlowEntry<F::Addr>, other: 
         && original.leaves()
         && is_current(original, tables)
     {
-        tables.end(original.recipe.backend);
+        tables.add_active(original.recipe.backend, -1);
     }
 }
 

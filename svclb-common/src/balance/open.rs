@@ -58,7 +58,7 @@ pub(super) fn open<F: Family, T: Tables<F>>(
             Ok(()) => {
                 if !keeps {
                     tables.count_flow(scratch.frontend.service, scratch.backend.id);
-                    tables.begin(scratch.backend.id);
+                    tables.add_active(scratch.backend.id, 1);
                     if scratch.choice.affinity != 0 {
                         remember(tables, &scratch.client, &scratch.backend, scratch.place);
                     }

@@ -61,10 +61,8 @@ pub trait Tables<F: Family> {
     fn turn(&self, service: ServiceId) -> u64;
     /// How many flows and connections a backend has.
     fn active(&self, id: BackendId) -> u32;
-    /// Notes that a backend has one more.
-    fn begin(&self, id: BackendId);
-    /// Notes that it has one less.
-    fn end(&self, id: BackendId);
+    /// Notes that a backend has that many more, or fewer.
+    fn add_active(&self, id: BackendId, change: i64);
     /// The backend in a cell.
     fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>>;
     /// The backend that a client comes back to.
