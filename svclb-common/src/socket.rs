@@ -14,7 +14,7 @@ use crate::{
     family::{Address, Family},
     hash::{self, Hash},
     key::{FrontendKey, SocketKey, SocketWay, Wide},
-    service::{Algorithm, AffinityKey, BackendId, Frontend, FrontendKind, Policy, SERVICE_ADMITS_HOST},
+    service::{AffinityKey, Algorithm, BackendId, Frontend, FrontendKind, Policy, SERVICE_ADMITS_HOST},
     verdict::DropReason,
     wire::Transport,
 };

@@ -77,7 +77,9 @@ pub(crate) fn turn<F: LoadMaps>(service: ServiceId) -> u64 {
 /// How many flows a backend has. Counts that raced may be below zero until the agent has counted anew.
 #[inline(always)]
 pub(crate) fn active<F: LoadMaps>(backend: BackendId) -> u32 {
-    F::active().get(backend).map_or(0, |count| u32::try_from((*count).cast_signed().max(0)).unwrap_or(u32::MAX))
+    F::active()
+        .get(backend)
+        .map_or(0, |count| u32::try_from((*count).cast_signed().max(0)).unwrap_or(u32::MAX))
 }
 
 /// Notes that a backend has that many flows more, or fewer. A function of its own, so that the verifier follows what

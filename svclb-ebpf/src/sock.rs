@@ -20,8 +20,9 @@ use svclb_common::{
 };
 
 use crate::{
-    backend, client, config, flow, frontend, load,
+    backend, client, config, flow, frontend,
     kernel::{Maps, maps_as_tables},
+    load,
     observe::{self, What},
 };
 

@@ -9,7 +9,7 @@ use crate::{
         tables::Tables,
     },
     family::Family,
-    service::{Algorithm, AffinityKey, Slab},
+    service::{AffinityKey, Algorithm, Policy, Slab},
     verdict::DropReason,
 };
 
@@ -22,13 +22,18 @@ pub(super) struct Choice {
     pub(super) home: u32,
     /// The place that the service's algorithm names for the first try.
     pub(super) first: u32,
-    /// Seconds of session affinity.
-    pub(super) affinity: u32,
+    /// The service's policy.
+    pub(super) policy: Policy,
 }
 
 impl Choice {
     /// Nothing.
-    pub(super) const NONE: Self = Self { slab: Slab { base: 0, len: 0 }, home: NOWHERE, first: 0, affinity: 0 };
+    pub(super) const NONE: Self = Self {
+        slab: Slab { base: 0, len: 0 },
+        home: NOWHERE,
+        first: 0,
+        policy: Policy { flags: 0, affinity: 0 },
+    };
 }
 
 /// Finds out what the packet in `scratch` may choose from, for the frontend that is there
@@ -50,18 +55,23 @@ pub(super) fn choose<F: Family, T: Tables<F>>(
     }
     let list = list(*frontend, policy, || side.is_outside(tables, key.src));
     choice.slab = tables.slab(service, list);
-    choice.affinity = policy.affinity;
+    choice.policy = policy;
     choice.home = NOWHERE;
     if policy.affinity != 0 {
         *client = AffinityKey { service, client: key.src };
         choice.home = returns(tables, client, choice.slab, policy.affinity);
     }
-    if choice.slab.len == 0 {
-        return (!is_kept).then(|| nobody(policy, list));
-    }
+    (choice.slab.len == 0 && !is_kept).then(|| nobody(policy, list))
+}
+
+/// Asks the service's algorithm for the place of the packet in `scratch`, unless its client comes back to another.
+///
+/// A function of its own, because the verifier would follow it for each place that [`choose`] may have found.
+#[inline(never)]
+pub(super) fn ask<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) {
+    let Scratch { key, frontend, choice, .. } = scratch;
     if choice.home == NOWHERE {
         let hash = |algorithm| hash_of::<F>(key, algorithm == Algorithm::SourceHash);
-        choice.first = pick(tables, service, policy, choice.slab, hash);
+        choice.first = pick(tables, frontend.service, choice.policy, choice.slab, hash);
     }
-    None
 }

@@ -4,7 +4,7 @@ use crate::{
     balance::{
         Learned,
         affinity::{NOWHERE, remember},
-        choice::{Choice, choose},
+        choice::{Choice, ask, choose},
         life::claim,
         path::path,
         place::Place,
@@ -34,6 +34,7 @@ pub(super) fn open<F: Family, T: Tables<F>>(
     if let Some(reason) = choose(tables, scratch, Side::of(place)) {
         return goes_nowhere(reason);
     }
+    ask(tables, scratch);
     // As wide as a slot of the stack: the verifier forgets what a narrower number there was.
     let mut attempt = 0_u64;
     while attempt < TRIES {
@@ -59,7 +60,7 @@ pub(super) fn open<F: Family, T: Tables<F>>(
                 if !keeps {
                     tables.count_flow(scratch.frontend.service, scratch.backend.id);
                     tables.add_active(scratch.backend.id, 1);
-                    if scratch.choice.affinity != 0 {
+                    if scratch.choice.policy.affinity != 0 {
                         remember(tables, &scratch.client, &scratch.backend, scratch.place);
                     }
                 }

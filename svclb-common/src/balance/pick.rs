@@ -51,7 +51,8 @@ fn lesser<F: Family, T: Tables<F>>(tables: &T, slab: Slab, one: u32) -> u32 {
     // Any other place, with equal chances.
     let other = Slab { base: 0, len: slab.len - 1 }.select(tables.random());
     let other = if other < one { other } else { other + 1 };
-    let (mine, its) = (load(tables, slab.base.wrapping_add(one)), load(tables, slab.base.wrapping_add(other)));
+    let (mine, its) =
+        (load(tables, slab.base.wrapping_add(one)), load(tables, slab.base.wrapping_add(other)));
     if u64::from(mine.0) * u64::from(its.1) <= u64::from(its.0) * u64::from(mine.1) { one } else { other }
 }
 
