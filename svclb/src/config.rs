@@ -19,11 +19,12 @@ mod own;
 mod resolve;
 mod run;
 mod schema;
+mod table_size;
 mod text;
 
 pub use self::{
     bind::Bind,
-    choice::{Algorithm, ExternalMode, SocketLb, Tc, Xdp},
+    choice::{ExternalMode, SocketLb, Tc, Xdp},
     cidr::{ClusterCidrs, NodePortAddresses},
     conntrack::Conntrack,
     detect::DetectLocal,
@@ -32,4 +33,6 @@ pub use self::{
     layer::Layer,
     resolve::{Environment, Resolved, resolve},
     run::{RunConfig, Source},
+    table_size::TableSize,
 };
+pub use crate::model::Algorithm;

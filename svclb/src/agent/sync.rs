@@ -73,7 +73,7 @@ impl Syncer {
         state.writes.store(0);
         state.applied.store(0);
 
-        let limits = Limits::default();
+        let limits = Limits { maglev_table: settings.config.maglev_table_size.get(), ..Limits::default() };
         let read = Readback::new(readback::read(&tables)?, &limits);
         let attachments = Attachments::adopt(pins, settings.tc)?;
         Ok(Self {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
-    Algorithm, Bind, ClusterCidrs, ExternalMode, Layer, NodePortAddresses, SocketLb, Source, Xdp,
+    Algorithm, Bind, ClusterCidrs, ExternalMode, Layer, NodePortAddresses, SocketLb, Source, TableSize, Xdp,
     schema::{Field, Kind},
     text,
 };
@@ -31,6 +31,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("xdp", Kind::Word),
     Field::obeyed("externalMode", Kind::Word),
     Field::obeyed("algorithm", Kind::Word),
+    Field::obeyed("maglevTableSize", Kind::Int),
     Field::obeyed("clusterCIDR", Kind::Text),
     Field::obeyed("nodePortAddresses", Kind::Texts),
     Field::obeyed("masqueradeAll", Kind::Bool),
@@ -58,6 +59,7 @@ struct Document {
     external_mode: Option<ExternalMode>,
     #[serde(deserialize_with = "text::word")]
     algorithm: Option<Algorithm>,
+    maglev_table_size: Option<u32>,
     #[serde(rename = "clusterCIDR", deserialize_with = "text::parsed")]
     cluster_cidr: Option<ClusterCidrs>,
     #[serde(deserialize_with = "text::node_port_addresses")]
@@ -81,6 +83,8 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         let (least, most) = super::resolve::MAX_FLOWS.into_inner();
         return Err(at("maxFlows", format!("{flows} is not from {least} to {most}")));
     }
+    let maglev_table_size = document.maglev_table_size.map(TableSize::try_from).transpose();
+    let maglev_table_size = maglev_table_size.map_err(|message| at("maglevTableSize", message))?;
     let source = match (document.manifests, document.kubeconfig) {
         (Some(_), Some(_)) => {
             return Err(at("manifests", "stands beside kubeconfig; leave one of them out".into()));
@@ -100,6 +104,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         xdp: document.xdp,
         external_mode: document.external_mode,
         algorithm: document.algorithm,
+        maglev_table_size,
         cluster_cidrs: document.cluster_cidr,
         node_port_addresses: document.node_port_addresses,
         masquerade_all: document.masquerade_all,
