@@ -57,14 +57,6 @@ pub struct Socket {
     pub unconnected: bool,
 }
 
-impl Socket {
-    /// What a connection of it counts for its backend: something if it ends when the socket does.
-    #[inline(always)]
-    fn counts(self) -> i64 {
-        i64::from(!self.unconnected)
-    }
-}
-
 /// What a socket call is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketVerdict<A> {
@@ -173,8 +165,6 @@ pub fn towards<F: Family, T: SocketTables<F>>(
         SocketKey::new(socket.cookie, backend.addr, backend.port, socket.transport, SocketWay::Reverse);
     tables.remember(reverse, &named(addr, port));
     tables.count_flow(service, backend.id);
-    // Without a branch, which would double what the verifier follows.
-    tables.add_active(backend.id, socket.counts());
     SocketVerdict::To(backend.addr, backend.port)
 }
 

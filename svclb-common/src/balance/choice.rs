@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Choice {
     /// The list that its service's policy names.
     pub(super) slab: Slab,
-    /// The place in it of the backend that the client comes back to, or [`NOWHERE`].
+    /// The place in it of the backend that the client comes back to, or that a hash names, or [`NOWHERE`].
     pub(super) home: u32,
     /// The place that the service's algorithm names for the first try.
     pub(super) first: u32,
@@ -73,5 +73,9 @@ pub(super) fn ask<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::
     if choice.home == NOWHERE {
         let hash = |algorithm| hash_of::<F>(key, algorithm == Algorithm::SourceHash);
         choice.first = pick(tables, frontend.service, choice.policy, choice.slab, hash);
+        if choice.policy.chooses_by(Algorithm::Maglev) || choice.policy.chooses_by(Algorithm::SourceHash) {
+            // A clash takes another port: all nodes agree about the backend.
+            choice.home = choice.first;
+        }
     }
 }
