@@ -15,12 +15,14 @@
 //! | `sync` | one pass: services, addresses, ranges, hooks |
 //! | `servers` | health, metrics and Events of a pass |
 //! | `collect` | what a scrape reads from the pins |
+//! | `recount` | the flows that backends are said to have |
 //! | `told` | lines that are told once |
 
 mod collect;
 mod devices;
 mod error;
 mod inputs;
+mod recount;
 mod servers;
 mod services;
 mod settings;
@@ -77,6 +79,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             tracing::warn!("events are not logged: {error}");
         }
     });
+    let counting = tokio::spawn(recount::keep(settings.pins.clone()));
     let rewritten = rewritten(settings.file.as_ref());
     tokio::pin!(rewritten);
 
@@ -102,6 +105,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         }
     };
     logging.abort();
+    counting.abort();
     stop.cancel();
     drop((batches, servers));
     tasks.close();

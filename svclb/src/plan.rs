@@ -55,7 +55,7 @@ pub use self::{
     },
     limits::Limits,
     op::{MapOp, TableOp},
-    policy::model_policy,
+    policy::{map_policy, model_policy},
     raw::{Fault, Raw, RawTables, Readback, Repair},
     retained::retained,
     tables::{Member, Tables},

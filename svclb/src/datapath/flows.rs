@@ -72,7 +72,7 @@ pub fn count_of(pins: &Pins, family: Family) -> Result<usize, Error> {
 }
 
 /// Calls `found` for each flow of a family, with whether it is established.
-fn each<F: MapFamily>(
+pub(super) fn each<F: MapFamily>(
     pins: &Pins,
     mut found: impl FnMut(FlowKey<F::Addr>, FlowRecord<F::Addr>, bool),
 ) -> Result<(), Error> {

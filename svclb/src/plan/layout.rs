@@ -24,7 +24,7 @@ pub const MAGLEV_TABLE_SIZE: u32 = 16_381;
 
 /// The backends of a list slot by slot, as places in `backends`, which is sorted by address and port and of which none
 /// weighs nothing. `None` is each backend in one slot, in any order.
-pub(super) fn layout(algorithm: Algorithm, backends: &[&Backend], table_size: u32) -> Option<Vec<u32>> {
+pub fn layout(algorithm: Algorithm, backends: &[&Backend], table_size: u32) -> Option<Vec<u32>> {
     if backends.len() < 2 {
         return None;
     }

@@ -14,7 +14,7 @@ use crate::model::{self, Algorithm, SourceRanges, TrafficPolicy};
 pub(super) const LIST_FLAGS: u32 = SERVICE_INTERNAL_LOCAL | SERVICE_EXTERNAL_LOCAL;
 
 /// The word that the maps hold for `policy`.
-pub(super) fn map_policy(policy: &model::Policy) -> Policy {
+pub fn map_policy(policy: &model::Policy) -> Policy {
     let sources = policy.sources.as_ref();
     let flags = [
         (policy.internal == TrafficPolicy::Local, SERVICE_INTERNAL_LOCAL),

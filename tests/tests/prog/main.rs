@@ -50,6 +50,7 @@ macro_rules! themes {
 }
 themes! {
     affinity,
+    algorithms,
     cluster_ip,
     hairpin,
     headers,
