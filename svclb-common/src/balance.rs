@@ -12,6 +12,7 @@
 //! | [`source`] | where a client stands, which list of backends that means, and which address they see |
 //! | [`choice`] | what a first packet may choose from |
 //! | [`affinity`] | the backend that a client comes back to |
+//! | [`pick`] | the place in a list that a new flow is given |
 //! | [`life`] | whether a flow goes on; who a tuple belongs to |
 //! | [`path`] | how the two directions of a flow go |
 //! | [`ports`] | a free source port |
@@ -23,6 +24,7 @@ mod choice;
 mod life;
 mod open;
 mod path;
+mod pick;
 mod place;
 mod ports;
 mod scratch;
@@ -41,6 +43,7 @@ use life::{Memory, claim, ends, recall};
 
 pub(crate) use affinity::{NOWHERE, remember, returns};
 pub use life::decides;
+pub(crate) use pick::pick;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
 pub use scratch::Scratch;
 pub(crate) use source::{is_restricted, list, may_masquerade_pods, nobody};

@@ -3,6 +3,7 @@
 use crate::{
     checksum::Sum,
     config,
+    hash::Hash,
     key::Key,
     wire::{Ipv4, Ipv6, Transport, Wire},
 };
@@ -15,6 +16,8 @@ pub trait Address: Key + Eq + Send + Sync + core::fmt::Debug + bytemuck::Pod {
     fn change(self, new: Self, sum: Sum) -> Sum;
     /// Adds the address to a sum.
     fn sum(self, sum: Sum) -> Sum;
+    /// Adds the address to a hash.
+    fn hash(self, hash: Hash) -> Hash;
     /// The address in 16 bytes; IPv4 in the first four, the rest zero.
     fn widen(self) -> [u8; 16];
     /// Whether the address is in 127.0.0.0/8, or is `::1`.
@@ -44,6 +47,11 @@ impl Address for Addr4 {
     #[inline(always)]
     fn sum(self, sum: Sum) -> Sum {
         sum.add32(self.0)
+    }
+
+    #[inline(always)]
+    fn hash(self, hash: Hash) -> Hash {
+        hash.add(u32::from_be(self.0))
     }
 
     #[inline(always)]
@@ -90,6 +98,12 @@ impl Address for Addr6 {
     fn sum(self, sum: Sum) -> Sum {
         let [a, b, c, d] = self.0;
         sum.add32(a).add32(b).add32(c).add32(d)
+    }
+
+    #[inline(always)]
+    fn hash(self, hash: Hash) -> Hash {
+        let [a, b, c, d] = self.0.map(u32::from_be);
+        hash.add(a).add(b).add(c).add(d)
     }
 
     #[inline(always)]

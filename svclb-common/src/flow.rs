@@ -229,6 +229,9 @@ pub const RST: u32 = 4;
 /// State bit: this direction has sent something other than a SYN or a reset.
 pub const SPOKE: u32 = 8;
 
+/// State bit of the entry towards the backend: the flow does not count as one that the backend has any more.
+pub const LEFT: u32 = 16;
+
 /// Value of the flows.
 ///
 /// The life is written by whichever CPU sees a packet; a lost race loses a tick of
@@ -238,7 +241,7 @@ pub const SPOKE: u32 = 8;
 pub struct FlowEntry<A: Address> {
     /// What to do.
     pub recipe: Recipe<A>,
-    /// [`SEEN`], [`FIN`], [`RST`], [`SPOKE`].
+    /// [`SEEN`], [`FIN`], [`RST`], [`SPOKE`], [`LEFT`].
     pub state: Word32,
     /// Last packet: `CLOCK_MONOTONIC_COARSE` in nanoseconds, to within [`TICK_NS`].
     pub seen: Word64,
@@ -282,6 +285,14 @@ impl<A: Address> FlowEntry<A> {
         if state != old {
             self.state.store(state);
         }
+    }
+
+    /// Notes that the flow has left its backend. Returns whether that is news.
+    #[inline(always)]
+    pub fn leaves(&self) -> bool {
+        let old = self.state.load();
+        self.state.store(old | LEFT);
+        old & LEFT == 0
     }
 
     /// Whether a packet other than a reset has passed in this direction.

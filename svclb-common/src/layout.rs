@@ -16,8 +16,8 @@ pub mod capacity {
     pub const SOURCES: usize = 1024;
     /// Service cells.
     pub const SERVICES: usize = 65_536;
-    /// Backend slots.
-    pub const SLOTS: usize = 524_288;
+    /// Backend slots: 8 MiB, which is room for 128 Maglev tables of the default size.
+    pub const SLOTS: usize = 2_097_152;
     /// Backend cells.
     pub const BACKENDS: usize = 131_072;
     /// Flow entries, two a flow.
@@ -52,7 +52,7 @@ pub mod map {
     pub const SOURCES: &str = "SOURCES";
     /// [`ServiceCell`](crate::service::ServiceCell)s.
     pub const SERVICES: &str = "SERVICES";
-    /// Backend cell numbers.
+    /// [`Slot`](crate::service::Slot)s.
     pub const SLOTS: &str = "SLOTS";
     /// [`BackendCell`](crate::service::BackendCell)s.
     pub const BACKENDS: &str = "BACKENDS";
@@ -66,6 +66,10 @@ pub mod map {
     pub const TRAFFIC: &str = "TRAFFIC";
     /// New flows by backend cell, per CPU.
     pub const PICKS: &str = "PICKS";
+    /// How many turns a service cell has given out.
+    pub const TURNS: &str = "TURNS";
+    /// Flows and connections that a backend cell has.
+    pub const ACTIVE: &str = "ACTIVE";
     /// [`ServiceName`](crate::service::ServiceName) by service cell; the agent's own.
     pub const NAMES: &str = "NAMES";
     /// Clients that come back: [`AffinityKey`](crate::service::AffinityKey) to
@@ -84,7 +88,7 @@ pub mod map {
     /// [`PortsMemory`](crate::snat::PortsMemory).
     pub const SEARCHES: &str = "SEARCHES";
     /// All of them.
-    pub const PER_FAMILY: [&str; 19] = [
+    pub const PER_FAMILY: [&str; 21] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -97,6 +101,8 @@ pub mod map {
         SOCKETS,
         TRAFFIC,
         PICKS,
+        TURNS,
+        ACTIVE,
         NAMES,
         AFFINITIES,
         SOURCE_RANGES,

@@ -10,6 +10,7 @@
 //! | [`family`] | IPv4 and IPv6 as one generic: [`Family`](family::Family), [`V4`](family::V4), [`V6`](family::V6) |
 //! | [`packet`] | a parsed frame, its tuple, its rewriting |
 //! | [`cell`] | words that one side writes while the other reads |
+//! | [`hash`] | the hash by which flows find their slots |
 //! | [`key`] | map keys, and the way they reach the stack |
 //! | [`service`] | frontends, service cells, slots, backends |
 //! | [`flow`] | flow entries: the rewrite recipe and the life of a flow |
@@ -41,6 +42,7 @@ pub mod crc32c;
 pub mod event;
 pub mod family;
 pub mod flow;
+pub mod hash;
 pub mod key;
 pub mod layout;
 pub mod packet;

@@ -7,13 +7,14 @@
 
 use crate::{
     balance::{
-        NOWHERE, Tables, has_node_ports, is_restricted, list, may_masquerade_pods, nobody, remember, returns,
-        vacant,
+        NOWHERE, Tables, has_node_ports, is_restricted, list, may_masquerade_pods, nobody, pick, remember,
+        returns, vacant,
     },
     config::SocketMode,
     family::{Address, Family},
+    hash::{self, Hash},
     key::{FrontendKey, SocketKey, SocketWay, Wide},
-    service::{AffinityKey, BackendId, Frontend, FrontendKind, Policy, SERVICE_ADMITS_HOST},
+    service::{AffinityKey, Algorithm, BackendId, Frontend, FrontendKind, Policy, SERVICE_ADMITS_HOST},
     verdict::DropReason,
     wire::Transport,
 };
@@ -143,7 +144,12 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     let client = Wide::new(AffinityKey { service, client: F::Addr::ZERO });
     let home =
         if policy.affinity == 0 { NOWHERE } else { returns(tables, client.get(), slab, policy.affinity) };
-    let slot = if home == NOWHERE { slab.select(tables.random()) } else { slab.base.wrapping_add(home) };
+    let place = if home == NOWHERE {
+        pick(tables, service, policy, slab, |algorithm| hash_of::<F>(socket.cookie, algorithm))
+    } else {
+        home
+    };
+    let slot = slab.base.wrapping_add(place);
     let Some(backend) = tables.slot(slot).and_then(|id| tables.backend(id)) else {
         return SocketVerdict::Fail(DropReason::BrokenTables);
     };
@@ -162,11 +168,26 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     SocketVerdict::To(backend.addr, backend.port)
 }
 
+/// A host process goes by its socket where a client goes by its tuple, and all of them are one client.
+#[inline(always)]
+fn hash_of<F: Family>(cookie: u64, algorithm: Algorithm) -> u32 {
+    if algorithm == Algorithm::SourceHash {
+        return hash::of_client(&F::Addr::ZERO);
+    }
+    Hash::new().add(cookie as u32).add((cookie >> 32) as u32).finish()
+}
+
 /// Whether the decision depends on the client's address, or changes it: a pod's socket may
-/// have none yet, so its packets are left to the programs of its device.
+/// have none yet, so its packets are left to the programs of its device. So are they where flows are counted, because
+/// the programs see how a connection ends.
 #[inline(always)]
 fn asks_for_client<F: Family>(tables: &impl Tables<F>, frontend: Frontend, policy: Policy) -> bool {
-    policy.affinity != 0 || is_restricted(frontend, policy) || may_masquerade_pods(tables, frontend, policy)
+    policy.affinity != 0
+        || is_restricted(frontend, policy)
+        || policy.chooses_by(Algorithm::LeastConn)
+        || policy.chooses_by(Algorithm::Maglev)
+        || policy.chooses_by(Algorithm::SourceHash)
+        || may_masquerade_pods(tables, frontend, policy)
 }
 
 #[inline(always)]

@@ -7,7 +7,7 @@ use aya_ebpf::{
 use svclb_common::{
     family::{Addr4, Addr6, Family, V4, V6},
     layout::capacity,
-    service::{Backend, BackendCell, BackendId, List, Policy, ServiceCell, ServiceId, Slab, Traffic},
+    service::{Backend, BackendCell, BackendId, List, Policy, ServiceCell, ServiceId, Slab, Slot, Traffic},
 };
 
 use crate::agent::MMAPABLE;
@@ -110,7 +110,13 @@ pub(crate) fn policy<F: BackendMaps>(service: ServiceId) -> Policy {
 /// The backend in a slot.
 #[inline(always)]
 pub(crate) fn slot<F: BackendMaps>(index: u32) -> Option<BackendId> {
-    F::slots().get(index).copied()
+    F::slots().get(index).map(|word| Slot::backend_of(*word))
+}
+
+/// The weight of the backend in a slot.
+#[inline(always)]
+pub(crate) fn weight<F: BackendMaps>(index: u32) -> u8 {
+    F::slots().get(index).map_or(1, |word| Slot::weight_of(*word))
 }
 
 /// The backend in a cell.

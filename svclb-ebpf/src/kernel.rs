@@ -13,15 +13,19 @@ use svclb_common::{
 
 use crate::{
     backend, backend::BackendMaps, client, client::ClientMaps, config, flow, flow::FlowMaps, frontend,
-    frontend::FrontendMaps, medium::Medium, observe, pods::PodMaps, ports::PortMaps, route, route::RouteMaps,
+    frontend::FrontendMaps, load, load::LoadMaps, medium::Medium, observe, pods::PodMaps, ports::PortMaps,
+    route, route::RouteMaps,
 };
 
 /// All maps of a family.
 pub(crate) trait Maps:
-    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + PodMaps + PortMaps
+    FrontendMaps + BackendMaps + LoadMaps + ClientMaps + FlowMaps + RouteMaps + PodMaps + PortMaps
 {
 }
-impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + PodMaps + PortMaps> Maps for F {}
+impl<F: FrontendMaps + BackendMaps + LoadMaps + ClientMaps + FlowMaps + RouteMaps + PodMaps + PortMaps> Maps
+    for F
+{
+}
 
 /// The tables as a packet sees them.
 pub(crate) struct Kernel<M> {
@@ -95,6 +99,22 @@ macro_rules! maps_as_tables {
         #[inline(always)]
         fn slot(&self, slot: u32) -> Option<BackendId> {
             backend::slot::<F>(slot)
+        }
+        #[inline(always)]
+        fn weight(&self, slot: u32) -> u8 {
+            backend::weight::<F>(slot)
+        }
+        #[inline(always)]
+        fn turn(&self, service: ServiceId) -> u64 {
+            load::turn::<F>(service)
+        }
+        #[inline(always)]
+        fn active(&self, id: BackendId) -> u32 {
+            load::active::<F>(id)
+        }
+        #[inline(always)]
+        fn add_active(&self, id: BackendId, change: i64) {
+            load::add_active::<F>(id, change);
         }
         #[inline(always)]
         fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>> {

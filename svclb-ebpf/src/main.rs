@@ -11,6 +11,7 @@
 //! | [`sock`] | socket calls; the map of translations at sockets |
 //! | [`frontend`] | the maps of frontends, node ports, and the node's and Services' addresses |
 //! | [`backend`] | the maps of service cells, slots, backends and traffic counters |
+//! | [`load`] | the maps of turns and of flows per backend |
 //! | [`client`] | the maps of session affinity and of source ranges |
 //! | [`flow`] | the maps of flows |
 //! | [`route`] | the node's routes; the map of source addresses |
@@ -22,6 +23,7 @@
 //! | [`agent`] | maps that the programs never read |
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![expect(unsafe_code, reason = "kernel helpers and contexts are raw pointers")]
 #![expect(missing_docs, reason = "the attribute macros repeat the entry points without their comments")]
 #![expect(clippy::needless_pass_by_value, reason = "the attribute macros hand the context over by value")]
@@ -38,6 +40,7 @@ mod fragment;
 mod frontend;
 mod icmp;
 mod kernel;
+mod load;
 mod medium;
 mod observe;
 mod pipeline;

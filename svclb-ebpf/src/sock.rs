@@ -22,6 +22,7 @@ use svclb_common::{
 use crate::{
     backend, client, config, flow, frontend,
     kernel::{Maps, maps_as_tables},
+    load,
     observe::{self, What},
 };
 

@@ -16,6 +16,7 @@
 //! | `servers` | health, metrics and Events of a pass |
 //! | `expiry` | forgetting what is over |
 //! | `collect` | what a scrape reads from the pins |
+//! | `recount` | the flows that backends are said to have |
 //! | `told` | lines that are told once |
 
 mod collect;
@@ -24,6 +25,7 @@ mod devices;
 mod error;
 mod expiry;
 mod inputs;
+mod recount;
 mod servers;
 mod services;
 mod settings;
@@ -82,6 +84,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             tracing::warn!("events are not logged: {error}");
         }
     });
+    let counting = tokio::spawn(recount::keep(settings.pins.clone()));
     let rewritten = rewritten(settings.file.as_ref());
     tokio::pin!(rewritten);
 
@@ -107,6 +110,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         }
     };
     logging.abort();
+    counting.abort();
     stop.cancel();
     drop((batches, servers));
     tasks.close();

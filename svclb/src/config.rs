@@ -21,11 +21,12 @@ mod port_range;
 mod resolve;
 mod run;
 mod schema;
+mod table_size;
 mod text;
 
 pub use self::{
     bind::Bind,
-    choice::{Algorithm, ExternalMode, Masquerade, SocketLb, Tc, Xdp},
+    choice::{ExternalMode, Masquerade, SocketLb, Tc, Xdp},
     cidr::{ClusterCidrs, NodePortAddresses},
     conntrack::Conntrack,
     detect::DetectLocal,
@@ -36,4 +37,6 @@ pub use self::{
     port_range::PortRange,
     resolve::{Environment, Resolved, resolve},
     run::{RunConfig, Source},
+    table_size::TableSize,
 };
+pub use crate::model::Algorithm;

@@ -8,6 +8,7 @@
 //! | [`family`] | one address family's types in userspace |
 //! | [`tables`] | the maps that hold services; the one writer |
 //! | [`readback`] | what the maps hold, for a restarted agent and for reports |
+//! | [`active`] | how many flows each backend has |
 //! | [`addresses`] | the maps of the node's addresses |
 //! | [`ranges`] | the map of the ranges in which addresses of Services are |
 //! | [`pods`] | the map of which clients are local pods |
@@ -22,6 +23,7 @@
 //! | [`cleanup`] | removing everything |
 //! | [`probe`] | what the kernel offers |
 
+pub mod active;
 pub mod addresses;
 pub mod attach;
 pub mod cleanup;

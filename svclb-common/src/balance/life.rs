@@ -103,6 +103,18 @@ fn continues<F: Family>(
     }
 }
 
+/// Notes that a flow has left its backend, whichever direction `entry` is. Nobody counts for a backend that is gone.
+#[inline(never)]
+fn leave<F: Family>(tables: &impl Tables<F>, entry: &FlowEntry<F::Addr>, other: Option<&FlowEntry<F::Addr>>) {
+    let original = if entry.recipe.is_original() { Some(entry) } else { other };
+    if let Some(original) = original
+        && original.leaves()
+        && is_current(original, tables)
+    {
+        tables.add_active(original.recipe.backend, -1);
+    }
+}
+
 /// What the tables know of a packet to a frontend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Memory {
@@ -133,6 +145,7 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
     *peer_key = entry.recipe.peer();
     let peer = opposite(tables, peer_key, key);
     if !continues(entry, peer, transport, flags, tables) {
+        leave(tables, entry, peer);
         if peer.is_some() {
             tables.forget(peer_key);
         }
@@ -182,6 +195,7 @@ pub(super) fn ends<F: Family, T: Tables<F>>(
         return flags.any(TcpFlags::RST) || !entry.recipe.is_original();
     };
     if flags.any(TcpFlags::RST) || peer.is_finished() {
+        leave(tables, entry, Some(peer));
         if tables.flow(peer_key).is_some() {
             tables.retire(peer_key, peer);
         }
@@ -204,6 +218,7 @@ pub(super) fn claim<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F
         if !is_over(taken, opposite, tables) {
             return false;
         }
+        leave(tables, taken, opposite);
         if opposite.is_some() {
             tables.forget(other);
         }

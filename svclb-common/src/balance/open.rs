@@ -4,7 +4,7 @@ use crate::{
     balance::{
         Learned,
         affinity::{NOWHERE, remember},
-        choice::{Choice, choose},
+        choice::{Choice, ask, choose},
         life::claim,
         path::path,
         place::Place,
@@ -33,11 +33,12 @@ pub(super) fn open<F: Family, T: Tables<F>>(
         return goes_nowhere(reason);
     }
     scratch.found = Found::Nothing as u32;
+    ask(tables, scratch);
     // As wide as a slot of the stack: the verifier forgets what a narrower number there was.
     let mut attempt = 0_u64;
     while attempt < TRIES {
         let keeps = attempt == 0 && scratch.is_kept();
-        if !keeps && let Err(reason) = select(tables, scratch) {
+        if !keeps && let Err(reason) = select(tables, scratch, attempt == 0) {
             return goes_nowhere(reason);
         }
         if let Err(reason) = path(tables, place, scratch) {
@@ -60,7 +61,8 @@ pub(super) fn open<F: Family, T: Tables<F>>(
             Ok(()) => {
                 if !keeps {
                     tables.count_flow(scratch.frontend.service, scratch.backend.id);
-                    if scratch.choice.affinity != 0 {
+                    tables.add_active(scratch.backend.id, 1);
+                    if scratch.choice.policy.affinity != 0 {
                         remember(tables, &scratch.client, &scratch.backend, scratch.place);
                     }
                 }
@@ -85,15 +87,24 @@ fn goes_nowhere(reason: DropReason) -> Learned {
     }
 }
 
-/// Puts the backend into `scratch` that the client comes back to, or a random one.
+/// Puts the backend into `scratch` that the client comes back to or, in the first try, the one that the service's
+/// algorithm names; or else a random one.
 #[inline(always)]
-fn select<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> Result<(), DropReason> {
-    let Choice { slab, home, .. } = scratch.choice;
+fn select<F: Family, T: Tables<F>>(
+    tables: &T,
+    scratch: &mut Scratch<F::Addr>,
+    is_first: bool,
+) -> Result<(), DropReason> {
+    let Choice { slab, home, first, .. } = scratch.choice;
     if slab.len == 0 {
         // A flow that was to be kept, whose tuple is another's now.
         return Err(DropReason::NoBackend);
     }
-    scratch.place = if home == NOWHERE { slab.select(tables.random()).wrapping_sub(slab.base) } else { home };
+    scratch.place = match (home, is_first) {
+        (NOWHERE, true) => first,
+        (NOWHERE, false) => slab.select(tables.random()).wrapping_sub(slab.base),
+        (home, _) => home,
+    };
     let backend = tables.slot(slab.base.wrapping_add(scratch.place)).and_then(|id| tables.backend(id));
     scratch.backend = backend.ok_or(DropReason::BrokenTables)?;
     Ok(())

@@ -66,6 +66,14 @@ pub trait Tables<F: Family> {
     fn slab(&self, service: ServiceId, list: List) -> Slab;
     /// The backend in a slot.
     fn slot(&self, slot: u32) -> Option<BackendId>;
+    /// The weight of the backend in a slot.
+    fn weight(&self, slot: u32) -> u8;
+    /// The next turn of a service: numbers in ascending order, each once.
+    fn turn(&self, service: ServiceId) -> u64;
+    /// How many flows and connections a backend has.
+    fn active(&self, id: BackendId) -> u32;
+    /// Notes that a backend has that many more, or fewer.
+    fn add_active(&self, id: BackendId, change: i64);
     /// The backend in a cell.
     fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>>;
     /// The backend that a client comes back to.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a frame that cannot be built or read fails its test")]
 
 mod affinity;
+mod algorithm;
 mod alone;
 mod collect;
 mod evict;

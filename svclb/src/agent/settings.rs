@@ -40,9 +40,6 @@ pub struct Settings {
 impl Settings {
     /// What `config`, read from `file` in part, comes to with these devices.
     pub fn new(config: RunConfig, file: Option<config::File>, devices: Devices) -> Self {
-        let algorithm = match config.algorithm {
-            config::Algorithm::Random => model::Algorithm::Random,
-        };
         let node_ports = match &config.node_port_addresses {
             config::NodePortAddresses::All => NodePortAddresses::default(),
             config::NodePortAddresses::Primary => NodePortAddresses::Primary,
@@ -52,7 +49,7 @@ impl Settings {
             pins: Pins::new(&config.bpffs),
             devices,
             tc: config.tc.into(),
-            model: model::Settings { node_name: config.node_name.clone(), algorithm },
+            model: model::Settings { node_name: config.node_name.clone(), algorithm: config.algorithm },
             node_ports,
             file,
             config,

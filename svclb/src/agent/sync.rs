@@ -78,7 +78,7 @@ impl Syncer {
             word.store(seconds);
         }
 
-        let limits = Limits::default();
+        let limits = Limits { maglev_table: settings.config.maglev_table_size.get(), ..Limits::default() };
         let read = Readback::new(readback::read(&tables)?, &limits);
         let attachments = Attachments::adopt(pins, settings.tc)?;
         Ok(Self {

@@ -9,7 +9,7 @@ use crate::{
     agent::{self, RunError},
     config::{
         Algorithm, Bind, ClusterCidrs, ConfigError, Environment, ExternalMode, Layer, Masquerade,
-        NodePortAddresses, PortRange, Source, Tc, Xdp, resolve,
+        NodePortAddresses, PortRange, Source, TableSize, Tc, Xdp, resolve,
     },
     ports,
 };
@@ -39,9 +39,13 @@ pub(super) struct RunArgs {
     /// Who answers clients outside when the backend is on another node: snat [default: snat]
     #[arg(long, value_name = "MODE")]
     external_mode: Option<ExternalMode>,
-    /// How backends are chosen: random [default: random]
+    /// How backends are chosen where a Service does not say: random, round-robin, least-conn, maglev or source-hash
+    /// [default: random]
     #[arg(long, value_name = "NAME")]
     algorithm: Option<Algorithm>,
+    /// Slots of a Maglev table, a prime from 251 to 131071; the same on all nodes [default: 16381]
+    #[arg(long, value_name = "N")]
+    maglev_table_size: Option<TableSize>,
     /// Ranges of the pods of all nodes, at most one per family; what comes from a pod's device with another address
     /// counts as coming from outside
     #[arg(long, value_name = "CIDR[,CIDR]")]
@@ -100,6 +104,7 @@ impl RunArgs {
             xdp: self.xdp,
             external_mode: self.external_mode,
             algorithm: self.algorithm,
+            maglev_table_size: self.maglev_table_size,
             cluster_cidrs: self.cluster_cidr,
             node_port_addresses,
             masquerade_all: self.masquerade_all,
@@ -172,7 +177,8 @@ mod tests {
             "--socket-lb=host",
             "--xdp=off",
             "--external-mode=snat",
-            "--algorithm=random",
+            "--algorithm=round-robin",
+            "--maglev-table-size=1021",
             "--cluster-cidr=10.0.0.0/8,fd00::/8",
             "--nodeport-addresses=10.0.0.0/8",
             "--nodeport-addresses=fd00::/8,11.0.0.0/8",
@@ -192,6 +198,10 @@ mod tests {
             ("e1 e2".into(), "p*".into())
         );
         assert_eq!((config.socket_lb, config.xdp, config.tc), (SocketLb::Host, Xdp::Off, Tc::Tcx));
+        assert_eq!(
+            (config.algorithm, config.maglev_table_size),
+            (Algorithm::RoundRobin, TableSize::try_from(1021).unwrap())
+        );
         assert_eq!(config.cluster_cidrs, "10.0.0.0/8,fd00::/8".parse().unwrap());
         let ranges = ["10.0.0.0/8", "fd00::/8", "11.0.0.0/8"].map(String::from);
         assert_eq!(config.node_port_addresses, NodePortAddresses::new(&ranges).unwrap());
@@ -208,9 +218,10 @@ mod tests {
         let table = [
             ("--xdp=native", "is not there yet; use auto or off"),
             ("--external-mode=dsr", "is not there yet; use snat"),
-            ("--algorithm=maglev", "is not there yet; use random"),
             ("--masquerade=all", "is unknown; use safe or compat"),
             ("--snat-ports=9-8", "ends before it begins"),
+            ("--algorithm=rr", "use random or round-robin or least-conn or maglev or source-hash"),
+            ("--maglev-table-size=1000", "1000 is not prime; use 1009"),
             ("--socket-lb=x", "is unknown; use all or host or off"),
             ("--cluster-cidr=10.0.0.0", "is no range"),
             ("--nodeport-addresses=primary,::/0", "stands alone"),

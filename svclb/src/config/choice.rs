@@ -96,16 +96,6 @@ choice! {
 }
 
 choice! {
-    /// `--algorithm`: how backends are chosen.
-    Algorithm {
-        /// Each new flow by a random number.
-        #[default]
-        Random = "random",
-    }
-    not yet ["round-robin", "least-conn", "maglev", "source-hash"]
-}
-
-choice! {
     /// `--masquerade`: where clients get the node's address as their source.
     Masquerade {
         /// Where their own would not lead the answer back here.
@@ -135,7 +125,6 @@ mod tests {
         for word in ["all", "host", "off"] {
             assert_eq!(word.parse::<SocketLb>().map(SocketLb::as_str), Ok(word));
         }
-        assert_eq!("maglev".parse::<Algorithm>(), Err("\"maglev\" is not there yet; use random".into()));
         assert_eq!("native".parse::<Xdp>(), Err("\"native\" is not there yet; use auto or off".into()));
         assert_eq!("x".parse::<Xdp>(), Err("\"x\" is unknown; use auto or off".into()));
         assert!("dsr".parse::<ExternalMode>().is_err() && "Auto".parse::<Tc>().is_err());

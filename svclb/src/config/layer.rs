@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, FlowTimeouts, Masquerade,
-    NodePortAddresses, PortRange, SocketLb, Source, Tc, Xdp,
+    NodePortAddresses, PortRange, SocketLb, Source, TableSize, Tc, Xdp,
 };
 
 /// What flags, or a file, say. What they leave open is `None`.
@@ -34,6 +34,8 @@ pub struct Layer {
     pub external_mode: Option<ExternalMode>,
     /// `--algorithm`.
     pub algorithm: Option<Algorithm>,
+    /// `--maglev-table-size`.
+    pub maglev_table_size: Option<TableSize>,
     /// `--cluster-cidr`.
     pub cluster_cidrs: Option<ClusterCidrs>,
     /// `--nodeport-addresses`.
@@ -82,6 +84,7 @@ impl Layer {
             xdp: self.xdp.or(below.xdp),
             external_mode: self.external_mode.or(below.external_mode),
             algorithm: self.algorithm.or(below.algorithm),
+            maglev_table_size: self.maglev_table_size.or(below.maglev_table_size),
             cluster_cidrs: self.cluster_cidrs.or(below.cluster_cidrs),
             node_port_addresses: self.node_port_addresses.or(below.node_port_addresses),
             masquerade_all: self.masquerade_all.or(below.masquerade_all),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     Algorithm, Bind, ClusterCidrs, ExternalMode, FlowTimeouts, Layer, Masquerade, NodePortAddresses,
-    PortRange, SocketLb, Source, Xdp,
+    PortRange, SocketLb, Source, TableSize, Xdp,
     schema::{Field, Kind},
     text,
 };
@@ -32,6 +32,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("xdp", Kind::Word),
     Field::obeyed("externalMode", Kind::Word),
     Field::obeyed("algorithm", Kind::Word),
+    Field::obeyed("maglevTableSize", Kind::Int),
     Field::obeyed("clusterCIDR", Kind::Text),
     Field::obeyed("nodePortAddresses", Kind::Texts),
     Field::obeyed("masqueradeAll", Kind::Bool),
@@ -76,6 +77,7 @@ struct Document {
     external_mode: Option<ExternalMode>,
     #[serde(deserialize_with = "text::word")]
     algorithm: Option<Algorithm>,
+    maglev_table_size: Option<u32>,
     #[serde(rename = "clusterCIDR", deserialize_with = "text::parsed")]
     cluster_cidr: Option<ClusterCidrs>,
     #[serde(deserialize_with = "text::node_port_addresses")]
@@ -107,6 +109,8 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
     if let Some(field) = document.flow_timeouts.and_then(|timeouts| timeouts.zero()) {
         return Err(at("flowTimeouts", format!("{field} must be more than 0")));
     }
+    let maglev_table_size = document.maglev_table_size.map(TableSize::try_from).transpose();
+    let maglev_table_size = maglev_table_size.map_err(|message| at("maglevTableSize", message))?;
     let source = match (document.manifests, document.kubeconfig) {
         (Some(_), Some(_)) => {
             return Err(at("manifests", "stands beside kubeconfig; leave one of them out".into()));
@@ -126,6 +130,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         xdp: document.xdp,
         external_mode: document.external_mode,
         algorithm: document.algorithm,
+        maglev_table_size,
         cluster_cidrs: document.cluster_cidr,
         node_port_addresses: document.node_port_addresses,
         masquerade_all: document.masquerade_all,

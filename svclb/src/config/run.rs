@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Algorithm, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, FlowTimeouts, Layer, Masquerade,
-    NodePortAddresses, PortRange, SocketLb, Tc, Xdp, duration,
+    NodePortAddresses, PortRange, SocketLb, TableSize, Tc, Xdp, duration,
 };
 
 /// Where pins are unless told otherwise.
@@ -63,6 +63,8 @@ pub struct RunConfig {
     pub external_mode: ExternalMode,
     /// How backends are chosen.
     pub algorithm: Algorithm,
+    /// Slots of a Maglev table.
+    pub maglev_table_size: TableSize,
     /// The ranges of the pods of all nodes.
     #[serde(rename = "clusterCIDRs")]
     pub cluster_cidrs: ClusterCidrs,
@@ -123,6 +125,7 @@ impl RunConfig {
             xdp: layer.xdp.unwrap_or_default(),
             external_mode: layer.external_mode.unwrap_or_default(),
             algorithm: layer.algorithm.unwrap_or_default(),
+            maglev_table_size: layer.maglev_table_size.unwrap_or_default(),
             cluster_cidrs: layer.cluster_cidrs.unwrap_or_default(),
             node_port_addresses: layer.node_port_addresses.unwrap_or_default(),
             masquerade_all: layer.masquerade_all.unwrap_or_default(),

@@ -110,7 +110,7 @@ pub fn count_of(pins: &Pins, family: Family) -> Result<usize, Error> {
 }
 
 /// Calls `found` for each entry of a family, established ones first, with whether it is one.
-fn each<F: MapFamily>(
+pub(super) fn each<F: MapFamily>(
     pins: &Pins,
     mut found: impl FnMut(FlowKey<F::Addr>, FlowRecord<F::Addr>, bool),
 ) -> Result<(), Error> {

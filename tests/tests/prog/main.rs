@@ -52,6 +52,7 @@ macro_rules! themes {
 }
 themes! {
     affinity,
+    algorithms,
     cluster_ip,
     datagrams,
     hairpin,

@@ -26,7 +26,7 @@ use svclb_common::{
     packet::Packet,
     service::{
         Affinity, BACKEND_FREE, BACKEND_LOCAL, BackendCell, BackendHead, BackendId, Frontend, FrontendKind,
-        LISTS, LOCAL_ADDRESS, LOCAL_NODE_PORTS, List, Policy, Range, ServiceId, ServiceRanges, Slab,
+        LISTS, LOCAL_ADDRESS, LOCAL_NODE_PORTS, List, Policy, Range, ServiceId, ServiceRanges, Slab, Slot,
     },
     snat::PortsMemory,
     socket::SocketPeer,
@@ -59,7 +59,9 @@ pub(crate) struct World<F: Net> {
     node_ports: HashMap<(u8, u16), ServiceId>,
     locals: Vec<(F::Addr, u32)>,
     services: Vec<Service>,
-    slots: Vec<BackendId>,
+    slots: Vec<u32>,
+    turns: RefCell<HashMap<ServiceId, u64>>,
+    pub(crate) active: RefCell<HashMap<BackendId, i64>>,
     backends: Vec<BackendCell<F::Addr>>,
     unreachable: Vec<F::Addr>,
     pub(crate) flows: Table<FlowEntry<F::Addr>>,
@@ -88,6 +90,8 @@ impl<F: Net> World<F> {
             locals: vec![(F::addr(F::host(NODE)), LOCAL_ADDRESS | LOCAL_NODE_PORTS)],
             services: vec![Service::default()],
             slots: Vec::new(),
+            turns: RefCell::default(),
+            active: RefCell::default(),
             backends: vec![cell(F::addr(F::host(0)), 0, 0, 0)],
             unreachable: Vec::new(),
             flows: Table::new(usize::MAX),
@@ -149,6 +153,12 @@ impl<F: Net> World<F> {
         let slab = Slab { base: self.slots.len() as u32, len: backends.len() as u32 };
         self.slots.extend(backends);
         self.services[service as usize].slabs[list as usize] = slab;
+    }
+
+    /// Gives a service other slots, of backends with weights.
+    pub(crate) fn set_slots(&mut self, service: ServiceId, slots: &[(BackendId, u8)]) {
+        let words: Vec<_> = slots.iter().map(|&(backend, weight)| Slot { backend, weight }.pack()).collect();
+        self.set_backends(service, &words);
     }
 
     /// Says how a service treats its clients.

@@ -10,6 +10,7 @@ use svclb_common::{
     key::{FlowKey, FrontendKey, SocketKey},
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
+        Slot,
     },
     snat::{PortsKey, PortsMemory},
     socket::{SocketPeer, SocketTables},
@@ -95,7 +96,26 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn slot(&self, slot: u32) -> Option<BackendId> {
-        self.slots.get(slot as usize).copied()
+        self.slots.get(slot as usize).map(|word| Slot::backend_of(*word))
+    }
+
+    fn weight(&self, slot: u32) -> u8 {
+        self.slots.get(slot as usize).map_or(1, |word| Slot::weight_of(*word))
+    }
+
+    fn turn(&self, service: ServiceId) -> u64 {
+        let mut turns = self.turns.borrow_mut();
+        let turn = turns.entry(service).or_default();
+        *turn += 1;
+        *turn - 1
+    }
+
+    fn active(&self, id: BackendId) -> u32 {
+        self.active.borrow().get(&id).map_or(0, |count| u32::try_from(*count).unwrap_or(0))
+    }
+
+    fn add_active(&self, id: BackendId, change: i64) {
+        *self.active.borrow_mut().entry(id).or_default() += change;
     }
 
     fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>> {
