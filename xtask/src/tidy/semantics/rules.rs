@@ -75,6 +75,7 @@ const NAMED: &[&str] = &[
     "sec-13-tcp",
     "sec-13-sctp",
     "sec-13-sysctls",
+    "sec-13-timeouts",
     "sec-13-untranslated",
     "sec-14-wrong-port",
     "sec-14-unallocated",
