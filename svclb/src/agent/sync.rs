@@ -179,8 +179,7 @@ impl Syncer {
     fn tell_node_ports(&self, delta: &Delta) {
         let (range, services) = (self.settings.config.snat_ports, self.services.model().services());
         for (key, service) in delta.services.iter().filter_map(|key| services.get_key_value(key)) {
-            let is_inside =
-                |it: &&Frontend| it.kind == FrontendKind::NodePort && range.contains(it.port);
+            let is_inside = |it: &&Frontend| it.kind == FrontendKind::NodePort && range.contains(it.port);
             for frontend in service.frontends.iter().filter(is_inside) {
                 tracing::warn!(
                     "{key}: its node port {} is among the ports for source translation, {range}: choose others by \

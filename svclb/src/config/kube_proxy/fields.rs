@@ -67,8 +67,10 @@ const CONNTRACK: &[Field] = &[
     Field::obeyed("udpTimeout", Duration),
 ];
 
-const DETECT_LOCAL: &[Field] =
-    &[Field::when("bridgeInterface", Text, BRIDGE, &[]), Field::when("interfaceNamePrefix", Text, PREFIX, &[])];
+const DETECT_LOCAL: &[Field] = &[
+    Field::when("bridgeInterface", Text, BRIDGE, &[]),
+    Field::when("interfaceNamePrefix", Text, PREFIX, &[]),
+];
 
 const IPTABLES_FIELDS: &[Field] = &[
     Field::when("localhostNodePorts", Bool, IPTABLES, &["true"]).zero_counts(),
