@@ -95,7 +95,7 @@ impl<F: Net> Shop<F> {
 
 /// The table of the specification, `[LOCAL-POD, HOST, OTHER]`: the node's own packets have its
 /// address whether it is kept or not, so that column says `Client`.
-fn expected(is_internal: bool, is_local: bool, is_near: bool, compat: bool) -> [Seen; 3] {
+fn expected([is_internal, is_local, is_near, compat]: [bool; 4]) -> [Seen; 3] {
     use Seen::{Client, Node, Nothing};
     match (is_internal, is_local) {
         // Without it nothing would bring the answer back here.
@@ -122,7 +122,7 @@ everywhere! {
             } else {
                 vec![at::<F>(VIP2, 80), at::<F>(NODE, 30080)]
             };
-            let right = expected(is_internal, is_local, is_near, compat);
+            let right = expected([is_internal, is_local, is_near, compat]);
             for (front, (client, right)) in
                 fronts.into_iter().flat_map(|front| Client::EACH.into_iter().zip(right).map(move |row| (front, row)))
             {

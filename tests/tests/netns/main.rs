@@ -21,6 +21,7 @@ mod restart;
 mod rolling;
 mod sandbox;
 mod semantics;
+mod source_addresses;
 mod sources;
 mod spread;
 mod support;
