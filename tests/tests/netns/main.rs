@@ -2,6 +2,7 @@
 
 mod addresses;
 mod affinity;
+mod algorithm;
 mod apiserver;
 mod bridge;
 mod cleanup;

@@ -156,6 +156,9 @@ struct Counted {
     bytes: u64,
 }
 
+/// Room for a few Maglev tables.
+const SLOTS: u32 = 4096;
+
 /// The folder of the fixtures.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../bpf-fixtures")
@@ -168,7 +171,7 @@ pub(crate) fn run(theme: &str) -> anyhow::Result<()> {
     let theme: Theme = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
     ensure!(!theme.cases.is_empty(), "{} has no cases", path.display());
     let node = Node::new()?;
-    let mut lab = Lab::new(theme.settings.config(), &[])?;
+    let mut lab = Lab::new(theme.settings.config(), &[("SLOTS_V4", SLOTS), ("SLOTS_V6", SLOTS)])?;
     theme.settings.detect(&mut lab, &node)?;
     cidr::write(&mut lab, &theme.settings.cluster_ips, &theme.settings.service_cidrs)?;
     let failures: Vec<String> = theme
