@@ -6,6 +6,7 @@
 //! | [`act`] | carrying out a recipe on a packet |
 //! | [`refuse`] | answering a packet that nobody serves |
 //! | [`sock`] | socket calls; the map of translations at sockets |
+//! | [`opt_out`] | the map of pods whose sockets are left alone |
 //! | [`frontend`] | the maps of frontends, node ports, and the node's and Services' addresses |
 //! | [`backend`] | the maps of service cells, slots, backends and traffic counters |
 //! | [`client`] | the maps of session affinity and of source ranges |
@@ -32,6 +33,7 @@ mod flow;
 mod frontend;
 mod kernel;
 mod observe;
+mod opt_out;
 mod refuse;
 mod route;
 mod sock;

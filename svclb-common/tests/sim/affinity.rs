@@ -227,7 +227,7 @@ everywhere! {
         let vip = at::<F>(VIP, 80);
         let call = |world: &World<F>, cookie, in_host| {
             let unconnected = transport == Transport::Udp;
-            let socket = Socket { cookie, in_host, transport, unconnected };
+            let socket = Socket { cookie, in_host, transport, unconnected, connected: false };
             towards(world, socket, F::addr(vip.ip()), vip.port().to_be())
         };
         let home = call(&shop.world, 1, true);

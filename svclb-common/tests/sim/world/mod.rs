@@ -60,6 +60,8 @@ pub(crate) struct World<F: Net> {
     pub(crate) flows: Table<FlowEntry<F::Addr>>,
     pub(crate) half_open: Table<FlowEntry<F::Addr>>,
     sockets: Table<SocketPeer<F::Addr>>,
+    /// Whether pods' sockets are to be left alone.
+    pub(crate) opted_out: bool,
     pub(crate) affinities: Table<Affinity>,
     source_ranges: Vec<(ServiceId, F::Addr, F::Addr)>,
     cluster_ips: Vec<F::Addr>,
@@ -84,6 +86,7 @@ impl<F: Net> World<F> {
             flows: Table::new(usize::MAX),
             half_open: Table::new(usize::MAX),
             sockets: Table::new(usize::MAX),
+            opted_out: false,
             affinities: Table::new(usize::MAX),
             source_ranges: Vec::new(),
             cluster_ips: Vec::new(),
