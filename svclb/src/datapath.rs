@@ -10,6 +10,8 @@
 //! | [`readback`] | what the maps hold, for a restarted agent and for reports |
 //! | [`addresses`] | the maps of the node's addresses |
 //! | [`ranges`] | the map of the ranges in which addresses of Services are |
+//! | [`opt_outs`] | the map of pods whose sockets are left alone |
+//! | [`translations`] | the translations that the programs make at sockets |
 //! | [`attach`] | which programs are attached where |
 //! | [`clsact`] | attachment for kernels without TCX |
 //! | [`counters`] | what the programs count |
@@ -33,10 +35,12 @@ pub mod loader;
 pub mod lock;
 pub mod loopback;
 pub mod object;
+pub mod opt_outs;
 pub mod pins;
 pub mod probe;
 pub mod ranges;
 pub mod readback;
 pub mod tables;
+pub mod translations;
 
 pub use self::error::Error;

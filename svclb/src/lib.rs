@@ -16,6 +16,7 @@ pub mod plan;
 pub mod rbac;
 pub mod report;
 pub mod sandbox;
+pub mod sockets;
 pub mod source;
 pub mod sys;
 pub mod sysctl;

@@ -37,6 +37,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("healthzBindAddress", Kind::Text),
     Field::obeyed("metricsBindAddress", Kind::Text),
     Field::obeyed("maxFlows", Kind::Int),
+    Field::obeyed("sandboxRuntimeClasses", Kind::Texts),
 ];
 
 #[derive(Deserialize)]
@@ -68,6 +69,7 @@ struct Document {
     #[serde(deserialize_with = "text::parsed")]
     metrics_bind_address: Option<Bind>,
     max_flows: Option<u32>,
+    sandbox_runtime_classes: Option<Vec<String>>,
 }
 
 /// What the document says.
@@ -106,6 +108,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         healthz: document.healthz_bind_address,
         metrics: document.metrics_bind_address,
         max_flows: document.max_flows,
+        sandboxes: document.sandbox_runtime_classes,
         ..Layer::default()
     })
 }

@@ -104,7 +104,8 @@ mod tests {
         assert_eq!((warnings, file), (vec![], None));
         let expected = serde_json::json!({
             "nodeName": "host", "source": { "manifests": "/m" }, "bpffs": "/sys/fs/bpf/svclb", "cgroup": null,
-            "uplinks": [], "podInterfaces": [], "socketLB": "all", "tc": "auto", "maxFlows": null, "xdp": "auto",
+            "uplinks": [], "podInterfaces": [], "socketLB": "all",
+            "sandboxRuntimeClasses": ["gvisor", "runsc", "kata*"], "tc": "auto", "maxFlows": null, "xdp": "auto",
             "externalMode": "snat", "algorithm": "random", "clusterCIDRs": [], "nodePortAddresses": [],
             "masqueradeAll": false, "localhostNodePorts": true, "detectLocal": { "mode": "ClusterCIDR" },
             "healthzBindAddress": "0.0.0.0:10256", "metricsBindAddress": "127.0.0.1:10249",
