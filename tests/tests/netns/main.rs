@@ -20,6 +20,7 @@ mod restart;
 mod rolling;
 mod sandbox;
 mod semantics;
+mod sockets;
 mod sources;
 mod spread;
 mod support;
