@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use nix::libc::{AF_INET, AF_INET6, EINVAL, ENOENT, EOPNOTSUPP, IPPROTO_UDP};
+use nix::libc::{AF_INET, AF_INET6, ENOENT, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, IPPROTO_UDP};
 use rtnetlink::sys::{Socket, SocketAddr as Port, protocols::NETLINK_SOCK_DIAG};
 
 use self::wire::{Id, Reply, Request, SOCK_DESTROY, SOCK_DIAG_BY_FAMILY, replies};
@@ -90,9 +90,9 @@ impl Diagnosis {
     }
 }
 
-/// Whether an error says that the kernel was built without what was asked for.
-pub fn is_missing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(ENOENT | EOPNOTSUPP | EINVAL))
+/// Whether an error lasts: the kernel was built without what was asked for, or does not allow it.
+pub fn is_lasting(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(ENOENT | EOPNOTSUPP | EPERM | EPROTONOSUPPORT))
 }
 
 #[cfg(test)]

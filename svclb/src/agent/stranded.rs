@@ -7,6 +7,7 @@
 
 use std::io;
 
+use super::told::Told;
 use crate::{
     datapath::{
         Error,
@@ -26,13 +27,18 @@ pub(super) struct Stranded {
     /// None where nobody is translated at sockets, and where the kernel has no such thing.
     translations: Option<Translations>,
     is_due: bool,
+    failures: Told,
 }
 
 impl Stranded {
     /// Looks at what is pinned, if sockets are translated.
     pub(super) fn open(pins: &Pins, are_translated: bool) -> Result<Self, Error> {
         // An agent before this one may have given backends up and have ended then.
-        Ok(Self { translations: are_translated.then(|| Translations::open(pins)).transpose()?, is_due: true })
+        Ok(Self {
+            translations: are_translated.then(|| Translations::open(pins)).transpose()?,
+            is_due: true,
+            failures: Told::default(),
+        })
     }
 
     /// Whether a write may have stranded somebody.
@@ -54,16 +60,19 @@ impl Stranded {
                     tracing::info!(count, "connected datagram sockets of the host are told to connect anew");
                 }
                 self.is_due = count >= MOST;
+                self.failures = Told::default();
             }
-            Err(error) if sockets::is_missing(&error) => {
+            Err(error) if sockets::is_lasting(&error) => {
                 tracing::warn!(
-                    "connected datagram sockets of the host keep backends that go: this kernel cannot end sockets \
-                     (CONFIG_INET_UDP_DIAG, CONFIG_INET_DIAG_DESTROY): {error}"
+                    "connected datagram sockets of the host keep backends that go, for the kernel does not end them \
+                     (it needs CONFIG_INET_UDP_DIAG and CONFIG_INET_DIAG_DESTROY, and the agent CAP_NET_ADMIN): {error}"
                 );
                 self.translations = None;
             }
-            // Busy: the next pass that has something to do does it.
-            Err(error) => tracing::warn!("connected datagram sockets of the host are not looked at: {error}"),
+            Err(error) => {
+                let line = format!("connected datagram sockets of the host are not looked at: {error}");
+                self.failures.now([line], |line| tracing::warn!("{line}"));
+            }
         }
         Ok(self.translations.is_some() && self.is_due)
     }

@@ -189,10 +189,10 @@ fn hold_udp(client: &mut Client) -> anyhow::Result<()> {
 fn hold_connected(client: &Client) -> anyhow::Result<()> {
     let Client { address, socket } = client;
     let ask = |is_sendto: bool| {
-        let peer = socket.peer_addr()?.to_string();
         if is_sendto { socket.send_to(b"who\n", address) } else { socket.send(b"who\n") }?;
         let mut buffer = [0; 256];
         let length = socket.recv(&mut buffer)?;
+        let peer = socket.peer_addr()?.to_string();
         io::Result::Ok((String::from_utf8_lossy(&buffer[..length]).into_owned(), peer))
     };
     socket.connect(address)?;

@@ -41,7 +41,10 @@ fn stays(world: &World, socket_lb: &str) -> anyhow::Result<()> {
             // Whatever way a datagram goes, by a socket's call or as a packet, it is one service port.
             for modes in [&[Mode::Tcp][..], &[Mode::Udp, Mode::SendTo]] {
                 let mut seen = BTreeSet::new();
-                for frontend in Frontend::ALL.into_iter().filter(|frontend| is_promised(place, *frontend)) {
+                // A packet to the loopback address comes from there, so from another client.
+                let is_same = |frontend| socket_lb != "off" || frontend != Frontend::NodePortOnLoopback;
+                let frontends = Frontend::ALL.into_iter().filter(|frontend| is_promised(place, *frontend));
+                for frontend in frontends.filter(|frontend| is_same(*frontend)) {
                     for mode in modes {
                         seen.extend(pods(world, place, *mode, frontend, family)?);
                     }
