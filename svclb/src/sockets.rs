@@ -74,8 +74,9 @@ impl Diagnosis {
         Ok(sockets)
     }
 
-    /// Takes a socket's other end away (`SOCK_DESTROY`, Linux 4.9): its process is told `ECONNABORTED` once, by the
-    /// call that waits or the next one, and may connect anew. False if it is not there any more.
+    /// Takes a socket's other end away (`SOCK_DESTROY`, Linux 4.9). Its process is told `ECONNABORTED` once, by the
+    /// call that waits or a later one; to send is `EDESTADDRREQ` until it connects anew. False if it is not there any
+    /// more.
     pub fn abort(&self, socket: &Connected) -> io::Result<bool> {
         let request = Request::new(socket.family, IPPROTO_UDP as u8, u32::MAX, socket.id);
         self.socket.send(&request.acknowledged(SOCK_DESTROY), 0)?;
@@ -119,6 +120,8 @@ mod tests {
             }
             assert!(diagnosis.abort(&ours[0]).unwrap());
             let error = client.send(b"x").unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(nix::libc::EDESTADDRREQ), "{to}");
+            let error = client.take_error().unwrap().unwrap();
             assert_eq!(error.raw_os_error(), Some(nix::libc::ECONNABORTED), "{to}");
             assert!(!diagnosis.abort(&ours[0]).unwrap(), "it is connected no more");
             client.connect(to).unwrap();
