@@ -36,6 +36,8 @@ pub mod capacity {
     pub const SEARCHES: usize = 1024;
     /// Node names.
     pub const NODES: usize = 16_384;
+    /// Control groups of pods whose sockets are left alone.
+    pub const OPT_OUTS: usize = 4096;
     /// Bytes of the events ring; a power of two and a multiple of the page size.
     pub const EVENTS: usize = 256 * 1024;
 }
@@ -120,6 +122,8 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
     /// [`AgentState`](crate::state::AgentState).
     pub const STATE: &str = "STATE";
+    /// Control groups of pods whose sockets are left alone, to 1.
+    pub const OPT_OUTS: &str = "OPT_OUTS";
     /// Maps that exist once.
-    pub const SHARED: [&str; 4] = [NODES, DROPS, EVENTS, STATE];
+    pub const SHARED: [&str; 5] = [NODES, DROPS, EVENTS, STATE, OPT_OUTS];
 }

@@ -9,6 +9,7 @@
 //! | [`refuse`] | answering a packet that nobody serves |
 //! | [`fragment`], [`icmp`], [`tunnel`] | packets without ports of their own |
 //! | [`sock`] | socket calls; the map of translations at sockets |
+//! | [`opt_out`] | the map of pods whose sockets are left alone |
 //! | [`frontend`] | the maps of frontends, node ports, and the node's and Services' addresses |
 //! | [`backend`] | the maps of service cells, slots, backends and traffic counters |
 //! | [`load`] | the maps of turns and of flows per backend |
@@ -43,6 +44,7 @@ mod kernel;
 mod load;
 mod medium;
 mod observe;
+mod opt_out;
 mod pipeline;
 mod pods;
 mod ports;

@@ -12,7 +12,9 @@
 //! | `settings`, `devices` | what the operator asked for |
 //! | `inputs` | the source and the Events of the run |
 //! | `services` | the model, the plan and the tables of Services |
-//! | `sync` | one pass: services, addresses, ranges, hooks |
+//! | `opt_outs` | pods whose sockets are left alone |
+//! | `stranded` | connected sockets whose backend is gone |
+//! | `sync` | one pass: all of these, addresses, ranges, hooks |
 //! | `servers` | health, metrics and Events of a pass |
 //! | `expiry` | forgetting what is over |
 //! | `collect` | what a scrape reads from the pins |
@@ -25,10 +27,12 @@ mod devices;
 mod error;
 mod expiry;
 mod inputs;
+mod opt_outs;
 mod recount;
 mod servers;
 mod services;
 mod settings;
+mod stranded;
 mod sync;
 mod told;
 
@@ -103,6 +107,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             },
             changed = network.changed() => if let Err(error) = changed { break Err(RunError::other(error)) },
             () = sleep(RETRY), if pass.is_to_be_repeated => {}
+            () = syncer.pods_changed() => {}
             () = sleep(PORT_RETRY), if servers.has_closed_ports() => {}
             () = &mut rewritten => break Err(RunError::other("the file of --config has changed: start again")),
             _ = terminate.recv() => break Ok(()),

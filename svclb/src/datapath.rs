@@ -12,6 +12,8 @@
 //! | [`addresses`] | the maps of the node's addresses |
 //! | [`ranges`] | the map of the ranges in which addresses of Services are |
 //! | [`pods`] | the map of which clients are local pods |
+//! | [`opt_outs`] | the map of pods whose sockets are left alone |
+//! | [`translations`] | the translations that the programs make at sockets |
 //! | [`attach`] | which programs are attached where |
 //! | [`clsact`] | attachment for kernels without TCX |
 //! | [`counters`] | what the programs count |
@@ -37,6 +39,7 @@ pub mod loader;
 pub mod lock;
 pub mod loopback;
 pub mod object;
+pub mod opt_outs;
 pub mod pins;
 pub mod pods;
 pub mod probe;
@@ -44,5 +47,6 @@ pub mod ranges;
 pub mod readback;
 pub mod sweep;
 pub mod tables;
+pub mod translations;
 
 pub use self::error::Error;

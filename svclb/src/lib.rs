@@ -17,6 +17,7 @@ pub mod ports;
 pub mod rbac;
 pub mod report;
 pub mod sandbox;
+pub mod sockets;
 pub mod source;
 pub mod sys;
 pub mod sysctl;

@@ -6,7 +6,7 @@
 
 mod change;
 mod dump;
-mod glob;
+pub(crate) mod glob;
 mod link;
 mod role;
 mod watch;

@@ -49,7 +49,11 @@ impl Settings {
             pins: Pins::new(&config.bpffs),
             devices,
             tc: config.tc.into(),
-            model: model::Settings { node_name: config.node_name.clone(), algorithm: config.algorithm },
+            model: model::Settings {
+                node_name: config.node_name.clone(),
+                algorithm: config.algorithm,
+                sandboxes: config.sandbox_runtime_classes.clone(),
+            },
             node_ports,
             file,
             config,

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeSet, net::IpAddr, process};
 
-use svclb_common::service::LOCAL_NODE_PORTS;
+use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
 
 use super::{
     RunError, Settings, detect,
     devices::addresses,
+    opt_outs::PodOptOuts,
     services::{Services, Written},
+    stranded::Stranded,
     told::Told,
 };
 use crate::{
@@ -38,6 +40,8 @@ pub(super) struct Syncer {
     ranges: RangeMaps,
     pods: PodMaps,
     attachments: Attachments,
+    opt_outs: PodOptOuts,
+    stranded: Stranded,
     /// What was last attached to; hooks are left alone while it stays.
     attached: Option<Wanted>,
     /// Devices that a default route has left by, while they are there.
@@ -81,6 +85,7 @@ impl Syncer {
         let limits = Limits { maglev_table: settings.config.maglev_table_size.get(), ..Limits::default() };
         let read = Readback::new(readback::read(&tables)?, &limits);
         let attachments = Attachments::adopt(pins, settings.tc)?;
+        let mode = settings.devices.socket_mode;
         Ok(Self {
             settings: settings.clone(),
             services: Services::adopt(tables, read, limits, settings.model.clone())?,
@@ -89,6 +94,11 @@ impl Syncer {
             addresses: AddressMaps::open(pins)?,
             ranges: RangeMaps::open(pins)?,
             pods: PodMaps::open(pins)?,
+            opt_outs: PodOptOuts::open(
+                pins,
+                settings.devices.cgroup.as_deref().filter(|_| mode == SocketMode::All),
+            )?,
+            stranded: Stranded::open(pins, mode != SocketMode::Off)?,
             attachments,
             attached: None,
             node: NodeState::default(),
@@ -139,14 +149,29 @@ impl Syncer {
             Err(error) => failures.push(error),
         }
         failures.extend(self.sync_ranges().err());
+        // Before the hooks: a pod that has opted out is never translated by this agent.
+        if self.services.are_loaded() {
+            let (model, tables) = (self.services.model(), self.services.tables());
+            failures.extend(self.opt_outs.sync(model.opt_outs(), tables).err());
+        }
         failures.extend(self.sync_hooks(wanted).await.err());
         failures.extend(self.sync_addresses(network).err());
+        let mut has_more = false;
+        match self.stranded.end(self.services.tables()) {
+            Ok(more) => has_more = more,
+            Err(error) => failures.push(error),
+        }
 
         let works = failures.is_empty() && !self.attachments.is_incomplete();
         self.failures.now(failures.iter().map(ToString::to_string), |line| tracing::error!("{line}"));
         self.mark(works && self.services.are_complete());
-        pass.is_to_be_repeated = !works;
+        pass.is_to_be_repeated = !works || has_more;
         pass
+    }
+
+    /// Resolves when another pass finds a pod that it has not found before.
+    pub(super) async fn pods_changed(&mut self) {
+        self.opt_outs.changed().await;
     }
 
     /// Addresses of the node on which node ports answer.
@@ -198,7 +223,12 @@ impl Syncer {
             return Ok(None);
         }
         self.mark(false);
-        let written = self.services.write()?;
+        let written = self.services.write();
+        // What was written before a failure stays written.
+        if written.as_ref().map_or(true, |written| written.may_strand) {
+            self.stranded.note();
+        }
+        let written = written?;
         if written.writes > 0 {
             tracing::info!(
                 writes = written.writes,

@@ -50,6 +50,8 @@ pub struct Layer {
     pub healthz: Option<Bind>,
     /// `--metrics-bind-address`.
     pub metrics: Option<Bind>,
+    /// `sandboxRuntimeClasses` of our own document.
+    pub sandboxes: Option<Vec<String>>,
     /// `bindAddressHardFail` of kube-proxy's configuration, as all below.
     pub bind_address_hard_fail: Option<bool>,
     /// `iptables.localhostNodePorts`.
@@ -92,6 +94,7 @@ impl Layer {
             snat_ports: self.snat_ports.or(below.snat_ports),
             healthz: self.healthz.or(below.healthz),
             metrics: self.metrics.or(below.metrics),
+            sandboxes: self.sandboxes.or(below.sandboxes),
             bind_address_hard_fail: self.bind_address_hard_fail.or(below.bind_address_hard_fail),
             localhost_node_ports: self.localhost_node_ports.or(below.localhost_node_ports),
             detect_local: self.detect_local.or(below.detect_local),

@@ -42,6 +42,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("metricsBindAddress", Kind::Text),
     Field::obeyed("maxFlows", Kind::Int),
     Field::obeyed("flowTimeouts", Kind::Object(FLOW_TIMEOUTS)),
+    Field::obeyed("sandboxRuntimeClasses", Kind::Texts),
 ];
 
 const FLOW_TIMEOUTS: &[Field] = &[
@@ -93,6 +94,7 @@ struct Document {
     metrics_bind_address: Option<Bind>,
     max_flows: Option<u32>,
     flow_timeouts: Option<FlowTimeouts>,
+    sandbox_runtime_classes: Option<Vec<String>>,
 }
 
 /// What the document says.
@@ -140,6 +142,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         metrics: document.metrics_bind_address,
         max_flows: document.max_flows,
         flow_timeouts: document.flow_timeouts,
+        sandboxes: document.sandbox_runtime_classes,
         ..Layer::default()
     })
 }

@@ -104,7 +104,8 @@ mod tests {
         assert_eq!((warnings, file), (vec![], None));
         let expected = serde_json::json!({
             "nodeName": "host", "source": { "manifests": "/m" }, "bpffs": "/sys/fs/bpf/svclb", "cgroup": null,
-            "uplinks": [], "podInterfaces": [], "socketLB": "all", "tc": "auto", "maxFlows": null, "xdp": "auto",
+            "uplinks": [], "podInterfaces": [], "socketLB": "all",
+            "sandboxRuntimeClasses": ["gvisor", "runsc", "kata*"], "tc": "auto", "maxFlows": null, "xdp": "auto",
             "externalMode": "snat", "algorithm": "random", "maglevTableSize": 16381, "clusterCIDRs": [], "nodePortAddresses": [],
             "masqueradeAll": false, "masquerade": "safe", "snatPorts": "1024-29999", "localhostNodePorts": true, "detectLocal": { "mode": "ClusterCIDR" },
             "healthzBindAddress": "0.0.0.0:10256", "metricsBindAddress": "127.0.0.1:10249",
@@ -147,7 +148,7 @@ mod tests {
         let file = "nodeName: node\nkubeconfig: /k\nbpffs: /b\ncgroup: /c\nuplinks: [e]\npodInterfaces: [p*]\n\
             socketLB: off\nxdp: off\nexternalMode: snat\nalgorithm: maglev\nmaglevTableSize: 251\nclusterCIDR: 10.0.0.0/8\n\
             nodePortAddresses: [primary]\nmasqueradeAll: true\nmasquerade: compat\nsnatPorts: 2000-3000\nhealthzBindAddress: :1\n\
-            metricsBindAddress: :2\nmaxFlows: 99\nflowTimeouts: { udp: 7s }\n";
+            metricsBindAddress: :2\nmaxFlows: 99\nflowTimeouts: { udp: 7s }\nsandboxRuntimeClasses: [x]\n";
         let config = with_file(Layer::default(), format!("{OWN}{file}")).unwrap().config;
         let heard = serde_json::to_value(&config).unwrap();
         let quiet = resolve(manifests(), None, &here()).unwrap().config;

@@ -22,6 +22,9 @@ const METRICS_PORT: u16 = 10249;
 /// kube-proxy's.
 const SYNC_PERIOD: Duration = Duration::from_secs(30);
 
+/// The usual names of runtimes that keep a pod's processes apart from the node's kernel: gVisor and Kata Containers.
+const SANDBOXES: [&str; 3] = ["gvisor", "runsc", "kata*"];
+
 /// Where API objects come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,6 +56,8 @@ pub struct RunConfig {
     /// For whom addresses are translated at the socket.
     #[serde(rename = "socketLB")]
     pub socket_lb: SocketLb,
+    /// Patterns for the names of runtime classes whose pods' sockets are left alone.
+    pub sandbox_runtime_classes: Vec<String>,
     /// How programs are attached to devices.
     pub tc: Tc,
     /// Flow entries to have room for, per family.
@@ -120,6 +125,7 @@ impl RunConfig {
             uplinks: layer.uplinks.unwrap_or_default(),
             pod_interfaces,
             socket_lb: layer.socket_lb.unwrap_or_default(),
+            sandbox_runtime_classes: layer.sandboxes.unwrap_or_else(|| SANDBOXES.map(String::from).into()),
             tc: layer.tc.unwrap_or_default(),
             max_flows: layer.max_flows,
             xdp: layer.xdp.unwrap_or_default(),

@@ -269,6 +269,14 @@ impl Tables {
         self.count_write()
     }
 
+    /// The generation of a backend cell.
+    pub fn generation(&self, family: Family, id: u32) -> Result<u32, Error> {
+        Ok(match family {
+            Family::V4 => self.v4.backend(id)?.generation.load(),
+            Family::V6 => self.v6.backend(id)?.generation.load(),
+        })
+    }
+
     /// Counts a write to a table.
     pub fn count_write(&self) -> Result<(), Error> {
         let state = self.state()?;

@@ -9,4 +9,6 @@ pub struct Settings {
     pub node_name: String,
     /// How backends are chosen where a Service does not say.
     pub algorithm: Algorithm,
+    /// Names of runtime classes, with `*` and `?`, whose pods' sockets are left alone.
+    pub sandboxes: Vec<String>,
 }

@@ -6,11 +6,13 @@
 //! | `udp` | connects a datagram socket, asks, is answered |
 //! | `sendto` | names the destination with each datagram, on one socket |
 //! | `hold` | asks again on the one connection, once per line of standard input |
-//! | `hold-udp` | as `sendto`, once per line of standard input |
+//! | `hold-udp` | as `sendto`, once per line of standard input, which may name another address |
+//! | `hold-connected` | asks on one connected datagram socket, once per line of standard input; by `sendto` if the
+//! line says so. After a failure it connects anew |
 //! | `table` | `tcp` for each line `ADDRESS COUNT` of standard input, all lines at once |
 //!
 //! COUNT may be `-`: until standard input closes. The outcome is one line of JSON on
-//! standard output, for `table` an object by address; `hold` and `hold-udp` write one line per request. Socket hooks
+//! standard output, for `table` an object by address; those that hold write one line per request. Socket hooks
 //! belong to a cgroup,
 //! so a client must be a process: the tests cannot ask by themselves.
 
@@ -49,13 +51,16 @@ fn main() -> anyhow::Result<()> {
     let ask: fn(&mut Client, &mut Answers) -> io::Result<()> = match mode.as_str() {
         "tcp" => tcp,
         "udp" => udp,
-        "sendto" | "hold-udp" => sendto,
+        "sendto" | "hold-udp" | "hold-connected" => sendto,
         _ => bail!("no such MODE: {mode}"),
     };
     let mut client = Client { address, socket: UdpSocket::bind(any(address))? };
     client.socket.set_read_timeout(Some(TIMEOUT))?;
     if mode == "hold-udp" {
         return hold_udp(&mut client);
+    }
+    if mode == "hold-connected" {
+        return hold_connected(&client);
     }
     let mut answers = Answers::default();
     let mut repetitions = Repetitions::parse(count)?;
@@ -166,10 +171,39 @@ fn hold(address: SocketAddr) -> anyhow::Result<()> {
 /// One socket, one request per line of standard input.
 fn hold_udp(client: &mut Client) -> anyhow::Result<()> {
     for line in io::stdin().lines() {
-        line?;
+        let line = line?;
+        if !line.is_empty() {
+            client.address = line.parse().context("a line is empty or ADDRESS")?;
+        }
         let mut answers = Answers::default();
         if let Err(error) = sendto(client, &mut answers) {
             answers.error(name(&error));
+        }
+        println!("{}", serde_json::to_string(&answers)?);
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// One connected datagram socket, one request per line of standard input.
+fn hold_connected(client: &Client) -> anyhow::Result<()> {
+    let Client { address, socket } = client;
+    let ask = |is_sendto: bool| {
+        if is_sendto { socket.send_to(b"who\n", address) } else { socket.send(b"who\n") }?;
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer)?;
+        let peer = socket.peer_addr()?.to_string();
+        io::Result::Ok((String::from_utf8_lossy(&buffer[..length]).into_owned(), peer))
+    };
+    socket.connect(address)?;
+    for line in io::stdin().lines() {
+        let mut answers = Answers::default();
+        match ask(line? == "sendto") {
+            Ok((reply, peer)) => answers.answer(&reply, peer),
+            Err(error) => {
+                answers.error(name(&error));
+                socket.connect(address)?;
+            }
         }
         println!("{}", serde_json::to_string(&answers)?);
         io::stdout().flush()?;

@@ -1,6 +1,6 @@
 //! Who asks, and with what.
 
-use std::{collections::BTreeMap, io::Write as _, net::SocketAddr, process::Output};
+use std::{collections::BTreeMap, io::Write as _, net::SocketAddr, path::PathBuf, process::Output};
 
 use anyhow::{Context as _, ensure};
 
@@ -33,7 +33,7 @@ impl Place {
         }
     }
 
-    /// The control group, which is the node's.
+    /// The control group, which is the node's unless the pod was given its own.
     pub fn cgroup(&self) -> &'static str {
         match self {
             Self::Pod(pod) => node_of(pod).name,
@@ -70,7 +70,7 @@ impl World {
     /// Sends requests, one after the other.
     pub fn ask(&self, place: Place, mode: Mode, to: SocketAddr, count: u32) -> anyhow::Result<Answers> {
         let arguments = [mode.as_str().into(), to.to_string(), count.to_string()];
-        let command = process::command(&self.cgroup(place.cgroup()), &self.ground().probe, arguments);
+        let command = process::command(&self.group_of(place), &self.ground().probe, arguments);
         let output = process::output(self.namespace(place.machine().name), command)?;
         answers(&String::from_utf8_lossy(&output.stdout))
             .with_context(|| format!("svclb-probe: {}", String::from_utf8_lossy(&output.stderr)))
@@ -80,19 +80,19 @@ impl World {
     pub fn curl(&self, place: Place, to: SocketAddr) -> anyhow::Result<Output> {
         let arguments =
             ["--silent", "--show-error", "--max-time", "5", &format!("http://{to}/")].map(String::from);
-        let command = process::command(&self.cgroup(place.cgroup()), "curl".as_ref(), arguments);
+        let command = process::command(&self.group_of(place), "curl".as_ref(), arguments);
         process::output(self.namespace(place.machine().name), command)
     }
 
     /// Runs a command that ends by itself.
     pub fn run(&self, place: Place, program: &str, arguments: &[&str]) -> anyhow::Result<Output> {
-        let command = process::command(&self.cgroup(place.cgroup()), program.as_ref(), arguments);
+        let command = process::command(&self.group_of(place), program.as_ref(), arguments);
         process::output(self.namespace(place.machine().name), command)
     }
 
     /// Starts a program that runs beside the test.
     pub fn start(&self, place: Place, program: &str, arguments: &[&str]) -> anyhow::Result<Process> {
-        let command = process::command(&self.cgroup(place.cgroup()), program.as_ref(), arguments);
+        let command = process::command(&self.group_of(place), program.as_ref(), arguments);
         Process::start(self.namespace(place.machine().name), command)
     }
 
@@ -107,8 +107,7 @@ impl World {
         place: Place,
         targets: &BTreeMap<SocketAddr, u32>,
     ) -> anyhow::Result<BTreeMap<SocketAddr, Answers>> {
-        let command =
-            process::command(&self.cgroup(place.cgroup()), &self.ground().probe, ["table".to_owned()]);
+        let command = process::command(&self.group_of(place), &self.ground().probe, ["table".to_owned()]);
         let mut probe = Process::start(self.namespace(place.machine().name), command)?;
         for (address, count) in targets {
             writeln!(probe.stdin()?, "{address} {count}")?;
@@ -131,9 +130,20 @@ impl World {
         Ok(Held(self.probe(place, "hold-udp", to)?))
     }
 
+    /// Opens a datagram socket that stays and is connected. After a failure it connects anew.
+    pub fn hold_connected(&self, place: Place, to: SocketAddr) -> anyhow::Result<Held> {
+        Ok(Held(self.probe(place, "hold-connected", to)?))
+    }
+
+    /// The control group of what runs in a place.
+    fn group_of(&self, place: Place) -> PathBuf {
+        let own = self.own_group(place.machine().name);
+        own.unwrap_or_else(|| self.cgroup(place.cgroup()))
+    }
+
     fn probe(&self, place: Place, mode: &str, to: SocketAddr) -> anyhow::Result<Process> {
         let arguments = [mode.into(), to.to_string(), "-".into()];
-        let command = process::command(&self.cgroup(place.cgroup()), &self.ground().probe, arguments);
+        let command = process::command(&self.group_of(place), &self.ground().probe, arguments);
         Process::start(self.namespace(place.machine().name), command)
     }
 }
@@ -156,8 +166,14 @@ pub struct Held(Process);
 impl Held {
     /// Asks on it.
     pub fn ask(&mut self) -> anyhow::Result<Answers> {
-        let asked = self.begin()?;
-        self.end(asked)
+        self.ask_by("")
+    }
+
+    /// Asks on it in the way that the line names.
+    pub fn ask_by(&mut self, line: &str) -> anyhow::Result<Answers> {
+        let before = self.0.log.len();
+        writeln!(self.0.stdin()?, "{line}")?;
+        self.end(before)
     }
 
     /// Asks on it and does not wait for the answer.

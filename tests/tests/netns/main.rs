@@ -22,6 +22,7 @@ mod restart;
 mod rolling;
 mod sandbox;
 mod semantics;
+mod sockets;
 mod source_addresses;
 mod sources;
 mod spread;

@@ -67,6 +67,8 @@ pub(crate) struct World<F: Net> {
     pub(crate) flows: Table<FlowEntry<F::Addr>>,
     pub(crate) half_open: Table<FlowEntry<F::Addr>>,
     sockets: Table<SocketPeer<F::Addr>>,
+    /// Whether pods' sockets are to be left alone.
+    pub(crate) opted_out: bool,
     pub(crate) affinities: Table<Affinity>,
     pub(crate) searches: Table<PortsMemory>,
     /// Steps of searches for ports.
@@ -97,6 +99,7 @@ impl<F: Net> World<F> {
             flows: Table::new(usize::MAX),
             half_open: Table::new(usize::MAX),
             sockets: Table::new(usize::MAX),
+            opted_out: false,
             affinities: Table::new(usize::MAX),
             searches: Table::new(usize::MAX),
             steps: Cell::new(0),

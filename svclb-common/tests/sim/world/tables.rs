@@ -204,4 +204,8 @@ impl<F: Net> SocketTables<F> for World<F> {
     fn remember(&self, key: SocketKey<F::Addr>, peer: &SocketPeer<F::Addr>) {
         self.sockets.put(socket_bytes(&key), *peer);
     }
+
+    fn has_opted_out(&self) -> bool {
+        self.opted_out
+    }
 }
