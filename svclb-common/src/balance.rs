@@ -13,6 +13,7 @@
 //! | [`choice`] | what a first packet may choose from |
 //! | [`affinity`] | the backend that a client comes back to |
 //! | [`life`] | whether a flow goes on; who a tuple belongs to |
+//! | [`part`] | fragments, and headers that are not the usual ones |
 //! | [`path`] | how the two directions of a flow go |
 //! | [`open`] | a new flow: its backend, its port, its entries |
 //! | [`vacant`] | addresses and ports of Services that no Service has |
@@ -21,6 +22,7 @@ mod affinity;
 mod choice;
 mod life;
 mod open;
+mod part;
 mod path;
 mod place;
 mod scratch;
@@ -39,6 +41,7 @@ use life::{Memory, claim, ends, recall};
 
 pub(crate) use affinity::{NOWHERE, remember, returns};
 pub use life::decides;
+pub use part::{follow, learn_part};
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
 pub use scratch::Scratch;
 pub(crate) use source::{is_internal, is_restricted, list, nobody};

@@ -28,6 +28,8 @@ pub mod capacity {
     pub const SOCKETS: usize = 131_072;
     /// Clients that come back to their backends.
     pub const AFFINITIES: usize = 65_536;
+    /// Datagrams that come in fragments.
+    pub const FRAGMENTS: usize = 8192;
     /// Source ranges of all services.
     pub const SOURCE_RANGES: usize = 65_536;
     /// Node names.
@@ -74,8 +76,11 @@ pub mod map {
     pub const CLUSTER_IPS: &str = "CLUSTER_IPS";
     /// [`ServiceRanges`](crate::service::ServiceRanges).
     pub const RANGES: &str = "RANGES";
+    /// Datagrams that come in fragments: [`FragmentKey`](crate::fragment::FragmentKey) to
+    /// [`FragmentHead`](crate::fragment::FragmentHead).
+    pub const FRAGMENTS: &str = "FRAGMENTS";
     /// All of them.
-    pub const PER_FAMILY: [&str; 17] = [
+    pub const PER_FAMILY: [&str; 18] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -93,6 +98,7 @@ pub mod map {
         SOURCE_RANGES,
         CLUSTER_IPS,
         RANGES,
+        FRAGMENTS,
     ];
 
     /// Node names; the agent's own.

@@ -13,15 +13,19 @@ use svclb_common::{
 
 use crate::{
     backend, backend::BackendMaps, client, client::ClientMaps, config, config::FamilyConfig, flow,
-    flow::FlowMaps, frontend, frontend::FrontendMaps, medium::Medium, observe, route, route::RouteMaps,
+    flow::FlowMaps, fragment::FragmentMaps, frontend, frontend::FrontendMaps, medium::Medium, observe, route,
+    route::RouteMaps,
 };
 
 /// All maps of a family.
 pub(crate) trait Maps:
-    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig
+    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + FragmentMaps + RouteMaps + FamilyConfig
 {
 }
-impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig> Maps for F {}
+impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + FragmentMaps + RouteMaps + FamilyConfig> Maps
+    for F
+{
+}
 
 /// The tables as a packet sees them.
 pub(crate) struct Kernel<M> {
@@ -124,6 +128,21 @@ macro_rules! maps_as_tables {
         #[inline(always)]
         fn forget(&self, key: &FlowKey<F::Addr>) {
             flow::forget::<F>(key);
+        }
+        #[inline(always)]
+        fn fragment(
+            &self,
+            key: &svclb_common::fragment::FragmentKey<F::Addr>,
+        ) -> Option<svclb_common::fragment::FragmentHead> {
+            $crate::fragment::head::<F>(key)
+        }
+        #[inline(always)]
+        fn keep_fragment(
+            &self,
+            key: &svclb_common::fragment::FragmentKey<F::Addr>,
+            head: &svclb_common::fragment::FragmentHead,
+        ) {
+            $crate::fragment::keep::<F>(key, head);
         }
         #[inline(always)]
         fn random(&self) -> u32 {

@@ -5,6 +5,8 @@
 mod affinity;
 mod alone;
 mod evict;
+mod extensions;
+mod fragments;
 mod life;
 mod pair;
 mod policy;

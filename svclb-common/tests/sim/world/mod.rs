@@ -4,6 +4,7 @@
 mod frame;
 mod net;
 mod path;
+mod pieces;
 mod table;
 mod tables;
 
@@ -19,6 +20,7 @@ use svclb_common::{
     config::{DatapathConfig, SocketMode},
     family::Address,
     flow::FlowEntry,
+    fragment::FragmentHead,
     key::FrontendKey,
     packet::Packet,
     service::{
@@ -35,6 +37,8 @@ pub(crate) use net::{
     VIP2, at,
 };
 pub(crate) use path::{Sent, Verdict, translated, untouched};
+pub(crate) use pieces::{Extension, atomic, cut, extend, join, options, routing};
+pub(crate) use svclb_common::balance::Place;
 use table::Table;
 
 /// A second, in nanoseconds.
@@ -61,6 +65,7 @@ pub(crate) struct World<F: Net> {
     pub(crate) half_open: Table<FlowEntry<F::Addr>>,
     sockets: Table<SocketPeer<F::Addr>>,
     pub(crate) affinities: Table<Affinity>,
+    pub(crate) fragments: Table<FragmentHead>,
     source_ranges: Vec<(ServiceId, F::Addr, F::Addr)>,
     cluster_ips: Vec<F::Addr>,
     ranges: ServiceRanges<F::Addr>,
@@ -85,6 +90,7 @@ impl<F: Net> World<F> {
             half_open: Table::new(usize::MAX),
             sockets: Table::new(usize::MAX),
             affinities: Table::new(usize::MAX),
+            fragments: Table::new(usize::MAX),
             source_ranges: Vec::new(),
             cluster_ips: Vec::new(),
             ranges: ranges(),

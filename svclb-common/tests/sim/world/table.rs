@@ -8,6 +8,7 @@ use std::{
 
 use svclb_common::{
     family::Address,
+    fragment::FragmentKey,
     key::{FlowKey, FrontendKey, SocketKey},
     service::AffinityKey,
 };
@@ -83,6 +84,19 @@ pub(crate) fn flow_bytes<A: Address>(key: &FlowKey<A>) -> Vec<u8> {
         bytemuck::bytes_of(dst),
         bytemuck::bytes_of(&[*sport, *dport, *pad]),
         &[*proto, *hook],
+    ]
+    .concat()
+}
+
+/// A key as the kernel compares it.
+pub(crate) fn fragment_bytes<A: Address>(key: &FragmentKey<A>) -> Vec<u8> {
+    let FragmentKey { src, dst, id, proto, hook, pad } = key;
+    [
+        bytemuck::bytes_of(src),
+        bytemuck::bytes_of(dst),
+        bytemuck::bytes_of(id),
+        &[*proto, *hook],
+        bytemuck::bytes_of(pad),
     ]
     .concat()
 }

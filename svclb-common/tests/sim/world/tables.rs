@@ -5,6 +5,7 @@ use svclb_common::{
     cell::{Word32, Word64},
     family::Address as _,
     flow::FlowEntry,
+    fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey, SocketKey},
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
@@ -15,7 +16,7 @@ use svclb_common::{
 
 use super::{
     NODE, Net, World,
-    table::{affinity_bytes, flow_bytes, frontend_bytes, socket_bytes},
+    table::{affinity_bytes, flow_bytes, fragment_bytes, frontend_bytes, socket_bytes},
 };
 
 /// What a map's update copies.
@@ -129,6 +130,14 @@ impl<F: Net> Tables<F> for World<F> {
     fn forget(&self, key: &FlowKey<F::Addr>) {
         self.flows.remove(&flow_bytes(key));
         self.half_open.remove(&flow_bytes(key));
+    }
+
+    fn fragment(&self, key: &FragmentKey<F::Addr>) -> Option<FragmentHead> {
+        self.fragments.get(&fragment_bytes(key)).copied()
+    }
+
+    fn keep_fragment(&self, key: &FragmentKey<F::Addr>, head: &FragmentHead) {
+        self.fragments.put(fragment_bytes(key), *head);
     }
 
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
