@@ -5,11 +5,13 @@
 //! parser has no part in it, so that an error there cannot hide itself.
 
 mod build;
+mod extension;
 mod line;
 mod referee;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use extension::Extension;
 pub use referee::{differences, judge};
 
 /// A frame by its headers.
@@ -37,6 +39,8 @@ pub struct Packet {
     pub ttl: u8,
     /// IPv4's options.
     pub options: Vec<u8>,
+    /// IPv6's extension headers, but for the one of fragments, which comes last.
+    pub extensions: Vec<Extension>,
     /// Place in a larger packet.
     pub fragment: Option<Fragment>,
     /// What the IP header carries.

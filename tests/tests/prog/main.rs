@@ -51,6 +51,8 @@ macro_rules! themes {
 themes! {
     affinity,
     cluster_ip,
+    extensions,
+    fragments,
     hairpin,
     headers,
     host_packets,
