@@ -11,6 +11,7 @@ mod dns;
 mod errors;
 mod health;
 mod ingress;
+mod large;
 mod manifests;
 mod policy;
 mod privileges;
