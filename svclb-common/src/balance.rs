@@ -14,6 +14,7 @@
 //! | [`affinity`] | the backend that a client comes back to |
 //! | [`pick`] | the place in a list that a new flow is given |
 //! | [`life`] | whether a flow goes on; who a tuple belongs to |
+//! | [`part`] | fragments, and headers that are not the usual ones |
 //! | [`path`] | how the two directions of a flow go |
 //! | [`ports`] | a free source port |
 //! | [`open`] | a new flow: its backend, its port, its entries |
@@ -23,6 +24,7 @@ mod affinity;
 mod choice;
 mod life;
 mod open;
+mod part;
 mod path;
 mod pick;
 mod place;
@@ -43,6 +45,7 @@ use life::{Memory, claim, ends, recall};
 
 pub(crate) use affinity::{NOWHERE, remember, returns};
 pub use life::decides;
+pub use part::{follow, learn_part};
 pub(crate) use pick::pick;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
 pub use scratch::Scratch;

@@ -5,6 +5,7 @@ use crate::{
     config,
     hash::Hash,
     key::Key,
+    outline::{self, Chain},
     wire::{Ipv4, Ipv6, Transport, Wire},
 };
 
@@ -126,10 +127,13 @@ impl Address for Addr6 {
 /// What follows an IP header, as far as the datapath carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upper {
-    /// A transport header that many bytes after the end of the fixed IP header.
-    Transport(Transport, usize),
+    /// A transport header right behind the fixed IP header.
+    Transport(Transport),
     /// A fragment of a larger packet.
     Fragment,
+    /// IPv4 options before a transport header, or IPv6 extension headers before whatever:
+    /// an [`Outline`](crate::outline::Outline) tells.
+    Extended,
     /// The family's ICMP, that many bytes after the end of the fixed IP header.
     Icmp(usize),
     /// A packet of IPv4 or IPv6 in this one.
@@ -139,7 +143,7 @@ pub enum Upper {
 }
 
 /// The IP header of a family.
-pub trait IpHeader: Wire {
+pub trait IpHeader: Wire + Chain {
     /// The family's address.
     type Addr: Address;
     /// What follows the header.
@@ -249,7 +253,8 @@ impl IpHeader for Ipv4 {
         }
         let Some(words) = usize::from(self.version_ihl & 15).checked_sub(5) else { return Upper::Other };
         match (Transport::of(self.proto), self.proto) {
-            (Some(transport), _) => Upper::Transport(transport, words * 4),
+            (Some(transport), _) if words == 0 => Upper::Transport(transport),
+            (Some(_), _) => Upper::Extended,
             (None, V4::ICMP) => Upper::Icmp(words * 4),
             (None, IPIP | IPV6) => Upper::Tunnel,
             _ => Upper::Other,
@@ -349,16 +354,14 @@ impl IpHeader for Ipv6 {
 
     #[inline(always)]
     fn upper(&self) -> Upper {
-        const FRAGMENT: u8 = 44;
         if self.version_flow.to_ne_bytes()[0] >> 4 != 6 {
             return Upper::Other;
         }
-        if self.next == FRAGMENT {
-            return Upper::Fragment;
-        }
         match (Transport::of(self.next), self.next) {
-            (Some(transport), _) => Upper::Transport(transport, 0),
+            (Some(transport), _) => Upper::Transport(transport),
             (None, V6::ICMP) => Upper::Icmp(0),
+            (None, outline::FRAGMENT) => Upper::Fragment,
+            (None, outline::HOP_BY_HOP | outline::ROUTING | outline::DESTINATION) => Upper::Extended,
             (None, IPIP | IPV6) => Upper::Tunnel,
             _ => Upper::Other,
         }

@@ -28,6 +28,8 @@ pub mod capacity {
     pub const SOCKETS: usize = 131_072;
     /// Clients that come back to their backends.
     pub const AFFINITIES: usize = 65_536;
+    /// Datagrams that come in fragments.
+    pub const FRAGMENTS: usize = 8192;
     /// Source ranges of all services.
     pub const SOURCE_RANGES: usize = 65_536;
     /// Rules of who is a local pod: one for each device, and one for all others.
@@ -89,8 +91,11 @@ pub mod map {
     /// Searches for a source port that found none: [`PortsKey`](crate::snat::PortsKey) to
     /// [`PortsMemory`](crate::snat::PortsMemory).
     pub const SEARCHES: &str = "SEARCHES";
+    /// Datagrams that come in fragments: [`FragmentKey`](crate::fragment::FragmentKey) to
+    /// [`FragmentHead`](crate::fragment::FragmentHead).
+    pub const FRAGMENTS: &str = "FRAGMENTS";
     /// All of them.
-    pub const PER_FAMILY: [&str; 21] = [
+    pub const PER_FAMILY: [&str; 22] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -112,6 +117,7 @@ pub mod map {
         RANGES,
         PODS,
         SEARCHES,
+        FRAGMENTS,
     ];
 
     /// Node names; the agent's own.

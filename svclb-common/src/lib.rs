@@ -9,6 +9,8 @@
 //! | [`checksum`] | incremental Internet checksums (RFC 1624) |
 //! | [`family`] | IPv4 and IPv6 as one generic: [`Family`](family::Family), [`V4`](family::V4), [`V6`](family::V6) |
 //! | [`packet`] | a parsed frame, its tuple, its rewriting |
+//! | [`outline`] | where things are in a packet whose headers are not the usual ones |
+//! | [`fragment`] | what the fragments of a datagram have in common |
 //! | [`cell`] | words that one side writes while the other reads |
 //! | [`hash`] | the hash by which flows find their slots |
 //! | [`key`] | map keys, and the way they reach the stack |
@@ -42,9 +44,11 @@ pub mod crc32c;
 pub mod event;
 pub mod family;
 pub mod flow;
+pub mod fragment;
 pub mod hash;
 pub mod key;
 pub mod layout;
+pub mod outline;
 pub mod packet;
 #[cfg(feature = "user")]
 mod pod;

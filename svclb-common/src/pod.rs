@@ -9,6 +9,7 @@ use crate::{
     event::Event,
     family::{Addr4, Addr6, Address},
     flow::FlowRecord,
+    fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey, SocketKey},
     service::{Affinity, AffinityKey, Frontend, NodeName, RangeKey, ServiceName, Traffic},
     snat::{PortsKey, PortsMemory},
@@ -40,6 +41,10 @@ unsafe impl<A: Address> aya::Pod for SocketKey<A> {}
 unsafe impl<A: Address> aya::Pod for AffinityKey<A> {}
 // SAFETY: as above.
 unsafe impl<A: Address> aya::Pod for RangeKey<A> {}
+// SAFETY: as above, asserted in `fragment::tests`.
+unsafe impl<A: Address> aya::Pod for FragmentKey<A> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for FragmentHead {}
 // SAFETY: `bytemuck::Pod` is derived.
 unsafe impl aya::Pod for Affinity {}
 // SAFETY: as above.

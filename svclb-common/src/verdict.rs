@@ -53,6 +53,8 @@ reasons! {
     UnknownPort = 12, "unknown_port";
     /// The address is in a range of Services, and no Service has it.
     UnallocatedVip = 13, "unallocated_vip";
+    /// A fragment to an address of a Service, of a datagram whose first fragment has not come by.
+    UnknownFragment = 14, "unknown_fragment";
 }
 
 impl DropReason {

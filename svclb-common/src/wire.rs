@@ -46,6 +46,18 @@ impl<'f> Cursor<'f> {
         Some(header)
     }
 
+    /// A copy of what lies `at` bytes ahead, or `None` when the frame ends before it does.
+    #[inline(always)]
+    pub fn peek<T: Wire + Copy>(&self, at: usize) -> Option<T> {
+        const { assert!(align_of::<T>() == 1) };
+        let start = self.at.wrapping_add(at);
+        if start.wrapping_add(size_of::<T>()) > self.end || start < self.at {
+            return None;
+        }
+        // SAFETY: in bounds by the check above; headers that were handed out are behind `at`.
+        Some(unsafe { *start.cast::<T>() })
+    }
+
     /// Leaves out `bytes` bytes, which need not be there.
     #[inline(always)]
     pub fn skip(&mut self, bytes: usize) {
@@ -203,6 +215,31 @@ impl SctpTail {
     }
 }
 
+/// The start of an IPv4 option, RFC 791; one of one byte has no length.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionHead {
+    /// Type.
+    pub kind: u8,
+    /// Length in bytes, with type and length.
+    pub len: u8,
+}
+
+/// The start of an IPv6 extension header, RFC 8200 section 4; the whole of a fragment header.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtensionHead {
+    /// Next header.
+    pub next: u8,
+    /// Length in units of 8 bytes without the first; reserved in a fragment header.
+    pub len: u8,
+    /// A fragment's offset (13 bits) and "more fragments" (the last bit), network byte order;
+    /// type and segments left of a routing header.
+    pub place: u16,
+    /// A fragment's identification, network byte order.
+    pub id: u32,
+}
+
 /// Four bytes of anything, to be summed.
 #[repr(C, packed)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,7 +269,7 @@ macro_rules! plain {
         )+
     };
 }
-plain!(Eth, Ipv4, Ipv6, Ports, TcpTail, UdpTail, SctpTail, IcmpError, Word);
+plain!(Eth, Ipv4, Ipv6, Ports, TcpTail, UdpTail, SctpTail, IcmpError, Word, OptionHead, ExtensionHead);
 
 /// TCP control bits, RFC 9293 section 3.1; of SCTP what [`SctpTail::flags`] makes of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

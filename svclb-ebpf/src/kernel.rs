@@ -12,18 +12,27 @@ use svclb_common::{
 };
 
 use crate::{
-    backend, backend::BackendMaps, client, client::ClientMaps, config, flow, flow::FlowMaps, frontend,
-    frontend::FrontendMaps, load, load::LoadMaps, medium::Medium, observe, pods::PodMaps, ports::PortMaps,
-    route, route::RouteMaps,
+    backend, backend::BackendMaps, client, client::ClientMaps, config, flow, flow::FlowMaps,
+    fragment::FragmentMaps, frontend, frontend::FrontendMaps, load, load::LoadMaps, medium::Medium, observe,
+    pods::PodMaps, ports::PortMaps, route, route::RouteMaps,
 };
 
 /// All maps of a family.
 pub(crate) trait Maps:
-    FrontendMaps + BackendMaps + LoadMaps + ClientMaps + FlowMaps + RouteMaps + PodMaps + PortMaps
+    FrontendMaps + BackendMaps + LoadMaps + ClientMaps + FlowMaps + FragmentMaps + RouteMaps + PodMaps + PortMaps
 {
 }
-impl<F: FrontendMaps + BackendMaps + LoadMaps + ClientMaps + FlowMaps + RouteMaps + PodMaps + PortMaps> Maps
-    for F
+impl<
+    F: FrontendMaps
+        + BackendMaps
+        + LoadMaps
+        + ClientMaps
+        + FlowMaps
+        + FragmentMaps
+        + RouteMaps
+        + PodMaps
+        + PortMaps,
+> Maps for F
 {
 }
 
@@ -167,6 +176,21 @@ macro_rules! maps_as_tables {
         #[inline(always)]
         fn repeat<R: svclb_common::balance::Repeat<F>>(&self, steps: u32, repeat: &mut R) -> bool {
             $crate::ports::repeat::<F, R>(steps, repeat)
+        }
+        #[inline(always)]
+        fn fragment(
+            &self,
+            key: &svclb_common::fragment::FragmentKey<F::Addr>,
+        ) -> Option<svclb_common::fragment::FragmentHead> {
+            $crate::fragment::head::<F>(key)
+        }
+        #[inline(always)]
+        fn keep_fragment(
+            &self,
+            key: &svclb_common::fragment::FragmentKey<F::Addr>,
+            head: &svclb_common::fragment::FragmentHead,
+        ) {
+            $crate::fragment::keep::<F>(key, head);
         }
         #[inline(always)]
         fn random(&self) -> u32 {

@@ -7,7 +7,8 @@
 //! | [`skb`], [`xdp`] | socket buffers at TC hooks, frames at XDP hooks |
 //! | [`act`] | carrying out a recipe on a packet |
 //! | [`refuse`] | answering a packet that nobody serves |
-//! | [`fragment`], [`icmp`], [`tunnel`] | packets without ports of their own |
+//! | [`fragment`] | fragments without ports of their own; the map of what the first ones tell |
+//! | [`icmp`], [`tunnel`] | other packets without ports of their own |
 //! | [`sock`] | socket calls; the map of translations at sockets |
 //! | [`opt_out`] | the map of pods whose sockets are left alone |
 //! | [`frontend`] | the maps of frontends, node ports, and the node's and Services' addresses |

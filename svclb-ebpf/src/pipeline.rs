@@ -7,6 +7,7 @@ use svclb_common::{
     balance::{self, Edge, Learned, Place, decides},
     family::{Family, V4, V6},
     key::Hook,
+    outline::{HEADERS, Outline},
     packet::{Packet, Unparsed},
     verdict::DropReason,
     wire::{Cursor, Eth},
@@ -39,15 +40,21 @@ pub(crate) fn handle<M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
 fn family<F: Maps, M: Medium>(medium: M, eth: &mut Eth, rest: Cursor<'_>, edge: Edge, hook: Hook) -> i32 {
     match Packet::<F>::parse(eth, rest) {
         Ok(packet) => {
+            let transport = packet.transport;
             if let Some(entry) = flow::established::<F>(&packet.flow(hook))
                 && decides::<F>(entry, packet.transport, packet.flags, &Kernel { medium })
             {
                 return act(medium, packet, entry, hook);
             }
+            let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
+            scratch.outline = Outline::plain(transport);
         }
-        Err(Unparsed::Short) => {}
         Err(Unparsed::Foreign) => return M::NEXT,
-        Err(Unparsed::Fragment) => return fragment::handle::<F, M>(medium, edge, hook),
+        Err(Unparsed::Short | Unparsed::Extended | Unparsed::Fragment) => match outline::<F, M>(medium) {
+            KNOWN => {}
+            HEADLESS => return fragment::handle::<F, M>(medium, hook),
+            code => return code,
+        },
         Err(Unparsed::Icmp) => return icmp::handle::<F, M>(medium, edge, hook),
         Err(Unparsed::Tunnel) => return tunnel::handle::<F, M>(medium, edge, hook),
     }
@@ -69,6 +76,9 @@ fn family<F: Maps, M: Medium>(medium: M, eth: &mut Eth, rest: Cursor<'_>, edge: 
 
 /// Besides verdicts: the flow tables know what to do.
 const KNOWN: i32 = 1 << 16;
+
+/// Besides verdicts: the packet is a fragment without a transport header.
+const HEADLESS: i32 = 4 << 16;
 
 /// Besides verdicts: the packet is to be refused, because nobody serves.
 const REFUSE: i32 = 2 << 16;
@@ -99,18 +109,40 @@ per_hook! {
     act_egress => |medium| act_on_known::<F, M>(medium, Hook::Egress);
 }
 
-/// Enough for every header that the datapath reads: Ethernet, the longest IPv4
-/// header, and TCP without options.
-const HEADERS: u32 = 14 + 60 + 20;
+/// Notes the outline of a packet that is not as plain as most, or whose headers are not at hand.
+#[inline(never)]
+fn outline<F: Maps, M: Medium>(medium: M) -> i32 {
+    let mut is_pulled = false;
+    let outline = loop {
+        match look::<F, M>(medium) {
+            Ok(outline) => break outline,
+            Err(Unparsed::Short) if !is_pulled && medium.pull(HEADERS) => is_pulled = true,
+            Err(_) => return M::NEXT,
+        }
+    };
+    let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
+    scratch.outline = outline;
+    if outline.is_headless() { HEADLESS } else { KNOWN }
+}
+
+/// The outline, as far as the bytes at hand tell. In its caller: alone, the compiler would hand it
+/// the packet's bounds as numbers, which the verifier does not take for pointers.
+#[inline(always)]
+fn look<F: Maps, M: Medium>(medium: M) -> Result<Outline, Unparsed> {
+    let mut rest = medium.frame();
+    let _eth = rest.take::<Eth>().ok_or(Unparsed::Short)?;
+    let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
+    Outline::of::<F>(ip, &rest)
+}
 
 /// Finds or makes the flow of a packet that no established flow decides.
 #[inline(always)]
 fn learn<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
-    let Some(packet) = parse::<F, M>(medium) else { return M::NEXT };
-    let place = Place { edge, hook, ifindex: medium.ifindex() };
     let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
+    let Some(packet) = parse::<F, M>(medium, scratch.outline) else { return M::NEXT };
+    let place = Place { edge, hook, ifindex: medium.ifindex() };
     scratch.key = packet.flow(hook);
-    match balance::learn::<F, _>(&Kernel { medium }, place, scratch, packet.transport, packet.flags) {
+    match balance::learn_part::<F, _>(&Kernel { medium }, place, scratch, packet.transport, packet.flags) {
         Learned::NotOurs => M::NEXT,
         Learned::Known => KNOWN,
         Learned::Refused(DropReason::UnknownPort) => REFUSE_PORT,
@@ -123,33 +155,20 @@ fn learn<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
 /// Acts on a packet whose flow was just found or made.
 #[inline(always)]
 fn act_on_known<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
-    let Some(packet) = parse::<F, M>(medium) else { return M::NEXT };
+    let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
+    let Some(packet) = parse::<F, M>(medium, scratch.outline) else { return M::NEXT };
     let key = packet.flow(hook);
-    // Another CPU may establish it between the two looks.
-    let entry =
-        flow::find::<F>(&key).or_else(|| flow::half_open::<F>(&key)).or_else(|| flow::find::<F>(&key));
-    match entry {
+    match flow::any::<F>(&key) {
         Some(entry) => act(medium, packet, entry, hook),
         // Evicted a moment after it was found: the sender repeats itself.
         None => drop::<F, M>(medium, &key, DropReason::FlowTableFull),
     }
 }
 
-/// The packet, with its headers brought to hand if they were not.
+/// The packet of that outline, whose headers are at hand.
 #[inline(always)]
-pub(crate) fn parse<'f, F: Family, M: Medium>(medium: M) -> Option<Packet<'f, F>> {
+pub(crate) fn parse<'f, F: Family, M: Medium>(medium: M, outline: Outline) -> Option<Packet<'f, F>> {
     let mut rest = medium.frame();
     let eth = rest.take::<Eth>()?;
-    match Packet::<F>::parse(eth, rest) {
-        Ok(packet) => Some(packet),
-        Err(Unparsed::Short) => {
-            if !medium.pull(HEADERS) {
-                return None;
-            }
-            let mut rest = medium.frame();
-            let eth = rest.take::<Eth>()?;
-            Packet::<F>::parse(eth, rest).ok()
-        }
-        Err(_) => None,
-    }
+    Packet::<F>::parse_at(eth, rest, outline).ok()
 }

@@ -5,8 +5,8 @@ use core::ffi::c_void;
 use aya_ebpf::{
     bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC},
     helpers::generated::{
-        bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_skb_adjust_room, bpf_skb_change_tail,
-        bpf_skb_pull_data,
+        bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_skb_adjust_room,
+        bpf_skb_change_tail, bpf_skb_pull_data,
     },
 };
 use svclb_common::{
@@ -107,6 +107,7 @@ impl Medium for Skb {
     fn rewrite<F: Maps>(self, mut packet: Packet<'_, F>, recipe: &Recipe<F::Addr>) -> bool {
         let unchecked = packet.is_unchecked();
         let transport = packet.transport;
+        let is_later = packet.is_later();
         let check_at = packet.l4_offset
             + match transport {
                 Transport::Tcp => 16,
@@ -118,6 +119,9 @@ impl Medium for Skb {
                 }
             };
         packet.rewrite_headers(recipe);
+        if is_later && F::ICMP_PSEUDO_HEADER {
+            self.update_sum(recipe.addr_delta);
+        }
         unchecked || self.update_check::<F>(check_at as u32, recipe.addr_delta, recipe.port_delta, transport)
     }
 
@@ -164,6 +168,14 @@ impl Medium for Skb {
 }
 
 impl Skb {
+    /// The sum of the whole packet, if the device has made it (`CHECKSUM_COMPLETE`): nothing
+    /// in a later fragment of IPv6 makes up for other addresses.
+    #[inline(always)]
+    fn update_sum(self, delta: u16) {
+        // SAFETY: a helper with plain arguments. It fails where there is no such sum.
+        let _sum = unsafe { bpf_csum_update(self.0, delta.into()) };
+    }
+
     /// The transport's checksum, in whatever state the packet keeps it: complete, left
     /// to the device, or summed by it. Only the kernel knows, so only its helper can.
     #[inline(always)]

@@ -36,10 +36,16 @@ impl Medium for Xdp {
     const DROP: i32 = xdp_action::XDP_DROP as i32;
     const MAY_BE_PARTIAL: bool = false;
 
+    /// Volatile, because the compiler hands a function that needs nothing but the bounds these as
+    /// numbers, which the verifier does not take for pointers.
     #[inline(always)]
     fn frame<'f>(self) -> Cursor<'f> {
         // SAFETY: the kernel's bounds of the packet; who calls keeps no older cursor.
-        unsafe { Cursor::new((*self.0).data as usize as *mut u8, (*self.0).data_end as usize as *mut u8) }
+        unsafe {
+            let data = (&raw const (*self.0).data).read_volatile();
+            let end = (&raw const (*self.0).data_end).read_volatile();
+            Cursor::new(data as usize as *mut u8, end as usize as *mut u8)
+        }
     }
 
     #[inline(always)]
@@ -123,6 +129,9 @@ impl Medium for Xdp {
     fn cut(self, bytes: u32) -> bool {
         // SAFETY: the context lives as long as the program runs.
         let len = unsafe { (*self.0).data_end - (*self.0).data };
+        // By way of memory, so that the compiler does not add to a pointer in 32 bits, which the verifier refuses.
+        // SAFETY: a value of this function's own.
+        let len = unsafe { (&raw const len).read_volatile() };
         // SAFETY: as above; no reference into the packet is alive.
         unsafe { bpf_xdp_adjust_tail(self.0, (bytes.wrapping_sub(len)).cast_signed()) == 0 }
     }

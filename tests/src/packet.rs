@@ -5,12 +5,14 @@
 //! parser has no part in it, so that an error there cannot hide itself.
 
 mod build;
+mod extension;
 mod line;
 mod referee;
 mod sctp;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use extension::Extension;
 pub use referee::{differences, judge};
 pub use sctp::Sctp;
 
@@ -39,6 +41,8 @@ pub struct Packet {
     pub ttl: u8,
     /// IPv4's options.
     pub options: Vec<u8>,
+    /// IPv6's extension headers, but for the one of fragments, which comes last.
+    pub extensions: Vec<Extension>,
     /// Place in a larger packet.
     pub fragment: Option<Fragment>,
     /// What the IP header carries.

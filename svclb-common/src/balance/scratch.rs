@@ -5,8 +5,10 @@ use crate::{
     family::Address,
     flow::{FlowEntry, Recipe},
     key::FlowKey,
+    outline::Outline,
     service::{AffinityKey, Backend, Frontend},
     snat::{PortsKey, PortsMemory},
+    wire::Transport,
 };
 
 /// Working memory of [`learn`](super::learn).
@@ -17,6 +19,8 @@ use crate::{
 pub struct Scratch<A: Address> {
     /// The packet's key; the caller fills it in.
     pub key: FlowKey<A>,
+    /// Where things are in the packet; the caller fills it in.
+    pub outline: Outline,
     /// The other direction's key.
     pub(super) peer: FlowKey<A>,
     /// The opposite of an entry that is in the way.
@@ -59,6 +63,7 @@ impl<A: Address> Scratch<A> {
         let entry = FlowEntry::new(Recipe::empty(&key), 0);
         Self {
             key,
+            outline: Outline::plain(Transport::Udp),
             peer: key,
             other: key,
             backend,

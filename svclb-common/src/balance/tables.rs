@@ -5,6 +5,7 @@ use crate::{
     config::SocketMode,
     family::Family,
     flow::FlowEntry,
+    fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey},
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
@@ -100,6 +101,10 @@ pub trait Tables<F: Family> {
     fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>);
     /// Forgets the entry under `key`, established or not.
     fn forget(&self, key: &FlowKey<F::Addr>);
+    /// What the first fragment of a datagram has told.
+    fn fragment(&self, key: &FragmentKey<F::Addr>) -> Option<FragmentHead>;
+    /// Notes what the first fragment of a datagram tells; the table makes room by itself.
+    fn keep_fragment(&self, key: &FragmentKey<F::Addr>, head: &FragmentHead);
     /// How the node reaches `dst`; with [`Route::Via`], `source` becomes the address that
     /// the node uses on the way.
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route;

@@ -7,6 +7,8 @@ mod algorithm;
 mod alone;
 mod collect;
 mod evict;
+mod extensions;
+mod fragments;
 mod life;
 mod lives;
 mod pair;

@@ -5,6 +5,8 @@
 //! | `tcp` | connects, asks, is answered, closes |
 //! | `udp` | connects a datagram socket, asks, is answered |
 //! | `sendto` | names the destination with each datagram, on one socket |
+//! | `large-SIZE` | as `udp`, with datagrams of that many bytes, answered by as many |
+//! | `options-SIZE` | the same, with options in the IP header |
 //! | `hold` | asks again on the one connection, once per line of standard input |
 //! | `hold-udp` | as `sendto`, once per line of standard input, which may name another address |
 //! | `hold-connected` | asks on one connected datagram socket, once per line of standard input; by `sendto` if the
@@ -28,6 +30,9 @@ use std::{
     time::Duration,
 };
 
+#[path = "probe/option.rs"]
+mod option;
+
 use anyhow::{Context as _, bail};
 use nix::errno::Errno;
 use svclb_tests::probe::Answers;
@@ -48,13 +53,17 @@ fn main() -> anyhow::Result<()> {
     if mode == "hold" {
         return hold(address);
     }
-    let ask: fn(&mut Client, &mut Answers) -> io::Result<()> = match mode.as_str() {
+    let (mode, size) = mode.split_once('-').filter(|(mode, _)| *mode != "hold").unwrap_or((mode, "0"));
+    let size = size.parse().context("SIZE")?;
+    let ask: fn(&mut Client, &mut Answers) -> io::Result<()> = match mode {
+        "large" => large,
+        "options" => with_options,
         "tcp" => tcp,
         "udp" => udp,
         "sendto" | "hold-udp" | "hold-connected" => sendto,
         _ => bail!("no such MODE: {mode}"),
     };
-    let mut client = Client { address, socket: UdpSocket::bind(any(address))? };
+    let mut client = Client { address, socket: UdpSocket::bind(any(address))?, size };
     client.socket.set_read_timeout(Some(TIMEOUT))?;
     if mode == "hold-udp" {
         return hold_udp(&mut client);
@@ -78,6 +87,8 @@ struct Client {
     address: SocketAddr,
     /// The socket of `sendto`.
     socket: UdpSocket,
+    /// Bytes of the datagrams of `large`.
+    size: usize,
 }
 
 fn tcp(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
@@ -106,6 +117,33 @@ fn udp(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
     Ok(())
 }
 
+fn large(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
+    let socket = UdpSocket::bind(any(client.address))?;
+    ask_large(&socket, client, answers)
+}
+
+fn with_options(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
+    let socket = UdpSocket::bind(any(client.address))?;
+    option::set(&socket, client.address.is_ipv4())?;
+    ask_large(&socket, client, answers)
+}
+
+/// The answer is a line and the bytes of the request behind its first ones.
+fn ask_large(socket: &UdpSocket, client: &Client, answers: &mut Answers) -> io::Result<()> {
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    socket.connect(client.address)?;
+    let request: Vec<u8> = (0..client.size).map(|at| (at % 251) as u8).collect();
+    socket.send(&request)?;
+    let mut buffer = vec![0; 1 << 16];
+    let length = socket.recv(&mut buffer)?;
+    let line = buffer[..length].split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+    if length != request.len() || buffer[line.len()..length] != request[line.len()..] {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    answers.answer(&String::from_utf8_lossy(line), socket.peer_addr()?.to_string());
+    Ok(())
+}
+
 fn sendto(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
     client.socket.send_to(b"who\n", client.address)?;
     let mut buffer = [0; 256];
@@ -125,7 +163,7 @@ fn table() -> anyhow::Result<()> {
         let (address, count) = line.split_once(' ').context("a line is ADDRESS COUNT")?;
         let (address, count): (SocketAddr, u32) = (address.parse()?, count.parse()?);
         let body = move || -> io::Result<Answers> {
-            let mut client = Client { address, socket: UdpSocket::bind(any(address))? };
+            let mut client = Client { address, socket: UdpSocket::bind(any(address))?, size: 0 };
             let mut answers = Answers::default();
             for _ in 0..count {
                 if let Err(error) = tcp(&mut client, &mut answers) {

@@ -51,17 +51,23 @@ pub enum Mode {
     Udp,
     /// One datagram socket that is not connected.
     SendTo,
+    /// A connected datagram socket per request, and datagrams of so many bytes.
+    Large(u32),
+    /// The same, with options in the IP header.
+    Options(u32),
 }
 
 impl Mode {
-    /// All.
+    /// All with requests that fit into a packet.
     pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::SendTo];
 
-    fn as_str(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::SendTo => "sendto",
+            Self::Tcp => "tcp".into(),
+            Self::Udp => "udp".into(),
+            Self::SendTo => "sendto".into(),
+            Self::Large(size) => format!("large-{size}"),
+            Self::Options(size) => format!("options-{size}"),
         }
     }
 }
@@ -69,7 +75,7 @@ impl Mode {
 impl World {
     /// Sends requests, one after the other.
     pub fn ask(&self, place: Place, mode: Mode, to: SocketAddr, count: u32) -> anyhow::Result<Answers> {
-        let arguments = [mode.as_str().into(), to.to_string(), count.to_string()];
+        let arguments = [mode.name(), to.to_string(), count.to_string()];
         let command = process::command(&self.group_of(place), &self.ground().probe, arguments);
         let output = process::output(self.namespace(place.machine().name), command)?;
         answers(&String::from_utf8_lossy(&output.stdout))
@@ -98,7 +104,7 @@ impl World {
 
     /// Sends requests until [`Load::finish`].
     pub fn load(&self, place: Place, mode: Mode, to: SocketAddr) -> anyhow::Result<Load> {
-        Ok(Load(self.probe(place, mode.as_str(), to)?))
+        Ok(Load(self.probe(place, &mode.name(), to)?))
     }
 
     /// Asks many addresses at once by TCP, each so many times, until one time fails.

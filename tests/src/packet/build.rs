@@ -39,8 +39,14 @@ impl Packet {
 
     /// What an ICMP error about this packet quotes: the IP header and 8 bytes.
     pub fn quoted(&self) -> Vec<u8> {
-        let header =
-            if self.src.is_ipv4() { Ipv4Header::MIN_LEN + self.options.len() } else { Ipv6Header::LEN };
+        let header = if self.src.is_ipv4() {
+            Ipv4Header::MIN_LEN + self.options.len()
+        } else {
+            let fragment = if self.fragment.is_some() { Ipv6FragmentHeader::LEN } else { 0 };
+            Ipv6Header::LEN
+                + self.extensions.iter().map(|header| header.bytes(0).len()).sum::<usize>()
+                + fragment
+        };
         self.frame()[ETHERNET..ETHERNET + header + 8].to_vec()
     }
 
@@ -78,24 +84,35 @@ impl Packet {
     }
 
     fn ipv6(&self, frame: &mut Vec<u8>, src: Ipv6Addr, dst: Ipv6Addr, len: usize) {
-        let extension = self.fragment.map(|fragment| Ipv6FragmentHeader {
-            next_header: self.proto(),
-            fragment_offset: offset(fragment.offset),
-            more_fragments: fragment.more,
-            identification: self.id.into(),
-        });
-        let len = len + extension.as_ref().map_or(0, Ipv6FragmentHeader::header_len);
+        // From the last one to the first, each naming the one behind it.
+        let mut next = self.proto();
+        let mut chain = Vec::new();
+        if let Some(fragment) = self.fragment {
+            let header = Ipv6FragmentHeader {
+                next_header: next,
+                fragment_offset: offset(fragment.offset),
+                more_fragments: fragment.more,
+                identification: self.id.into(),
+            };
+            chain = header.to_bytes().to_vec();
+            next = IpNumber::IPV6_FRAGMENTATION_HEADER;
+        }
+        for extension in self.extensions.iter().rev() {
+            chain = [extension.bytes(next.0), chain].concat();
+            next = IpNumber(extension.number());
+        }
+        let len = len + chain.len();
         let header = Ipv6Header {
             traffic_class: self.tos,
             flow_label: Ipv6FlowLabel::try_new(self.flow).expect("20 bits"),
             payload_length: u16::try_from(len).expect("a packet of at most 64 KiB"),
-            next_header: if extension.is_some() { IpNumber::IPV6_FRAGMENTATION_HEADER } else { self.proto() },
+            next_header: next,
             hop_limit: self.ttl,
             source: src.octets(),
             destination: dst.octets(),
         };
         frame.extend(header.to_bytes());
-        frame.extend(extension.iter().flat_map(Ipv6FragmentHeader::to_bytes));
+        frame.extend(chain);
     }
 
     /// The transport header and the payload.

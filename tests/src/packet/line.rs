@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{Body, Check, Flag, Fragment, Packet, Sctp, Tcp, sctp};
+use super::{Body, Check, Extension, Flag, Fragment, Packet, Sctp, Tcp, sctp};
 
 /// MAC addresses of packets on their way to the node.
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -16,6 +16,10 @@ const NODE: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// A router that records the way, with room for two addresses: the second word must
 /// not be taken for ports.
 const RECORD_ROUTE: [u8; 12] = [7, 11, 4, 0x9c, 0x40, 0, 80, 0, 0, 0, 0, 0];
+
+/// The way back by one router, loose and strict, and padding.
+const LOOSE_SOURCE_ROUTE: [u8; 8] = [131, 7, 4, 198, 51, 100, 1, 0];
+const STRICT_SOURCE_ROUTE: [u8; 8] = [1, 137, 7, 4, 198, 51, 100, 1];
 
 /// Ten words: the longest header there is.
 const LONGEST: [u8; 40] = {
@@ -80,6 +84,8 @@ impl Packet {
             "sctp" => Body::Sctp(Sctp { sport, dport, tag: 7, chunk: 0, check: Check::Full }),
             "esp" => Body::Other(50),
             "icmp" => Body::Other(1),
+            "data/tcp" => Body::Other(6),
+            "data/udp" => Body::Other(17),
             other => bail!("no protocol `{other}`"),
         };
         Ok(Self {
@@ -94,6 +100,7 @@ impl Packet {
             df: false,
             ttl: 63,
             options: Vec::new(),
+            extensions: Vec::new(),
             fragment: None,
             body,
             payload: Vec::new(),
@@ -143,6 +150,8 @@ impl Packet {
 
     fn set(&mut self, name: &str, value: &str) -> anyhow::Result<()> {
         match name {
+            "src" if matches!(self.body, Body::Other(_)) => self.src = value.parse()?,
+            "dst" if matches!(self.body, Body::Other(_)) => self.dst = value.parse()?,
             "src" => {
                 let end: SocketAddr = value.parse()?;
                 self.src = end.ip();
@@ -159,6 +168,7 @@ impl Packet {
             "id" => self.id = value.parse()?,
             "ttl" => self.ttl = value.parse()?,
             "options" => self.options = options(value)?.to_vec(),
+            "extensions" => self.extensions = Extension::list(value)?,
             "fragment" => self.fragment = Some(fragment(value)?),
             "seq" => self.tcp_mut()?.seq = value.parse()?,
             "ack" => self.tcp_mut()?.ack = value.parse()?,
@@ -228,6 +238,8 @@ fn options(name: &str) -> anyhow::Result<&'static [u8]> {
     match name {
         "record-route" => Ok(&RECORD_ROUTE),
         "longest" => Ok(&LONGEST),
+        "loose-source-route" => Ok(&LOOSE_SOURCE_ROUTE),
+        "strict-source-route" => Ok(&STRICT_SOURCE_ROUTE),
         _ => Err(anyhow!("no options `{name}`")),
     }
 }

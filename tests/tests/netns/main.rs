@@ -12,6 +12,7 @@ mod dns;
 mod errors;
 mod health;
 mod ingress;
+mod large;
 mod lives;
 mod manifests;
 mod policy;

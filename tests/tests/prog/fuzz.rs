@@ -40,7 +40,7 @@ const BACKEND_ADDRESSES: [&str; 6] =
 const REFUSING: [&str; 2] = ["10.96.0.99", "fd00:96::99"];
 
 /// Valid packets to begin with.
-const LINES: [&str; 17] = [
+const LINES: [&str; 23] = [
     "tcp 10.244.1.5:40000 > 10.96.0.10:80 syn tcp-options=syn",
     "tcp 10.244.1.5:40000 > 10.96.0.10:80 ack data=hello",
     "tcp 10.244.1.5:40000 > 10.96.0.10:80 ack options=longest data=hello",
@@ -56,6 +56,12 @@ const LINES: [&str; 17] = [
     "tcp 10.244.1.5:40000 > 10.96.0.99:80 syn options=record-route",
     "udp 10.244.1.5:40000 > 10.96.0.99:53 data=question options=record-route",
     "udp [fd00:244:1::5]:40000 > [fd00:96::99]:53 data=question",
+    "udp 10.244.1.5:40000 > 10.96.0.53:53 fragment=0+ id=7 size=32",
+    "data/udp 10.244.1.5 > 10.96.0.53 fragment=5 id=7 size=32",
+    "udp [fd00:244:1::5]:40000 > [fd00:96::53]:53 fragment=0+ id=7 size=32",
+    "data/udp fd00:244:1::5 > fd00:96::53 fragment=5 id=7 size=32",
+    "tcp [fd00:244:1::5]:40000 > [fd00:96::10]:80 syn extensions=hop-by-hop,destination",
+    "udp [fd00:244:1::5]:40000 > [fd00:96::99]:53 data=question extensions=destination",
     "tcp 10.244.1.5:40000 > 10.244.1.9:80 syn",
     "udp [fd00:244:1::5]:40000 > [fd00:244:1::9]:80 data=hello",
 ];
@@ -133,11 +139,26 @@ fn addresses(frame: &[u8]) -> Option<(String, String)> {
         NetHeaders::Ipv4(ip, _) if is_ours(ip.protocol) => {
             Some((Ipv4Addr::from(ip.source).to_string(), Ipv4Addr::from(ip.destination).to_string()))
         }
-        NetHeaders::Ipv6(ip, _) if is_ours(ip.next_header) => {
+        NetHeaders::Ipv6(ip, _) if is_ours(ip.next_header) || is_extension(ip.next_header.0) => {
             Some((ip.source_addr().to_string(), ip.destination_addr().to_string()))
         }
         _ => None,
     }
+}
+
+/// IPv6 extension headers that may stand before a transport header.
+fn is_extension(number: u8) -> bool {
+    matches!(number, 0 | 43 | 44 | 60)
+}
+
+/// Where the transport header of an IPv6 frame begins, and its number.
+fn behind_extensions(frame: &[u8]) -> (usize, u8) {
+    let (mut at, mut next) = (54, frame[20]);
+    while let Some([following, len]) = frame.get(at..at + 2).filter(|_| is_extension(next)) {
+        at += if next == 44 { 8 } else { (usize::from(*len) + 1) * 8 };
+        next = *following;
+    }
+    (at, next)
 }
 
 /// Whether a translation may touch that byte of a frame: addresses, ports, hops and
@@ -148,7 +169,8 @@ fn may_change(frame: &[u8], at: usize) -> bool {
         let l4 = 14 + usize::from(frame[14] & 15) * 4;
         (l4, frame[23], at == 22 || (24..34).contains(&at))
     } else {
-        (54, frame[20], (21..54).contains(&at))
+        let (l4, proto) = behind_extensions(frame);
+        (l4, proto, (21..54).contains(&at))
     };
     let check = l4 + if proto == IpNumber::TCP.0 { 16 } else { 6 };
     at < 12 || in_ip || (l4..l4 + 4).contains(&at) || (check..check + 2).contains(&at)

@@ -17,6 +17,7 @@ use svclb_common::{
     event::Event,
     family::{Addr4, Addr6, Address},
     flow::FlowState,
+    fragment::{FragmentHead, FragmentKey},
     key::FlowKey,
     layout::map,
     service::{Affinity, AffinityKey, ServiceId, Traffic},
@@ -292,6 +293,8 @@ impl Lab {
     pub(crate) fn forget(&mut self) -> anyhow::Result<()> {
         self.forget_flows::<Addr4>(true)?;
         self.forget_flows::<Addr6>(false)?;
+        self.forget_fragments::<Addr4>(true)?;
+        self.forget_fragments::<Addr6>(false)?;
         self.age::<Addr4>(true, None)?;
         self.age::<Addr6>(false, None)?;
         self.forget_searches::<Addr4>(true)?;
@@ -321,6 +324,13 @@ impl Lab {
             keys.iter().try_for_each(|key| table.remove(key))?;
         }
         Ok(())
+    }
+
+    fn forget_fragments<A: Address>(&mut self, is_v4: bool) -> anyhow::Result<()> {
+        let name = of(map::FRAGMENTS, is_v4);
+        let mut table = HashMap::<_, FragmentKey<A>, FragmentHead>::try_from(self.map_mut(&name)?)?;
+        let keys = table.keys().collect::<Result<Vec<_>, _>>()?;
+        keys.iter().try_for_each(|key| Ok(table.remove(key)?))
     }
 
     /// Counts the entries of the flow tables. An error if one of them has no opposite.

@@ -55,6 +55,8 @@ themes! {
     algorithms,
     cluster_ip,
     datagrams,
+    extensions,
+    fragments,
     hairpin,
     headers,
     host_packets,

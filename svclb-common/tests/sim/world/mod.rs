@@ -5,6 +5,7 @@ mod collect;
 mod frame;
 mod net;
 mod path;
+mod pieces;
 mod sctp;
 mod table;
 mod tables;
@@ -22,6 +23,7 @@ use svclb_common::{
     config::{DatapathConfig, SocketMode},
     family::Address,
     flow::FlowEntry,
+    fragment::FragmentHead,
     key::FrontendKey,
     packet::Packet,
     service::{
@@ -40,6 +42,8 @@ pub(crate) use net::{
     VIP2, at,
 };
 pub(crate) use path::{Sent, Verdict, translated, untouched};
+pub(crate) use pieces::{Extension, atomic, cut, extend, join, options, routing};
+pub(crate) use svclb_common::balance::Place;
 use table::Table;
 
 /// A second, in nanoseconds.
@@ -74,6 +78,7 @@ pub(crate) struct World<F: Net> {
     /// Steps of searches for ports.
     pub(crate) steps: Cell<u32>,
     pods: Vec<(u32, PodRange<F::Addr>)>,
+    pub(crate) fragments: Table<FragmentHead>,
     source_ranges: Vec<(ServiceId, F::Addr, F::Addr)>,
     cluster_ips: Vec<F::Addr>,
     ranges: ServiceRanges<F::Addr>,
@@ -104,6 +109,7 @@ impl<F: Net> World<F> {
             searches: Table::new(usize::MAX),
             steps: Cell::new(0),
             pods: Vec::new(),
+            fragments: Table::new(usize::MAX),
             source_ranges: Vec::new(),
             cluster_ips: Vec::new(),
             ranges: ranges(),
@@ -332,6 +338,21 @@ macro_rules! everywhere {
     )+};
 }
 
+/// The same without SCTP, whose checksum covers all fragments of a packet and no address.
+macro_rules! with_sums {
+    ($($(#[$doc:meta])* fn $name:ident<$family:ident>($transport:ident) $body:block)+) => {$(
+        $(#[$doc])*
+        mod $name {
+            use super::*;
+            fn case<$family: $crate::world::Net>($transport: svclb_common::wire::Transport) $body
+            #[test] fn tcp4() { case::<svclb_common::family::V4>(svclb_common::wire::Transport::Tcp); }
+            #[test] fn udp4() { case::<svclb_common::family::V4>(svclb_common::wire::Transport::Udp); }
+            #[test] fn tcp6() { case::<svclb_common::family::V6>(svclb_common::wire::Transport::Tcp); }
+            #[test] fn udp6() { case::<svclb_common::family::V6>(svclb_common::wire::Transport::Udp); }
+        }
+    )+};
+}
+
 /// Runs each case for both families.
 macro_rules! families {
     ($($(#[$doc:meta])* fn $name:ident<$family:ident>() $body:block)+) => {$(
@@ -345,4 +366,4 @@ macro_rules! families {
     )+};
 }
 
-pub(crate) use {everywhere, families};
+pub(crate) use {everywhere, families, with_sums};

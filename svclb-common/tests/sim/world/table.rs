@@ -8,6 +8,7 @@ use std::{
 
 use svclb_common::{
     family::Address,
+    fragment::FragmentKey,
     key::{FlowKey, FrontendKey, SocketKey},
     service::AffinityKey,
     snat::PortsKey,
@@ -101,6 +102,19 @@ pub(crate) fn flow_key<A: Address>(bytes: &[u8]) -> FlowKey<A> {
     let [sport, dport, pad] = bytemuck::pod_read_unaligned(ports);
     let [src, dst] = [src, dst].map(bytemuck::pod_read_unaligned);
     FlowKey { src, dst, sport, dport, proto: numbers[0], hook: numbers[1], pad }
+}
+
+/// A key as the kernel compares it.
+pub(crate) fn fragment_bytes<A: Address>(key: &FragmentKey<A>) -> Vec<u8> {
+    let FragmentKey { src, dst, id, proto, hook, pad } = key;
+    [
+        bytemuck::bytes_of(src),
+        bytemuck::bytes_of(dst),
+        bytemuck::bytes_of(id),
+        &[*proto, *hook],
+        bytemuck::bytes_of(pad),
+    ]
+    .concat()
 }
 
 /// A key as the kernel compares it.

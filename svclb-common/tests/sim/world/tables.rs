@@ -7,6 +7,7 @@ use svclb_common::{
     config::BPF_LOOP,
     family::Address,
     flow::{FlowEntry, FlowRecord},
+    fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey, SocketKey},
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
@@ -19,7 +20,7 @@ use svclb_common::{
 
 use super::{
     NODE, Net, SECOND, World,
-    table::{affinity_bytes, flow_bytes, frontend_bytes, ports_bytes, socket_bytes},
+    table::{affinity_bytes, flow_bytes, fragment_bytes, frontend_bytes, ports_bytes, socket_bytes},
 };
 
 /// What a map's update copies.
@@ -159,6 +160,14 @@ impl<F: Net> Tables<F> for World<F> {
     fn forget(&self, key: &FlowKey<F::Addr>) {
         self.flows.remove(&flow_bytes(key));
         self.half_open.remove(&flow_bytes(key));
+    }
+
+    fn fragment(&self, key: &FragmentKey<F::Addr>) -> Option<FragmentHead> {
+        self.fragments.get(&fragment_bytes(key)).copied()
+    }
+
+    fn keep_fragment(&self, key: &FragmentKey<F::Addr>, head: &FragmentHead) {
+        self.fragments.put(fragment_bytes(key), *head);
     }
 
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
