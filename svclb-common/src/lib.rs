@@ -16,6 +16,7 @@
 //! | [`balance`] | from a packet without a flow to a flow or a refusal |
 //! | [`socket`] | the same decision at a socket call |
 //! | [`refuse`] | the packets that say no |
+//! | [`icmp`] | errors about translated packets |
 //! | [`verdict`] | what a program decided, and why it dropped |
 //! | [`event`] | records of the events ring |
 //! | [`config`] | what the agent tells the programs at load time |
@@ -34,6 +35,7 @@ pub mod config;
 pub mod event;
 pub mod family;
 pub mod flow;
+pub mod icmp;
 pub mod key;
 pub mod layout;
 pub mod packet;

@@ -4,6 +4,7 @@ use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use svclb_common::{
     balance::{PutError, Route, Tables},
     flow::FlowEntry,
+    icmp::Icmp,
     key::{FlowKey, FrontendKey},
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
@@ -18,10 +19,10 @@ use crate::{
 
 /// All maps of a family.
 pub(crate) trait Maps:
-    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig
+    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig + Icmp
 {
 }
-impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig> Maps for F {}
+impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig + Icmp> Maps for F {}
 
 /// The tables as a packet sees them.
 pub(crate) struct Kernel<M> {

@@ -5,6 +5,7 @@
 mod affinity;
 mod alone;
 mod evict;
+mod icmp;
 mod life;
 mod pair;
 mod policy;

@@ -1,6 +1,7 @@
 //! A simulated node: the tables that a kernel would hold, and the way a packet takes
 //! through them. What a test asserts is judged by etherparse, not by svclb's own parser.
 
+mod complaint;
 mod frame;
 mod net;
 mod path;
@@ -29,6 +30,7 @@ use svclb_common::{
     wire::{Cursor, Eth, Transport},
 };
 
+pub(crate) use complaint::{Complaint, Fault, Told, complaint};
 pub(crate) use frame::{ACK, FIN, RST, SYN, Sketch, ends, headers, next, open, reply, verify};
 pub(crate) use net::{
     FAR, FAR2, LO_OUT, NODE, Net, OUTSIDE, PEER, POD, POD_IN, POD_OUT, UPLINK, UPLINK_IN, UPLINK_OUT, VIP,

@@ -66,13 +66,14 @@ impl<F: Net> World<F> {
 
     /// Exactly the steps of the kernel's program.
     fn run(&self, place: Place, frame: &mut [u8]) -> Verdict {
-        let mut cursor = Cursor::from(frame);
+        let mut cursor = Cursor::from(&mut *frame);
         let Some(eth) = cursor.take::<Eth>() else { return Verdict::Unparsed(Unparsed::Short) };
         if eth.ethertype != F::ETHERTYPE {
             return Verdict::Unparsed(Unparsed::Foreign);
         }
         let mut packet = match Packet::<F>::parse(eth, cursor) {
             Ok(packet) => packet,
+            Err(Unparsed::Icmp) => return self.hear(place, frame),
             Err(why) => return Verdict::Unparsed(why),
         };
         let key = packet.flow(place.hook);
