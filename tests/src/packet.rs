@@ -72,8 +72,27 @@ pub enum Body {
     },
     /// A protocol without a header that matters.
     Other(u8),
-    /// ICMP or ICMPv6 "port unreachable"; the payload is what it quotes.
+    /// ICMP or ICMPv6; the payload of an error is what it quotes.
+    Icmp(Icmp),
+}
+
+/// An ICMP message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Icmp {
+    /// Error: nobody listens there.
     PortUnreachable,
+    /// Error: too large for a link that carries packets of so many bytes.
+    TooBig(u16),
+    /// Error: the hop limit has run out.
+    TimeExceeded,
+    /// Error: a header makes no sense.
+    ParameterProblem,
+    /// Between neighbours: another router is nearer. IPv4 only.
+    Redirect,
+    /// Is anybody there?
+    EchoRequest,
+    /// Yes.
+    EchoReply,
 }
 
 /// A TCP header.
@@ -145,7 +164,7 @@ impl Packet {
         match &self.body {
             Body::Tcp(Tcp { check, .. }) | Body::Udp { check, .. } => *check != Check::Partial,
             Body::Other(_) => false,
-            Body::PortUnreachable => true,
+            Body::Icmp(_) => true,
         }
     }
 
@@ -153,7 +172,7 @@ impl Packet {
         match &self.body {
             Body::Tcp(tcp) => (tcp.sport, tcp.dport),
             Body::Udp { sport, dport, .. } => (*sport, *dport),
-            Body::Other(_) | Body::PortUnreachable => (0, 0),
+            Body::Other(_) | Body::Icmp(_) => (0, 0),
         }
     }
 }

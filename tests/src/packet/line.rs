@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{Body, Check, Flag, Fragment, Packet, Tcp};
+use super::{Body, Check, Flag, Fragment, Icmp, Packet, Tcp};
 
 /// MAC addresses of packets on their way to the node.
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -31,6 +31,16 @@ impl FromStr for Packet {
     type Err = anyhow::Error;
 
     fn from_str(line: &str) -> anyhow::Result<Self> {
+        if let Some((error, about)) = line.split_once(" about ") {
+            let mut bytes = usize::MAX;
+            let mut words: Vec<&str> = error.split_whitespace().collect();
+            if let Some(at) = words.iter().position(|word| word.starts_with("quotes=")) {
+                bytes = words.remove(at)["quotes=".len()..].parse()?;
+            }
+            let mut packet: Self = words.join(" ").parse()?;
+            packet.payload = about.parse::<Self>()?.quoted(bytes);
+            return Ok(packet);
+        }
         let words: Vec<&str> = line.split_whitespace().collect();
         let [protocol, src, ">", dst, rest @ ..] = &words[..] else {
             bail!("`{line}` does not begin as `<protocol> <source> > <destination>`");
@@ -47,8 +57,8 @@ impl Packet {
     pub fn then(&self, line: &str) -> anyhow::Result<Self> {
         if line.contains(" > ") {
             let mut packet: Self = line.parse()?;
-            if packet.body == Body::PortUnreachable {
-                packet.payload = self.quoted();
+            if packet.body == Body::Icmp(Icmp::PortUnreachable) && packet.payload.is_empty() {
+                packet.payload = self.quoted(8);
             }
             return Ok(packet);
         }
@@ -76,7 +86,13 @@ impl Packet {
                 check: Check::Full,
             }),
             "udp" => Body::Udp { sport, dport, check: Check::Full },
-            "unreachable" => Body::PortUnreachable,
+            "unreachable" => Body::Icmp(Icmp::PortUnreachable),
+            "too-big" => Body::Icmp(Icmp::TooBig(1300)),
+            "time-exceeded" => Body::Icmp(Icmp::TimeExceeded),
+            "parameter-problem" => Body::Icmp(Icmp::ParameterProblem),
+            "redirect" => Body::Icmp(Icmp::Redirect),
+            "echo" => Body::Icmp(Icmp::EchoRequest),
+            "echo-reply" => Body::Icmp(Icmp::EchoReply),
             "sctp" => Body::Other(132),
             "icmp" => Body::Other(1),
             other => bail!("no protocol `{other}`"),
@@ -196,7 +212,7 @@ impl Packet {
         match &mut self.body {
             Body::Tcp(tcp) => Ok((&mut tcp.sport, &mut tcp.dport)),
             Body::Udp { sport, dport, .. } => Ok((sport, dport)),
-            Body::Other(_) | Body::PortUnreachable => bail!("the protocol has no ports"),
+            Body::Other(_) | Body::Icmp(_) => bail!("the protocol has no ports"),
         }
     }
 
@@ -204,7 +220,7 @@ impl Packet {
         match &mut self.body {
             Body::Tcp(tcp) => Ok(&mut tcp.check),
             Body::Udp { check, .. } => Ok(check),
-            Body::Other(_) | Body::PortUnreachable => bail!("that checksum cannot be chosen"),
+            Body::Other(_) | Body::Icmp(_) => bail!("that checksum cannot be chosen"),
         }
     }
 }

@@ -55,6 +55,7 @@ themes! {
     headers,
     host_packets,
     host_sockets,
+    icmp_errors,
     lives_of_flows,
     masquerade,
     no_backend,
