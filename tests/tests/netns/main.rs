@@ -12,6 +12,7 @@ mod errors;
 mod health;
 mod ingress;
 mod manifests;
+mod path_mtu;
 mod policy;
 mod privileges;
 mod reach;
