@@ -27,6 +27,9 @@ pub const NODE_PORT_LOOPBACK_V4: u32 = 2;
 /// Setting: node ports answer on `::1`, to processes of the node.
 pub const NODE_PORT_LOOPBACK_V6: u32 = 4;
 
+/// Setting: `ClusterIP`s answer to ICMP echo.
+pub const VIP_ECHO: u32 = 16;
+
 /// Settings of the programs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -73,7 +76,7 @@ impl DatapathConfig {
         SocketMode::EACH.into_iter().flat_map(|mode| {
             let plain = Self { socket_mode: mode as u32, ..Self::PER_PACKET };
             let full = Self {
-                flags: plain.flags | MASQUERADE_ALL,
+                flags: plain.flags | MASQUERADE_ALL | VIP_ECHO,
                 cluster_v4: [Addr4(1), Addr4(1)],
                 cluster_v6: [Addr6([1; 4]), Addr6([1; 4])],
                 ..plain

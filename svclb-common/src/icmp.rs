@@ -10,12 +10,15 @@
 //! because the client knows no backend, and where the program itself sends the complaint on: what
 //! leaves by this node under somebody else's address does not pass every network. A router that
 //! complains on the way keeps its address where the stack goes on with the packet.
+//!
+//! A `ClusterIP` answers to echo if the setting says so. Nobody has that address, so nobody else would.
 
 use core::hint::black_box;
 
 use crate::{
     balance::{Tables, vacant},
     checksum::{Sum, adjust},
+    config::VIP_ECHO,
     family::{Address, Family, IpHeader as _, Upper, V4, V6},
     flow::{Action, FlowEntry, Recipe},
     key::{FlowKey, Hook},
@@ -122,12 +125,20 @@ pub struct Quote<'f, F: Family> {
     transport: Transport,
 }
 
+/// Bytes of IPv4 options, at most 40, so that the verifier knows as well: the compiler does, and
+/// would leave the mask out.
+#[inline(always)]
+fn bounded(options: usize) -> usize {
+    black_box(options) & 63
+}
+
 impl<'f, F: Icmp> Message<'f, F> {
     /// Finds the headers behind an Ethernet header that named the family.
     #[inline(always)]
     pub fn parse(eth: &'f mut Eth, mut rest: Cursor<'f>) -> Result<Self, Unparsed> {
         let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
         let Upper::Icmp(options) = ip.upper() else { return Err(Unparsed::Foreign) };
+        let options = bounded(options);
         rest.skip(options);
         let icmp = rest.take::<IcmpError>().ok_or(Unparsed::Short)?;
         let before = options + size_of::<IcmpError>();
@@ -145,8 +156,7 @@ impl<'f, F: Icmp> Quote<'f, F> {
     fn parse(outer: &F::Header, before: usize, mut rest: Cursor<'f>) -> Option<Self> {
         let ip = rest.take::<F::Header>()?;
         let (mut number, options) = F::quoted(ip)?;
-        // The verifier has lost the bounds; the compiler, which knows them, would leave the mask out.
-        let options = black_box(options) & 63;
+        let options = bounded(options);
         rest.skip(options);
         let mut before = before + size_of::<F::Header>() + options;
         let mut turn = 0_u64;
@@ -207,6 +217,8 @@ pub enum Heard<'t, A: Address> {
     NotOurs,
     /// It is about a packet of the flow whose answers this entry translates.
     About(&'t FlowEntry<A>),
+    /// It asks whether a `ClusterIP` is there, and shall have an answer.
+    Echo,
     /// It goes nowhere.
     Dropped(DropReason),
 }
@@ -233,6 +245,9 @@ pub fn hear<'t, F: Icmp, T: Tables<F>>(
             return Heard::About(entry);
         }
     }
+    if asks(tables, hook, message) {
+        return Heard::Echo;
+    }
     if hook == Hook::Egress {
         return Heard::NotOurs;
     }
@@ -241,6 +256,32 @@ pub fn hear<'t, F: Icmp, T: Tables<F>>(
         Some(DropReason::UnknownPort) if is_error => Heard::Dropped(DropReason::StrayReset),
         Some(DropReason::UnknownPort) | None => Heard::NotOurs,
         Some(reason) => Heard::Dropped(reason),
+    }
+}
+
+/// Whether a message asks for an echo that is to be given here: where a client's packets enter, or
+/// the node's own leave. Who wants a route recorded does not want this one.
+#[inline(always)]
+fn asks<F: Icmp, T: Tables<F>>(tables: &T, hook: Hook, message: &Message<'_, F>) -> bool {
+    tables.is_set(VIP_ECHO)
+        && message.icmp.kind == F::ECHO_REQUEST
+        && message.icmp.code == 0
+        && message.options == 0
+        && (hook == Hook::Ingress || tables.is_local(message.ip.src()))
+        && tables.is_cluster_ip(&message.ip.dst())
+}
+
+impl<F: Icmp> Message<'_, F> {
+    /// Makes an echo request its answer.
+    #[inline(always)]
+    pub fn answer(&mut self) {
+        (self.eth.dst, self.eth.src) = (self.eth.src, self.eth.dst);
+        let payload = self.ip.total_len().wrapping_sub(size_of::<F::Header>() as u16);
+        // The pseudo-header's sum stays: the addresses change places.
+        self.ip.answer(payload);
+        let [old, new] = [F::ECHO_REQUEST, F::ECHO_REPLY].map(|kind| u16::from_ne_bytes([kind, 0]));
+        self.icmp.check.0 = Sum::default().swap16(old, new).apply(self.icmp.check.0);
+        self.icmp.kind = F::ECHO_REPLY;
     }
 }
 

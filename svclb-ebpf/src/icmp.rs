@@ -31,11 +31,15 @@ fn message<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     let _more = medium.pull(MESSAGE);
     let mut rest = medium.frame();
     let Some(eth) = rest.take::<Eth>() else { return M::NEXT };
-    let Ok(message) = Message::<F>::parse(eth, rest) else { return M::NEXT };
+    let Ok(mut message) = Message::<F>::parse(eth, rest) else { return M::NEXT };
     let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
     match hear(&Kernel { medium }, hook, &message, &mut scratch.key) {
         Heard::NotOurs => M::NEXT,
         Heard::About(entry) => relay::<F, M>(medium, message, &entry.recipe, hook),
+        Heard::Echo => {
+            message.answer();
+            medium.answer(hook)
+        }
         Heard::Dropped(reason) => {
             let what = What { sport: 0, dport: 0, ifindex: medium.ifindex(), proto: F::ICMP };
             observe::report::<F>(reason, &message.ip.src(), &message.ip.dst(), what);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use proptest::{collection::vec, prelude::*};
 use svclb_common::{
     balance::Place,
-    config::MASQUERADE_ALL,
+    config::{MASQUERADE_ALL, VIP_ECHO},
     family::{V4, V6},
     flow::Action,
     verdict::DropReason,
@@ -306,7 +306,41 @@ fn quoted_extension_headers_are_passed_over() {
     }
 }
 
+/// A request as a complaint that quotes what echoes carry.
+fn echo<F: Net>(by: u16, to: u16) -> Complaint {
+    let kind = if F::host(0).is_ipv4() { [8, 0] } else { [128, 0] };
+    let quote = b"0123456789abcdef".to_vec();
+    Complaint { by: F::host(by), to: F::host(to), kind, rest: [1, 2, 3, 4], options: Vec::new(), quote }
+}
+
 families! {
+    fn a_cluster_ip_answers_to_echo_if_it_may<F>() {
+        let mut world = World::<F>::new();
+        world.add_cluster_ip(F::host(VIP), 8);
+        for (place, by) in [(POD_IN, POD), (UPLINK_IN, OUTSIDE), (UPLINK_OUT, NODE)] {
+            world.config.flags &= !VIP_ECHO;
+            let request = echo::<F>(by, VIP).build();
+            let after = world.pass(place, &request);
+            assert_eq!((after.verdict, after.frame), (Verdict::NotOurs, request.clone()));
+            world.config.flags |= VIP_ECHO;
+            let after = world.pass(place, &request);
+            assert_eq!(after.verdict, Verdict::Echoed);
+            crate::world::verify(&after.frame);
+            let reply = if F::host(0).is_ipv4() { [0, 0] } else { [129, 0] };
+            let mut right = Complaint { kind: reply, ..echo::<F>(VIP, by) }.build();
+            let link: Vec<u8> = [&request[6..12], &request[..6]].concat();
+            right[..12].copy_from_slice(&link);
+            // Identification, flags, hop limit and checksum of the IP header are the answer's own.
+            let own = if F::host(0).is_ipv4() { 18..26 } else { 21..22 };
+            right[own.clone()].copy_from_slice(&after.frame[own]);
+            assert_eq!(after.frame, right);
+            assert_eq!(world.pass(place, &echo::<F>(by, VIP2).build()).verdict, Verdict::NotOurs);
+        }
+        // What others send through the node has been answered where it came in.
+        assert_eq!(world.pass(UPLINK_OUT, &echo::<F>(POD, VIP).build()).verdict, Verdict::NotOurs);
+        assert_eq!(world.pass(UPLINK_IN, &echo::<F>(OUTSIDE, NODE).build()).verdict, Verdict::NotOurs);
+    }
+
     fn an_absent_checksum_stays_absent<F>() {
         let (world, onward) = one_packet::<F>(Transport::Udp);
         let mut complaint = complaint(F::host(ROUTER), Fault::TooBig, &onward).cut(8);

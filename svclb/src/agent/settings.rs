@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use svclb_common::{
-    config::{DatapathConfig, MASQUERADE_ALL, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, SNAT_PORTS},
+    config::{
+        DatapathConfig, MASQUERADE_ALL, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, SNAT_PORTS, VIP_ECHO,
+    },
     layout::map,
 };
 
@@ -102,6 +104,7 @@ impl Settings {
         };
         let flags = [
             (MASQUERADE_ALL, self.config.masquerade_all),
+            (VIP_ECHO, self.config.vip_echo),
             (NODE_PORT_LOOPBACK_V4, on_loopback("127.0.0.1")),
             (NODE_PORT_LOOPBACK_V6, on_loopback("::1")),
         ];

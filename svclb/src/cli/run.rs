@@ -51,6 +51,9 @@ pub(super) struct RunArgs {
     /// Masquerade every client of a ClusterIP
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     masquerade_all: Option<bool>,
+    /// Let ClusterIPs answer to ICMP echo [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    vip_echo: Option<bool>,
     /// Where /healthz and /livez are; empty or port 0 is nowhere [default: 0.0.0.0:10256]
     #[arg(long, value_name = "ADDRESS:PORT")]
     healthz_bind_address: Option<Bind>,
@@ -95,6 +98,7 @@ impl RunArgs {
             cluster_cidrs: self.cluster_cidr,
             node_port_addresses,
             masquerade_all: self.masquerade_all,
+            vip_echo: self.vip_echo,
             healthz: self.healthz_bind_address,
             metrics: self.metrics_bind_address,
             ..Layer::default()
@@ -164,6 +168,7 @@ mod tests {
             "--nodeport-addresses=10.0.0.0/8",
             "--nodeport-addresses=fd00::/8,11.0.0.0/8",
             "--masquerade-all",
+            "--vip-echo",
             "--healthz-bind-address=:1",
             "--metrics-bind-address=",
             "--tc=tcx",
@@ -180,7 +185,7 @@ mod tests {
         assert_eq!(config.cluster_cidrs, "10.0.0.0/8,fd00::/8".parse().unwrap());
         let ranges = ["10.0.0.0/8", "fd00::/8", "11.0.0.0/8"].map(String::from);
         assert_eq!(config.node_port_addresses, NodePortAddresses::new(&ranges).unwrap());
-        assert_eq!((config.masquerade_all, config.max_flows), (true, Some(32)));
+        assert_eq!((config.masquerade_all, config.vip_echo, config.max_flows), (true, true, Some(32)));
         assert_eq!(config.healthz_bind_address, Some(SocketAddr::from(([0_u16; 8], 1))));
         assert_eq!(config.metrics_bind_address, None);
         assert!(!resolved(&["--masquerade-all=false"]).unwrap().config.masquerade_all);

@@ -40,6 +40,8 @@ pub struct Layer {
     pub node_port_addresses: Option<NodePortAddresses>,
     /// `--masquerade-all`.
     pub masquerade_all: Option<bool>,
+    /// `--vip-echo`.
+    pub vip_echo: Option<bool>,
     /// `--healthz-bind-address`.
     pub healthz: Option<Bind>,
     /// `--metrics-bind-address`.
@@ -79,6 +81,7 @@ impl Layer {
             cluster_cidrs: self.cluster_cidrs.or(below.cluster_cidrs),
             node_port_addresses: self.node_port_addresses.or(below.node_port_addresses),
             masquerade_all: self.masquerade_all.or(below.masquerade_all),
+            vip_echo: self.vip_echo.or(below.vip_echo),
             healthz: self.healthz.or(below.healthz),
             metrics: self.metrics.or(below.metrics),
             bind_address_hard_fail: self.bind_address_hard_fail.or(below.bind_address_hard_fail),

@@ -34,6 +34,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("clusterCIDR", Kind::Text),
     Field::obeyed("nodePortAddresses", Kind::Texts),
     Field::obeyed("masqueradeAll", Kind::Bool),
+    Field::obeyed("vipEcho", Kind::Bool),
     Field::obeyed("healthzBindAddress", Kind::Text),
     Field::obeyed("metricsBindAddress", Kind::Text),
     Field::obeyed("maxFlows", Kind::Int),
@@ -63,6 +64,7 @@ struct Document {
     #[serde(deserialize_with = "text::node_port_addresses")]
     node_port_addresses: Option<NodePortAddresses>,
     masquerade_all: Option<bool>,
+    vip_echo: Option<bool>,
     #[serde(deserialize_with = "text::parsed")]
     healthz_bind_address: Option<Bind>,
     #[serde(deserialize_with = "text::parsed")]
@@ -103,6 +105,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         cluster_cidrs: document.cluster_cidr,
         node_port_addresses: document.node_port_addresses,
         masquerade_all: document.masquerade_all,
+        vip_echo: document.vip_echo,
         healthz: document.healthz_bind_address,
         metrics: document.metrics_bind_address,
         max_flows: document.max_flows,

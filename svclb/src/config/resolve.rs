@@ -106,7 +106,7 @@ mod tests {
             "nodeName": "host", "source": { "manifests": "/m" }, "bpffs": "/sys/fs/bpf/svclb", "cgroup": null,
             "uplinks": [], "podInterfaces": [], "socketLB": "all", "tc": "auto", "maxFlows": null, "xdp": "auto",
             "externalMode": "snat", "algorithm": "random", "clusterCIDRs": [], "nodePortAddresses": [],
-            "masqueradeAll": false, "localhostNodePorts": true, "detectLocal": { "mode": "ClusterCIDR" },
+            "masqueradeAll": false, "vipEcho": false, "localhostNodePorts": true, "detectLocal": { "mode": "ClusterCIDR" },
             "healthzBindAddress": "0.0.0.0:10256", "metricsBindAddress": "127.0.0.1:10249",
             "bindAddressHardFail": false, "syncPeriod": "30s", "oomScoreAdj": null,
             "conntrack": {

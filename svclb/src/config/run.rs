@@ -70,6 +70,8 @@ pub struct RunConfig {
     pub node_port_addresses: NodePortAddresses,
     /// Whether every client of a ClusterIP is masqueraded.
     pub masquerade_all: bool,
+    /// Whether ClusterIPs answer to ICMP echo.
+    pub vip_echo: bool,
     /// Whether node ports answer on loopback addresses.
     pub localhost_node_ports: bool,
     /// Which clients count as pods.
@@ -120,6 +122,7 @@ impl RunConfig {
             cluster_cidrs: layer.cluster_cidrs.unwrap_or_default(),
             node_port_addresses: layer.node_port_addresses.unwrap_or_default(),
             masquerade_all: layer.masquerade_all.unwrap_or_default(),
+            vip_echo: layer.vip_echo.unwrap_or_default(),
             localhost_node_ports: layer.localhost_node_ports.unwrap_or(true),
             detect_local,
             healthz_bind_address: layer.healthz.map_or_else(

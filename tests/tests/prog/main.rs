@@ -66,4 +66,5 @@ themes! {
     source_ranges,
     traffic_policy,
     vacant,
+    vip_echo,
 }

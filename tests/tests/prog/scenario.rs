@@ -10,7 +10,9 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 use svclb_common::{
-    config::{DatapathConfig, MASQUERADE_ALL, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, SocketMode},
+    config::{
+        DatapathConfig, MASQUERADE_ALL, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, SocketMode, VIP_ECHO,
+    },
     event::Event,
     service::Traffic,
     verdict::DropReason,
@@ -58,6 +60,8 @@ struct Settings {
     host_sockets: bool,
     /// Whether flows to `ClusterIP`s get the node's address as their source.
     masquerade_all: bool,
+    /// Whether `ClusterIP`s answer to echo.
+    vip_echo: bool,
     /// Whether node ports do not answer on loopback addresses.
     no_loopback_node_ports: bool,
     /// The pods' addresses, at most one range per family.
@@ -187,6 +191,9 @@ impl Settings {
         }
         if self.masquerade_all {
             config.flags |= MASQUERADE_ALL;
+        }
+        if self.vip_echo {
+            config.flags |= VIP_ECHO;
         }
         if self.no_loopback_node_ports {
             config.flags &= !(NODE_PORT_LOOPBACK_V4 | NODE_PORT_LOOPBACK_V6);

@@ -157,6 +157,10 @@ impl<F: Net> World<F> {
         let mut scratch = Scratch::new(empty);
         match hear(self, place.hook, &message, &mut scratch.key) {
             Heard::NotOurs => Verdict::NotOurs,
+            Heard::Echo => {
+                message.answer();
+                Verdict::Echoed
+            }
             Heard::Dropped(reason) => Verdict::Dropped(reason),
             Heard::About(entry) => {
                 let ends = message.ends(&entry.recipe);

@@ -24,6 +24,8 @@ pub(crate) enum Verdict {
     NotOurs,
     /// It was rewritten; the device of [`Action::Deliver`] beside it.
     Translated(Action, u32),
+    /// It has become its own answer.
+    Echoed,
     /// The sender is told that nobody serves.
     Refused(DropReason),
     /// It goes nowhere.
