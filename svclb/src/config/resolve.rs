@@ -141,7 +141,7 @@ mod tests {
     fn every_field_of_our_own_document_is_heard() {
         let file = "nodeName: node\nkubeconfig: /k\nbpffs: /b\ncgroup: /c\nuplinks: [e]\npodInterfaces: [p*]\n\
             socketLB: off\nxdp: off\nexternalMode: snat\nalgorithm: random\nclusterCIDR: 10.0.0.0/8\n\
-            nodePortAddresses: [primary]\nmasqueradeAll: true\nhealthzBindAddress: :1\n\
+            nodePortAddresses: [primary]\nmasqueradeAll: true\nvipEcho: true\nhealthzBindAddress: :1\n\
             metricsBindAddress: :2\nmaxFlows: 99\n";
         let config = with_file(Layer::default(), format!("{OWN}{file}")).unwrap().config;
         let heard = serde_json::to_value(&config).unwrap();
