@@ -32,6 +32,9 @@ pub const MASQUERADE_COMPAT: u32 = 8;
 /// Setting: the kernel has the helper `bpf_loop` (Linux 5.17).
 pub const BPF_LOOP: u32 = 1 << 12;
 
+/// Setting: `ClusterIP`s answer to ICMP echo.
+pub const VIP_ECHO: u32 = 16;
+
 /// Settings of the programs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -74,7 +77,7 @@ impl DatapathConfig {
     pub fn each() -> impl Iterator<Item = Self> {
         SocketMode::EACH.into_iter().flat_map(|mode| {
             let plain = Self { socket_mode: mode as u32, ..Self::PER_PACKET };
-            let full = Self { flags: plain.flags | MASQUERADE_ALL, ..plain };
+            let full = Self { flags: plain.flags | MASQUERADE_ALL | VIP_ECHO, ..plain };
             let old = Self { flags: plain.flags & !BPF_LOOP | MASQUERADE_COMPAT, ..plain };
             [plain, full, old]
         })

@@ -21,6 +21,7 @@
 //! | [`socket`] | the same decision at a socket call |
 //! | [`crc32c`] | SCTP's checksum |
 //! | [`refuse`] | the packets that say no |
+//! | [`icmp`] | errors about translated packets |
 //! | [`verdict`] | what a program decided, and why it dropped |
 //! | [`event`] | records of the events ring |
 //! | [`client`] | which clients are pods of the cluster |
@@ -46,6 +47,7 @@ pub mod family;
 pub mod flow;
 pub mod fragment;
 pub mod hash;
+pub mod icmp;
 pub mod key;
 pub mod layout;
 pub mod outline;

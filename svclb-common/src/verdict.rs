@@ -43,7 +43,7 @@ reasons! {
     Unwritable = 7, "unwritable";
     /// An event did not fit into the ring: the record was lost, not a packet.
     EventLost = 8, "event_lost";
-    /// A reset to a frontend, of a connection that no flow knows: nobody is to have it.
+    /// A reset, or an ICMP error, to a Service, about what no flow knows: nobody is to have it.
     StrayReset = 9, "stray_reset";
     /// The policy is `Local`, and the endpoints are all on other nodes.
     NoLocalBackend = 10, "no_local_backend";

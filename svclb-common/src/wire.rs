@@ -259,6 +259,28 @@ pub struct IcmpError {
     pub rest: u32,
 }
 
+/// What an extension header of IPv6 begins with, RFC 8200 section 4.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv6Extension {
+    /// Next header.
+    pub next: u8,
+    /// Length in units of 8 bytes, without the first one; zero in a fragment header.
+    pub len: u8,
+    /// In a fragment header, offset (13 bits) and flags, network byte order.
+    pub frag: u16,
+    /// Anything.
+    pub rest: u32,
+}
+
+impl Ipv6Extension {
+    /// Whether a fragment header is that of any but the first fragment.
+    #[inline(always)]
+    pub fn is_later_fragment(&self) -> bool {
+        self.frag & 0xfff8_u16.to_be() != 0
+    }
+}
+
 /// Declares packed structs of integers to be headers.
 macro_rules! plain {
     ($($name:ty),+) => {
@@ -269,7 +291,20 @@ macro_rules! plain {
         )+
     };
 }
-plain!(Eth, Ipv4, Ipv6, Ports, TcpTail, UdpTail, SctpTail, IcmpError, Word, OptionHead, ExtensionHead);
+plain!(
+    Eth,
+    Ipv4,
+    Ipv6,
+    Ipv6Extension,
+    Ports,
+    TcpTail,
+    UdpTail,
+    SctpTail,
+    IcmpError,
+    Word,
+    OptionHead,
+    ExtensionHead
+);
 
 /// TCP control bits, RFC 9293 section 3.1; of SCTP what [`SctpTail::flags`] makes of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::{
 
 /// The loopback device's address. A device takes for the host only what is sent to its
 /// own address, and this is the only one that is known here.
-const NOBODY: [u8; 6] = [0; 6];
+pub(crate) const NOBODY: [u8; 6] = [0; 6];
 
 /// Rewrites the packet as its flow says and sends it on.
 #[inline(always)]
@@ -76,7 +76,11 @@ pub(crate) fn drop<F: Family, M: Medium>(medium: M, key: &FlowKey<F::Addr>, reas
 
 /// Counts, reports and drops a packet of a known flow, under the tuple that it was to get.
 #[inline(always)]
-fn drop_translated<F: Family, M: Medium>(medium: M, recipe: &Recipe<F::Addr>, reason: DropReason) -> i32 {
+pub(crate) fn drop_translated<F: Family, M: Medium>(
+    medium: M,
+    recipe: &Recipe<F::Addr>,
+    reason: DropReason,
+) -> i32 {
     let what =
         What { sport: recipe.sport, dport: recipe.dport, ifindex: medium.ifindex(), proto: recipe.proto };
     observe::report::<F>(reason, &recipe.src, &recipe.dst, what);

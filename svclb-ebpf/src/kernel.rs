@@ -4,6 +4,7 @@ use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use svclb_common::{
     balance::{PutError, Route, Tables},
     flow::FlowEntry,
+    icmp::Icmp,
     key::{FlowKey, FrontendKey},
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
@@ -19,7 +20,16 @@ use crate::{
 
 /// All maps of a family.
 pub(crate) trait Maps:
-    FrontendMaps + BackendMaps + LoadMaps + ClientMaps + FlowMaps + FragmentMaps + RouteMaps + PodMaps + PortMaps
+    FrontendMaps
+    + BackendMaps
+    + LoadMaps
+    + ClientMaps
+    + FlowMaps
+    + FragmentMaps
+    + RouteMaps
+    + PodMaps
+    + PortMaps
+    + Icmp
 {
 }
 impl<
@@ -31,7 +41,8 @@ impl<
         + FragmentMaps
         + RouteMaps
         + PodMaps
-        + PortMaps,
+        + PortMaps
+        + Icmp,
 > Maps for F
 {
 }

@@ -80,8 +80,27 @@ pub enum Body {
     Sctp(Sctp),
     /// A protocol without a header that matters.
     Other(u8),
-    /// ICMP or ICMPv6 "port unreachable"; the payload is what it quotes.
+    /// ICMP or ICMPv6; the payload of an error is what it quotes.
+    Icmp(Icmp),
+}
+
+/// An ICMP message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Icmp {
+    /// Error: nobody listens there.
     PortUnreachable,
+    /// Error: too large for a link that carries packets of so many bytes.
+    TooBig(u16),
+    /// Error: the hop limit has run out.
+    TimeExceeded,
+    /// Error: a header makes no sense.
+    ParameterProblem,
+    /// Between neighbours: another router is nearer. IPv4 only.
+    Redirect,
+    /// Is anybody there?
+    EchoRequest,
+    /// Yes.
+    EchoReply,
 }
 
 /// A TCP header.
@@ -154,7 +173,7 @@ impl Packet {
             Body::Tcp(Tcp { check, .. }) | Body::Udp { check, .. } => *check != Check::Partial,
             Body::Sctp(sctp) => sctp.check == Check::Full,
             Body::Other(_) => false,
-            Body::PortUnreachable => true,
+            Body::Icmp(_) => true,
         }
     }
 
@@ -163,7 +182,7 @@ impl Packet {
             Body::Tcp(tcp) => (tcp.sport, tcp.dport),
             Body::Udp { sport, dport, .. } => (*sport, *dport),
             Body::Sctp(sctp) => (sctp.sport, sctp.dport),
-            Body::Other(_) | Body::PortUnreachable => (0, 0),
+            Body::Other(_) | Body::Icmp(_) => (0, 0),
         }
     }
 }

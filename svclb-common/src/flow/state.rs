@@ -39,11 +39,13 @@ pub enum FlowState {
     SctpNew = 10,
     /// The same: both have spoken.
     SctpEstablished = 11,
+    /// The same: it was shut down or aborted.
+    SctpClosed = 12,
 }
 
 impl FlowState {
     /// How many there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 
     /// Each of them, by its number.
     pub const ALL: [Self; Self::COUNT] = [
@@ -59,6 +61,7 @@ impl FlowState {
         Self::UdpStream,
         Self::SctpNew,
         Self::SctpEstablished,
+        Self::SctpClosed,
     ];
 
     /// Its name in reports and metrics, beside the protocol.
@@ -70,7 +73,7 @@ impl FlowState {
             Self::FinWait => "FIN_WAIT",
             Self::CloseWait => "CLOSE_WAIT",
             Self::TimeWait => "TIME_WAIT",
-            Self::Closed => "CLOSED",
+            Self::Closed | Self::SctpClosed => "CLOSED",
             Self::Reset => "RESET",
             Self::UdpNew | Self::SctpNew => "NEW",
         }
@@ -80,7 +83,7 @@ impl FlowState {
     pub const fn protocol(self) -> &'static str {
         match self {
             Self::UdpNew | Self::UdpStream => "UDP",
-            Self::SctpNew | Self::SctpEstablished => "SCTP",
+            Self::SctpNew | Self::SctpEstablished | Self::SctpClosed => "SCTP",
             _ => "TCP",
         }
     }
@@ -130,20 +133,25 @@ const fn table(reset: u32) -> u64 {
 /// The number of a flow's state, for who cannot afford an `enum`.
 #[inline(always)]
 pub fn number(proto: u8, client: u32, backend: u32) -> u32 {
-    if proto == TCP {
-        const { assert!(FIN == 2 && SEEN == 1 && SPOKE == 8) };
-        let place = (client & FIN) >> 1 | backend & FIN | (backend & SEEN) << 2 | client & SPOKE;
-        let table = if (client | backend) & RST == 0 { TCP_STATES[0] } else { TCP_STATES[1] };
-        (table >> (4 * place)) as u32 & 15
-    } else {
-        let first = if proto == UDP { FlowState::UdpNew } else { FlowState::SctpNew };
-        first as u32 + (backend & SEEN)
+    if proto == UDP {
+        return FlowState::UdpNew as u32 + (backend & SEEN);
+    }
+    const { assert!(FIN == 2 && SEEN == 1 && SPOKE == 8) };
+    let place = (client & FIN) >> 1 | backend & FIN | (backend & SEEN) << 2 | client & SPOKE;
+    let table = if (client | backend) & RST == 0 { TCP_STATES[0] } else { TCP_STATES[1] };
+    let number = (table >> (4 * place)) as u32 & 15;
+    match proto {
+        TCP => number,
+        _ if has_ended(number) => FlowState::SctpClosed as u32,
+        _ => FlowState::SctpNew as u32 + (backend & SEEN),
     }
 }
 
 /// States whose tuple may begin another flow at once.
-const ENDED: u32 =
-    1 << FlowState::TimeWait as u32 | 1 << FlowState::Closed as u32 | 1 << FlowState::Reset as u32;
+const ENDED: u32 = 1 << FlowState::TimeWait as u32
+    | 1 << FlowState::Closed as u32
+    | 1 << FlowState::Reset as u32
+    | 1 << FlowState::SctpClosed as u32;
 
 /// [`FlowState::has_ended`] by [`number`].
 #[inline(always)]

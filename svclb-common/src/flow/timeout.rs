@@ -34,7 +34,8 @@ impl Timeouts {
         .with(FlowState::UdpNew, 30)
         .with(FlowState::UdpStream, 2 * MINUTE)
         .with(FlowState::SctpNew, 30)
-        .with(FlowState::SctpEstablished, 210);
+        .with(FlowState::SctpEstablished, 210)
+        .with(FlowState::SctpClosed, 10);
 
     /// Nothing is remembered.
     pub const fn none() -> Self {

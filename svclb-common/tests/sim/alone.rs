@@ -76,19 +76,25 @@ fn foreign_protocols() {
     for number in (0..=255_u8).filter(|number| Transport::of(*number).is_none()) {
         let mut frame = open(Transport::Tcp, at::<V4>(POD, 40000), at::<V4>(VIP, 80)).build();
         frame[14 + 9] = number;
-        assert_alone::<V4>(&frame, kind(number, 1));
+        assert_not_ours::<V4>(&frame, kind(number, 1));
         let mut frame = open(Transport::Tcp, at::<V6>(POD, 40000), at::<V6>(VIP, 80)).build();
         frame[14 + 6] = number;
-        assert_alone::<V6>(&frame, kind(number, 58));
+        assert_not_ours::<V6>(&frame, kind(number, 58));
     }
 }
 
-/// What a packet of protocol `number` is where `icmp` is that of the family.
-fn kind(number: u8, icmp: u8) -> Unparsed {
+fn assert_not_ours<F: Net>(frame: &[u8], verdict: Verdict) {
+    let after = world::<F>().pass(POD_IN, frame);
+    assert_eq!((after.verdict, &after.frame[..]), (verdict, frame));
+}
+
+/// What becomes of protocol `number` where `icmp` is that of the family.
+fn kind(number: u8, icmp: u8) -> Verdict {
     match number {
-        4 | 41 => Unparsed::Tunnel,
-        number if number == icmp => Unparsed::Icmp,
-        _ => Unparsed::Foreign,
+        4 | 41 => Verdict::Unparsed(Unparsed::Tunnel),
+        // It is looked at, and quotes nothing.
+        number if number == icmp => Verdict::NotOurs,
+        _ => Verdict::Unparsed(Unparsed::Foreign),
     }
 }
 

@@ -9,6 +9,7 @@ mod collect;
 mod evict;
 mod extensions;
 mod fragments;
+mod icmp;
 mod life;
 mod lives;
 mod pair;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use svclb_common::{
     config::{
         BPF_LOOP, DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT, NODE_PORT_LOOPBACK_V4,
-        NODE_PORT_LOOPBACK_V6,
+        NODE_PORT_LOOPBACK_V6, VIP_ECHO,
     },
     layout::map,
 };
@@ -98,6 +98,7 @@ impl Settings {
             (MASQUERADE_ALL, self.config.masquerade_all),
             (MASQUERADE_COMPAT, self.config.masquerade == config::Masquerade::Compat),
             (BPF_LOOP, probe::has_loop()),
+            (VIP_ECHO, self.config.vip_echo),
             (NODE_PORT_LOOPBACK_V4, on_loopback("127.0.0.1")),
             (NODE_PORT_LOOPBACK_V6, on_loopback("::1")),
         ];

@@ -63,6 +63,9 @@ pub(super) struct RunArgs {
     /// Source ports of flows that get the node's address [default: 1024-29999]
     #[arg(long, value_name = "MIN-MAX")]
     snat_ports: Option<PortRange>,
+    /// Let ClusterIPs answer to ICMP echo [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    vip_echo: Option<bool>,
     /// Where /healthz and /livez are; empty or port 0 is nowhere [default: 0.0.0.0:10256]
     #[arg(long, value_name = "ADDRESS:PORT")]
     healthz_bind_address: Option<Bind>,
@@ -110,6 +113,7 @@ impl RunArgs {
             masquerade_all: self.masquerade_all,
             masquerade: self.masquerade,
             snat_ports: self.snat_ports,
+            vip_echo: self.vip_echo,
             healthz: self.healthz_bind_address,
             metrics: self.metrics_bind_address,
             ..Layer::default()
@@ -185,6 +189,7 @@ mod tests {
             "--masquerade-all",
             "--masquerade=compat",
             "--snat-ports=2000-3000",
+            "--vip-echo",
             "--healthz-bind-address=:1",
             "--metrics-bind-address=",
             "--tc=tcx",
@@ -205,7 +210,7 @@ mod tests {
         assert_eq!(config.cluster_cidrs, "10.0.0.0/8,fd00::/8".parse().unwrap());
         let ranges = ["10.0.0.0/8", "fd00::/8", "11.0.0.0/8"].map(String::from);
         assert_eq!(config.node_port_addresses, NodePortAddresses::new(&ranges).unwrap());
-        assert_eq!((config.masquerade_all, config.max_flows), (true, Some(32)));
+        assert_eq!((config.masquerade_all, config.vip_echo, config.max_flows), (true, true, Some(32)));
         assert_eq!(config.masquerade, Masquerade::Compat);
         assert_eq!(config.snat_ports, PortRange { min: 2000, max: 3000 });
         assert_eq!(config.healthz_bind_address, Some(SocketAddr::from(([0_u16; 8], 1))));

@@ -46,6 +46,8 @@ pub struct Layer {
     pub masquerade: Option<Masquerade>,
     /// `--snat-ports`.
     pub snat_ports: Option<PortRange>,
+    /// `--vip-echo`.
+    pub vip_echo: Option<bool>,
     /// `--healthz-bind-address`.
     pub healthz: Option<Bind>,
     /// `--metrics-bind-address`.
@@ -92,6 +94,7 @@ impl Layer {
             masquerade_all: self.masquerade_all.or(below.masquerade_all),
             masquerade: self.masquerade.or(below.masquerade),
             snat_ports: self.snat_ports.or(below.snat_ports),
+            vip_echo: self.vip_echo.or(below.vip_echo),
             healthz: self.healthz.or(below.healthz),
             metrics: self.metrics.or(below.metrics),
             sandboxes: self.sandboxes.or(below.sandboxes),

@@ -38,6 +38,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("masqueradeAll", Kind::Bool),
     Field::obeyed("masquerade", Kind::Word),
     Field::obeyed("snatPorts", Kind::Text),
+    Field::obeyed("vipEcho", Kind::Bool),
     Field::obeyed("healthzBindAddress", Kind::Text),
     Field::obeyed("metricsBindAddress", Kind::Text),
     Field::obeyed("maxFlows", Kind::Int),
@@ -88,6 +89,7 @@ struct Document {
     masquerade: Option<Masquerade>,
     #[serde(deserialize_with = "text::parsed")]
     snat_ports: Option<PortRange>,
+    vip_echo: Option<bool>,
     #[serde(deserialize_with = "text::parsed")]
     healthz_bind_address: Option<Bind>,
     #[serde(deserialize_with = "text::parsed")]
@@ -138,6 +140,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         masquerade_all: document.masquerade_all,
         masquerade: document.masquerade,
         snat_ports: document.snat_ports,
+        vip_echo: document.vip_echo,
         healthz: document.healthz_bind_address,
         metrics: document.metrics_bind_address,
         max_flows: document.max_flows,

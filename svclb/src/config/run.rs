@@ -81,6 +81,8 @@ pub struct RunConfig {
     pub masquerade: Masquerade,
     /// The source ports that translated flows get.
     pub snat_ports: PortRange,
+    /// Whether ClusterIPs answer to ICMP echo.
+    pub vip_echo: bool,
     /// Whether node ports answer on loopback addresses.
     pub localhost_node_ports: bool,
     /// Which clients count as pods.
@@ -137,6 +139,7 @@ impl RunConfig {
             masquerade_all: layer.masquerade_all.unwrap_or_default(),
             masquerade: layer.masquerade.unwrap_or_default(),
             snat_ports: layer.snat_ports.unwrap_or_default(),
+            vip_echo: layer.vip_echo.unwrap_or_default(),
             localhost_node_ports: layer.localhost_node_ports.unwrap_or(true),
             detect_local,
             healthz_bind_address: layer.healthz.map_or_else(

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use etherparse::{
     EtherType, Ethernet2Header, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpDscp, IpEcn,
     IpFragOffset, IpNumber, Ipv4Header, Ipv4Options, Ipv6FlowLabel, Ipv6FragmentHeader, Ipv6Header,
-    TcpHeader, UdpHeader, checksum::Sum16BitWords, icmpv4, icmpv6,
+    TcpHeader, UdpHeader, checksum::Sum16BitWords,
 };
 
-use super::{Body, Check, Flag, Packet, Tcp, sctp};
+use super::{Body, Check, Flag, Icmp, Packet, Tcp, sctp};
 
 /// Bytes of an Ethernet header.
 pub(super) const ETHERNET: usize = 14;
@@ -37,8 +37,8 @@ impl Packet {
         frame
     }
 
-    /// What an ICMP error about this packet quotes: the IP header and 8 bytes.
-    pub fn quoted(&self) -> Vec<u8> {
+    /// What an ICMP error about this packet quotes: the IP header and so many bytes, as far as there are.
+    pub fn quoted(&self, bytes: usize) -> Vec<u8> {
         let header = if self.src.is_ipv4() {
             Ipv4Header::MIN_LEN + self.options.len()
         } else {
@@ -47,7 +47,9 @@ impl Packet {
                 + self.extensions.iter().map(|header| header.bytes(0).len()).sum::<usize>()
                 + fragment
         };
-        self.frame()[ETHERNET..ETHERNET + header + 8].to_vec()
+        let frame = self.frame();
+        let end = ETHERNET.saturating_add(header).saturating_add(bytes).min(frame.len() - self.padding);
+        frame[ETHERNET..end].to_vec()
     }
 
     fn proto(&self) -> IpNumber {
@@ -56,8 +58,8 @@ impl Packet {
             Body::Udp { .. } => IpNumber::UDP,
             Body::Sctp(_) => IpNumber(sctp::PROTOCOL),
             Body::Other(proto) => IpNumber(proto),
-            Body::PortUnreachable if self.src.is_ipv4() => IpNumber::ICMP,
-            Body::PortUnreachable => IpNumber::IPV6_ICMP,
+            Body::Icmp(_) if self.src.is_ipv4() => IpNumber::ICMP,
+            Body::Icmp(_) => IpNumber::IPV6_ICMP,
         }
     }
 
@@ -122,7 +124,7 @@ impl Packet {
             Body::Udp { sport, dport, check } => self.udp(*sport, *dport, *check).to_bytes().to_vec(),
             Body::Sctp(sctp) => return sctp.bytes(&self.payload),
             Body::Other(_) => Vec::new(),
-            Body::PortUnreachable => self.port_unreachable(),
+            Body::Icmp(icmp) => self.icmp(*icmp),
         };
         bytes.extend(&self.payload);
         bytes
@@ -190,20 +192,51 @@ impl Packet {
         !sum.add_2bytes([0, proto.0]).add_2bytes(len.to_be_bytes()).ones_complement().to_be()
     }
 
-    fn port_unreachable(&self) -> Vec<u8> {
+    fn icmp(&self, icmp: Icmp) -> Vec<u8> {
         match (self.src, self.dst) {
             (IpAddr::V4(_), IpAddr::V4(_)) => {
-                let kind = Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::Port);
+                let ([type_u8, code_u8], bytes5to8) = v4(icmp);
+                let kind = Icmpv4Type::Unknown { type_u8, code_u8, bytes5to8 };
                 Icmpv4Header::with_checksum(kind, &self.payload).to_bytes().to_vec()
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let kind = Icmpv6Type::DestinationUnreachable(icmpv6::DestUnreachableCode::Port);
+                let ([type_u8, code_u8], bytes5to8) = v6(icmp);
+                let kind = Icmpv6Type::Unknown { type_u8, code_u8, bytes5to8 };
                 let header = Icmpv6Header::with_checksum(kind, src.octets(), dst.octets(), &self.payload)
                     .expect("it fits");
                 header.to_bytes().to_vec()
             }
             _ => panic!("{} and {} are of two families", self.src, self.dst),
         }
+    }
+}
+
+/// What echoes carry to be told apart.
+const ECHO: [u8; 4] = [0x12, 0x34, 0, 1];
+
+/// Type and code, and what is beside them: RFC 792, RFC 1191.
+fn v4(icmp: Icmp) -> ([u8; 2], [u8; 4]) {
+    match icmp {
+        Icmp::PortUnreachable => ([3, 3], [0; 4]),
+        Icmp::TooBig(mtu) => ([3, 4], u32::from(mtu).to_be_bytes()),
+        Icmp::TimeExceeded => ([11, 0], [0; 4]),
+        Icmp::ParameterProblem => ([12, 0], [20, 0, 0, 0]),
+        Icmp::Redirect => ([5, 1], [192, 0, 2, 9]),
+        Icmp::EchoRequest => ([8, 0], ECHO),
+        Icmp::EchoReply => ([0, 0], ECHO),
+    }
+}
+
+/// The same of RFC 4443.
+fn v6(icmp: Icmp) -> ([u8; 2], [u8; 4]) {
+    match icmp {
+        Icmp::PortUnreachable => ([1, 4], [0; 4]),
+        Icmp::TooBig(mtu) => ([2, 0], u32::from(mtu).to_be_bytes()),
+        Icmp::TimeExceeded => ([3, 0], [0; 4]),
+        Icmp::ParameterProblem => ([4, 0], [0, 0, 0, 40]),
+        Icmp::Redirect => panic!("ICMPv6 redirects are of another form"),
+        Icmp::EchoRequest => ([128, 0], ECHO),
+        Icmp::EchoReply => ([129, 0], ECHO),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{Body, Check, Extension, Flag, Fragment, Packet, Sctp, Tcp, sctp};
+use super::{Body, Check, Extension, Flag, Fragment, Icmp, Packet, Sctp, Tcp, sctp};
 
 /// MAC addresses of packets on their way to the node.
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -35,6 +35,16 @@ impl FromStr for Packet {
     type Err = anyhow::Error;
 
     fn from_str(line: &str) -> anyhow::Result<Self> {
+        if let Some((error, about)) = line.split_once(" about ") {
+            let mut bytes = usize::MAX;
+            let mut words: Vec<&str> = error.split_whitespace().collect();
+            if let Some(at) = words.iter().position(|word| word.starts_with("quotes=")) {
+                bytes = words.remove(at)["quotes=".len()..].parse()?;
+            }
+            let mut packet: Self = words.join(" ").parse()?;
+            packet.payload = about.parse::<Self>()?.quoted(bytes);
+            return Ok(packet);
+        }
         let words: Vec<&str> = line.split_whitespace().collect();
         let [protocol, src, ">", dst, rest @ ..] = &words[..] else {
             bail!("`{line}` does not begin as `<protocol> <source> > <destination>`");
@@ -51,8 +61,8 @@ impl Packet {
     pub fn then(&self, line: &str) -> anyhow::Result<Self> {
         if line.contains(" > ") {
             let mut packet: Self = line.parse()?;
-            if packet.body == Body::PortUnreachable {
-                packet.payload = self.quoted();
+            if packet.body == Body::Icmp(Icmp::PortUnreachable) && packet.payload.is_empty() {
+                packet.payload = self.quoted(8);
             }
             return Ok(packet);
         }
@@ -80,9 +90,15 @@ impl Packet {
                 check: Check::Full,
             }),
             "udp" => Body::Udp { sport, dport, check: Check::Full },
-            "unreachable" => Body::PortUnreachable,
             "sctp" => Body::Sctp(Sctp { sport, dport, tag: 7, chunk: 0, check: Check::Full }),
             "esp" => Body::Other(50),
+            "unreachable" => Body::Icmp(Icmp::PortUnreachable),
+            "too-big" => Body::Icmp(Icmp::TooBig(1300)),
+            "time-exceeded" => Body::Icmp(Icmp::TimeExceeded),
+            "parameter-problem" => Body::Icmp(Icmp::ParameterProblem),
+            "redirect" => Body::Icmp(Icmp::Redirect),
+            "echo" => Body::Icmp(Icmp::EchoRequest),
+            "echo-reply" => Body::Icmp(Icmp::EchoReply),
             "icmp" => Body::Other(1),
             "data/tcp" => Body::Other(6),
             "data/udp" => Body::Other(17),
@@ -212,7 +228,7 @@ impl Packet {
             Body::Tcp(tcp) => Ok((&mut tcp.sport, &mut tcp.dport)),
             Body::Udp { sport, dport, .. } => Ok((sport, dport)),
             Body::Sctp(sctp) => Ok((&mut sctp.sport, &mut sctp.dport)),
-            Body::Other(_) | Body::PortUnreachable => bail!("the protocol has no ports"),
+            Body::Other(_) | Body::Icmp(_) => bail!("the protocol has no ports"),
         }
     }
 
@@ -221,7 +237,7 @@ impl Packet {
             Body::Tcp(tcp) => Ok(&mut tcp.check),
             Body::Udp { check, .. } => Ok(check),
             Body::Sctp(sctp) => Ok(&mut sctp.check),
-            Body::Other(_) | Body::PortUnreachable => bail!("that checksum cannot be chosen"),
+            Body::Other(_) | Body::Icmp(_) => bail!("that checksum cannot be chosen"),
         }
     }
 }

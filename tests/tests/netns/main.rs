@@ -15,6 +15,7 @@ mod ingress;
 mod large;
 mod lives;
 mod manifests;
+mod path_mtu;
 mod policy;
 mod privileges;
 mod reach;

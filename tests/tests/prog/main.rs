@@ -61,6 +61,7 @@ themes! {
     headers,
     host_packets,
     host_sockets,
+    icmp_errors,
     lives_of_flows,
     masquerade,
     no_backend,
@@ -76,4 +77,5 @@ themes! {
     states_of_flows,
     traffic_policy,
     vacant,
+    vip_echo,
 }

@@ -13,7 +13,7 @@ use svclb_common::{
     client::ANY_DEVICE,
     config::{
         DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6,
-        SocketMode,
+        SocketMode, VIP_ECHO,
     },
     event::Event,
     service::Traffic,
@@ -62,6 +62,8 @@ struct Settings {
     host_sockets: bool,
     /// Whether flows to `ClusterIP`s get the node's address as their source.
     masquerade_all: bool,
+    /// Whether `ClusterIP`s answer to echo.
+    vip_echo: bool,
     /// Whether node ports do not answer on loopback addresses.
     no_loopback_node_ports: bool,
     /// Whether clients are masqueraded wherever kube-proxy does it.
@@ -203,6 +205,9 @@ impl Settings {
         }
         if self.masquerade_all {
             config.flags |= MASQUERADE_ALL;
+        }
+        if self.vip_echo {
+            config.flags |= VIP_ECHO;
         }
         if self.no_loopback_node_ports {
             config.flags &= !(NODE_PORT_LOOPBACK_V4 | NODE_PORT_LOOPBACK_V6);

@@ -2,6 +2,7 @@
 //! through them. What a test asserts is judged by etherparse, not by svclb's own parser.
 
 mod collect;
+mod complaint;
 mod frame;
 mod net;
 mod path;
@@ -36,6 +37,7 @@ use svclb_common::{
 };
 
 pub(crate) use collect::{Entry, Walk};
+pub(crate) use complaint::{Complaint, Fault, Told, complaint};
 pub(crate) use frame::{ACK, FIN, RST, SYN, Sketch, ends, headers, next, open, reply, verify};
 pub(crate) use net::{
     FAR, FAR2, LO_OUT, NODE, Net, OUTSIDE, PEER, POD, POD_IN, POD_OUT, UPLINK, UPLINK_IN, UPLINK_OUT, VIP,

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use svclb_common::{
     balance::{Edge, LOOPBACK_IFINDEX, Place},
-    family::{Addr4, Addr6, Family, V4, V6},
+    family::{Addr4, Addr6, V4, V6},
+    icmp::Icmp,
     key::Hook,
 };
 
@@ -40,7 +41,7 @@ pub(crate) const UPLINK_OUT: Place = Place { edge: Edge::Uplink, hook: Hook::Egr
 pub(crate) const LO_OUT: Place = Place { edge: Edge::Uplink, hook: Hook::Egress, ifindex: LOOPBACK_IFINDEX };
 
 /// A family with addresses that tests can write down.
-pub(crate) trait Net: Family {
+pub(crate) trait Net: Icmp {
     /// The loopback address.
     const LOOPBACK: IpAddr;
     /// Address number `n`.

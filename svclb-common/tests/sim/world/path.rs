@@ -27,6 +27,8 @@ pub(crate) enum Verdict {
     NotOurs,
     /// It was rewritten; the device of [`Action::Deliver`] beside it.
     Translated(Action, u32),
+    /// It has become its own answer.
+    Echoed,
     /// The sender is told that nobody serves.
     Refused(DropReason),
     /// It goes nowhere.
@@ -102,6 +104,7 @@ impl<F: Net> World<F> {
                 Ok(outline) => outline,
                 Err(why) => return Verdict::Unparsed(why),
             },
+            Err(Unparsed::Icmp) => return self.hear(place, frame),
             Err(why) => return Verdict::Unparsed(why),
         };
         let mut scratch = Scratch::new(portless::<F>(frame, outline, place));

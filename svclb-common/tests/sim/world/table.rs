@@ -76,6 +76,11 @@ impl<V> Table<V> {
         self.rows.borrow_mut().clear();
     }
 
+    /// All values, in no order.
+    pub(crate) fn all(&self) -> Vec<&'static V> {
+        self.rows.borrow().values().map(|row| row.value).collect()
+    }
+
     /// How many values there are.
     pub(crate) fn len(&self) -> usize {
         self.rows.borrow().len()
