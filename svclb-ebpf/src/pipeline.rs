@@ -10,7 +10,7 @@ use svclb_common::{
     outline::{HEADERS, Outline},
     packet::{Packet, Unparsed},
     verdict::DropReason,
-    wire::{Cursor, Eth},
+    wire::Eth,
 };
 
 use crate::{
@@ -30,33 +30,27 @@ pub(crate) fn handle<M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     let mut rest = medium.frame();
     let Some(eth) = rest.take::<Eth>() else { return M::NEXT };
     match eth.ethertype {
-        V4::ETHERTYPE => family::<V4, M>(medium, eth, rest, edge, hook),
-        V6::ETHERTYPE => family::<V6, M>(medium, eth, rest, edge, hook),
+        V4::ETHERTYPE => family::<V4, M>(medium, edge, hook),
+        V6::ETHERTYPE => family::<V6, M>(medium, edge, hook),
         _ => M::NEXT,
     }
 }
 
+/// What is done by itself needs no stack here: the frames of one call's functions come on top of
+/// this one, and not of each other's.
 #[inline(always)]
-fn family<F: Maps, M: Medium>(medium: M, eth: &mut Eth, rest: Cursor<'_>, edge: Edge, hook: Hook) -> i32 {
-    match Packet::<F>::parse(eth, rest) {
-        Ok(packet) => {
-            let transport = packet.transport;
-            if let Some(entry) = flow::established::<F>(&packet.flow(hook))
-                && decides::<F>(entry, packet.transport, packet.flags, &Kernel { medium })
-            {
-                return act(medium, packet, entry, hook);
-            }
-            let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
-            scratch.outline = Outline::plain(transport);
-        }
-        Err(Unparsed::Foreign) => return M::NEXT,
-        Err(Unparsed::Short | Unparsed::Extended | Unparsed::Fragment) => match outline::<F, M>(medium) {
-            KNOWN => {}
-            HEADLESS => return fragment::handle::<F, M>(medium, hook),
-            code => return code,
-        },
-        Err(Unparsed::Icmp) => return icmp::handle::<F, M>(medium, edge, hook),
-        Err(Unparsed::Tunnel) => return tunnel::handle::<F, M>(medium, edge, hook),
+fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
+    let first = match hook {
+        Hook::Ingress => established_ingress::<F, M>(medium),
+        Hook::Egress => established_egress::<F, M>(medium),
+    };
+    let outlined = if first == UNUSUAL { outline::<F, M>(medium) } else { first };
+    match outlined {
+        KNOWN => {}
+        HEADLESS => return fragment::handle::<F, M>(medium, hook),
+        ICMP => return icmp::handle::<F, M>(medium, edge, hook),
+        TUNNEL => return tunnel::handle::<F, M>(medium, edge, hook),
+        code => return code,
     }
     let learned = match (edge, hook) {
         (Edge::Pod, Hook::Ingress) => learn_pod_ingress::<F, M>(medium),
@@ -78,7 +72,16 @@ fn family<F: Maps, M: Medium>(medium: M, eth: &mut Eth, rest: Cursor<'_>, edge: 
 const KNOWN: i32 = 1 << 16;
 
 /// Besides verdicts: the packet is a fragment without a transport header.
-const HEADLESS: i32 = 4 << 16;
+const HEADLESS: i32 = 5 << 16;
+
+/// Besides verdicts: the packet is ICMP.
+const ICMP: i32 = 6 << 16;
+
+/// Besides verdicts: there is a packet in the packet.
+const TUNNEL: i32 = 7 << 16;
+
+/// Besides verdicts: more must be looked at than the usual headers.
+const UNUSUAL: i32 = 8 << 16;
 
 /// Besides verdicts: the packet is to be refused, because nobody serves.
 const REFUSE: i32 = 2 << 16;
@@ -101,12 +104,38 @@ macro_rules! per_hook {
     };
 }
 per_hook! {
+    established_ingress => |medium| established::<F, M>(medium, Hook::Ingress);
+    established_egress => |medium| established::<F, M>(medium, Hook::Egress);
     learn_pod_ingress => |medium| learn::<F, M>(medium, Edge::Pod, Hook::Ingress);
     learn_pod_egress => |medium| learn::<F, M>(medium, Edge::Pod, Hook::Egress);
     learn_uplink_ingress => |medium| learn::<F, M>(medium, Edge::Uplink, Hook::Ingress);
     learn_uplink_egress => |medium| learn::<F, M>(medium, Edge::Uplink, Hook::Egress);
     act_ingress => |medium| act_on_known::<F, M>(medium, Hook::Ingress);
     act_egress => |medium| act_on_known::<F, M>(medium, Hook::Egress);
+}
+
+/// Acts on a packet whose flow is established. The hot path: one lookup decides.
+#[inline(always)]
+fn established<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
+    let mut rest = medium.frame();
+    let Some(eth) = rest.take::<Eth>() else { return M::NEXT };
+    match Packet::<F>::parse(eth, rest) {
+        Ok(packet) => {
+            let transport = packet.transport;
+            if let Some(entry) = flow::established::<F>(&packet.flow(hook))
+                && decides::<F>(entry, packet.transport, packet.flags, &Kernel { medium })
+            {
+                return act(medium, packet, entry, hook);
+            }
+            let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
+            scratch.outline = Outline::plain(transport);
+            KNOWN
+        }
+        Err(Unparsed::Foreign) => M::NEXT,
+        Err(Unparsed::Short | Unparsed::Extended | Unparsed::Fragment) => UNUSUAL,
+        Err(Unparsed::Icmp) => ICMP,
+        Err(Unparsed::Tunnel) => TUNNEL,
+    }
 }
 
 /// Notes the outline of a packet that is not as plain as most, or whose headers are not at hand.
