@@ -30,6 +30,8 @@ pub mod capacity {
     pub const AFFINITIES: usize = 65_536;
     /// Source ranges of all services.
     pub const SOURCE_RANGES: usize = 65_536;
+    /// Devices that frames are redirected to.
+    pub const XDP_UPLINKS: usize = 256;
     /// Node names.
     pub const NODES: usize = 16_384;
     /// Bytes of the events ring; a power of two and a multiple of the page size.
@@ -103,6 +105,8 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
     /// [`AgentState`](crate::state::AgentState).
     pub const STATE: &str = "STATE";
+    /// Devices that XDP programs may redirect frames to, by their index.
+    pub const XDP_UPLINKS: &str = "XDP_UPLINKS";
     /// Maps that exist once.
-    pub const SHARED: [&str; 4] = [NODES, DROPS, EVENTS, STATE];
+    pub const SHARED: [&str; 5] = [NODES, DROPS, EVENTS, STATE, XDP_UPLINKS];
 }

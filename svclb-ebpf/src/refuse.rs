@@ -1,6 +1,7 @@
 //! Answering a packet that nobody serves.
 
 use svclb_common::{
+    family::IpHeader as _,
     key::Hook,
     refuse::{Refusal, Segment, kept, room, write_reset, write_unreachable},
     verdict::DropReason,
@@ -13,6 +14,9 @@ use crate::{act::drop, kernel::Maps, medium::Medium, pipeline::parse};
 #[inline(never)]
 pub(crate) fn refuse<F: Maps, M: Medium>(medium: M, hook: Hook, reason: DropReason) -> i32 {
     let Some(packet) = parse::<F, M>(medium) else { return M::DROP };
+    if !medium.can_cut(packet.ip.total_len()) {
+        return M::NEXT;
+    }
     let _counted = drop::<F, M>(medium, &packet.flow(hook), reason);
     let Some(refusal) = Refusal::of(packet.transport, packet.flags) else { return M::DROP };
     let mut segment = Segment::of(&packet);
