@@ -11,6 +11,7 @@
 //! | [`addresses`] | the maps of the node's addresses |
 //! | [`ranges`] | the map of the ranges in which addresses of Services are |
 //! | [`attach`] | which programs are attached where |
+//! | [`xdp`] | programs in front of the stack, on top of those |
 //! | [`clsact`] | attachment for kernels without TCX |
 //! | [`counters`] | what the programs count |
 //! | [`flows`] | the flows that the programs keep |
@@ -38,5 +39,6 @@ pub mod probe;
 pub mod ranges;
 pub mod readback;
 pub mod tables;
+pub mod xdp;
 
 pub use self::error::Error;

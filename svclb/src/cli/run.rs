@@ -9,7 +9,7 @@ use crate::{
     agent::{self, RunError},
     config::{
         Algorithm, Bind, ClusterCidrs, ConfigError, Environment, ExternalMode, Layer, NodePortAddresses,
-        Source, Tc, Xdp, resolve,
+        Source, Tc, resolve,
     },
 };
 
@@ -32,9 +32,6 @@ pub(super) struct RunArgs {
     bpffs: Option<PathBuf>,
     #[command(flatten)]
     devices: DeviceArgs,
-    /// Whether to take packets from outside before the stack does: auto or off [default: auto]
-    #[arg(long, value_name = "MODE")]
-    xdp: Option<Xdp>,
     /// Who answers clients outside when the backend is on another node: snat [default: snat]
     #[arg(long, value_name = "MODE")]
     external_mode: Option<ExternalMode>,
@@ -89,7 +86,7 @@ impl RunArgs {
             socket_lb: self.devices.socket_lb,
             tc: self.tc,
             max_flows: self.max_flows,
-            xdp: self.xdp,
+            xdp: self.devices.xdp,
             external_mode: self.external_mode,
             algorithm: self.algorithm,
             cluster_cidrs: self.cluster_cidr,
@@ -120,6 +117,7 @@ pub(super) fn settings(mut args: RunArgs) -> Result<agent::Settings, RunError> {
         config.socket_lb,
         config.uplinks.clone(),
         config.pod_interfaces.clone(),
+        config.xdp,
     )?;
     Ok(agent::Settings::new(config, resolved.file, devices))
 }
@@ -131,7 +129,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::{Resolved, SocketLb};
+    use crate::config::{Resolved, SocketLb, Xdp};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -189,7 +187,7 @@ mod tests {
     #[test]
     fn a_wrong_flag_is_named() {
         let table = [
-            ("--xdp=native", "is not there yet; use auto or off"),
+            ("--xdp=x", "is unknown; use auto or native or generic or off"),
             ("--external-mode=dsr", "is not there yet; use snat"),
             ("--algorithm=maglev", "is not there yet; use random"),
             ("--socket-lb=x", "is unknown; use all or host or off"),
