@@ -49,6 +49,7 @@ fn verified() -> anyhow::Result<BTreeMap<String, u32>> {
             match program {
                 Program::SchedClassifier(program) => program.load(),
                 Program::CgroupSockAddr(program) => program.load(),
+                Program::Xdp(program) => program.load(),
                 other => bail!("{name} is of another kind: {other:?}"),
             }
             .with_context(|| format!("the kernel refused {name} with {config:?}"))?;

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `pod` | the pods of this node, `10.244.1.0/24` and `fd00:244:1::/64` |
 //! | `uplink` | node two and its pods, `10.244.2.0/24` and `fd00:244:2::/64`; everything outside |
+//! | `second` | another uplink, to node three and its pods, `10.244.3.0/24` and `fd00:244:3::/64` |
 //!
-//! Node two's link layer address is known, the outside's gateway's is not: the kernel answers differently for the two.
+//! The link layer addresses of the other nodes are known, and that of the pod 10.244.1.77; the outside's gateway's is
+//! not: the kernel answers differently for the two.
 //!
 //! `10.244.9.0/24` and `fd00:244:9::/64` belong to pods that nobody knows a way to.
 
@@ -23,26 +25,38 @@ use nix::{
 use serde::Deserialize;
 
 /// The node's addresses, by the device that it uses them on.
-pub(crate) const ADDRESSES: [(Device, &str); 4] = [
+pub(crate) const ADDRESSES: [(Device, &str); 6] = [
     (Device::Uplink, "192.0.2.1"),
     (Device::Uplink, "2001:db8::1"),
     (Device::Pod, "10.244.1.1"),
     (Device::Pod, "fd00:244:1::1"),
+    (Device::Second, "172.16.3.1"),
+    (Device::Second, "2001:db8:3::1"),
 ];
 
 /// For `ip -batch`.
 const LINKS: &str = "\
 link set lo up
-link add uplink type veth peer name outside
+link add uplink address 02:00:00:00:00:02 type veth peer name outside
 link add pod type veth peer name inside
+link add second address 02:00:00:00:00:03 type veth peer name elsewhere
 link set uplink up
 link set outside up
 link set pod up
 link set inside up
+link set second up
+link set elsewhere up
 addr add 192.0.2.1/24 dev uplink
 addr add 2001:db8::1/64 dev uplink nodad
 addr add 10.244.1.1/24 dev pod
 addr add fd00:244:1::1/64 dev pod nodad
+addr add 172.16.3.1/24 dev second
+addr add 2001:db8:3::1/64 dev second nodad
+route add 10.244.3.0/24 via 172.16.3.3
+route add fd00:244:3::/64 via 2001:db8:3::3
+neigh add 172.16.3.3 lladdr 02:00:00:00:03:03 dev second
+neigh add 2001:db8:3::3 lladdr 02:00:00:00:03:03 dev second
+neigh add 10.244.1.77 lladdr 02:00:00:00:01:77 dev pod
 route add 10.244.2.0/24 via 192.0.2.2
 route add fd00:244:2::/64 via 2001:db8::2
 neigh add 192.0.2.2 lladdr 02:00:00:00:02:02 dev uplink
@@ -58,6 +72,7 @@ route add unreachable fd00:244:9::/64 dev lo
 pub(crate) struct Node {
     uplink: u32,
     pod: u32,
+    second: u32,
 }
 
 /// A device by its role.
@@ -70,6 +85,8 @@ pub(crate) enum Device {
     Pod,
     /// To everything else.
     Uplink,
+    /// To another node, by another network.
+    Second,
 }
 
 impl Node {
@@ -85,7 +102,17 @@ impl Node {
         for family in ["ipv4", "ipv6"] {
             fs::write(format!("/proc/sys/net/{family}/conf/all/forwarding"), "1")?;
         }
-        Ok(Self { uplink: if_nametoindex("uplink")?, pod: if_nametoindex("pod")? })
+        let [uplink, pod, second] = ["uplink", "pod", "second"].map(if_nametoindex);
+        Ok(Self { uplink: uplink?, pod: pod?, second: second? })
+    }
+
+    /// Sets the largest packet of an uplink.
+    pub(crate) fn set_mtu(device: Device, mtu: u32) -> anyhow::Result<()> {
+        let name = if device == Device::Second { "second" } else { "uplink" };
+        let mtu = mtu.to_string();
+        let status = Command::new("ip").args(["link", "set", name, "mtu", &mtu]).status().context("ip")?;
+        anyhow::ensure!(status.success(), "ip did not set the MTU of {name}");
+        Ok(())
     }
 
     /// Index of a device.
@@ -94,6 +121,7 @@ impl Node {
             Device::Loopback => svclb_common::balance::LOOPBACK_IFINDEX,
             Device::Pod => self.pod,
             Device::Uplink => self.uplink,
+            Device::Second => self.second,
         }
     }
 }
