@@ -24,3 +24,4 @@ mod sources;
 mod spread;
 mod support;
 mod types;
+mod xdp;
