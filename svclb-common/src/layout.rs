@@ -36,6 +36,8 @@ pub mod capacity {
     pub const PODS: usize = SOURCES + 1;
     /// Searches for a source port that found none.
     pub const SEARCHES: usize = 1024;
+    /// Devices that frames are redirected to.
+    pub const XDP_UPLINKS: usize = 256;
     /// Node names.
     pub const NODES: usize = 16_384;
     /// Control groups of pods whose sockets are left alone.
@@ -131,5 +133,7 @@ pub mod map {
     /// Control groups of pods whose sockets are left alone, to 1.
     pub const OPT_OUTS: &str = "OPT_OUTS";
     /// Maps that exist once.
-    pub const SHARED: [&str; 5] = [NODES, DROPS, EVENTS, STATE, OPT_OUTS];
+    pub const SHARED: [&str; 6] = [NODES, DROPS, EVENTS, STATE, OPT_OUTS, XDP_UPLINKS];
+    /// Devices that XDP programs may redirect frames to, by their index.
+    pub const XDP_UPLINKS: &str = "XDP_UPLINKS";
 }

@@ -38,7 +38,7 @@ pub(crate) fn act<F: Maps, M: Medium>(
             return drop_translated::<F, M>(medium, recipe, DropReason::HopLimit);
         }
         // Before anything is changed: the packet may have to go on as it is.
-        match medium.way::<F>(&recipe.src, &recipe.dst, packet.eth) {
+        match medium.way::<F>(&recipe.src, &recipe.dst, packet.ip.total_len(), packet.eth) {
             Way::By(ifindex) => device = ifindex,
             Way::Later => return M::NEXT,
             Way::Nowhere(reason) => return drop_translated::<F, M>(medium, recipe, reason),

@@ -67,7 +67,7 @@ fn relay<F: Maps, M: Medium>(
             return drop_translated::<F, M>(medium, recipe, DropReason::HopLimit);
         }
         // Before anything is changed: the packet may have to go on as it is.
-        match medium.way::<F>(&ends.src, &ends.dst, message.eth) {
+        match medium.way::<F>(&ends.src, &ends.dst, message.ip.total_len(), message.eth) {
             Way::By(ifindex) => device = ifindex,
             Way::Later => return M::NEXT,
             Way::Nowhere(reason) => return drop_translated::<F, M>(medium, recipe, reason),

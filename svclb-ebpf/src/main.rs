@@ -93,9 +93,15 @@ pub fn uplink_egress(ctx: TcContext) -> i32 {
     pipeline::handle(Skb(ctx.skb.skb), Edge::Uplink, Hook::Egress)
 }
 
-/// From other nodes and the outside, before the stack.
-#[xdp]
+/// From other nodes and the outside, before the stack. Frames may have several buffers (Linux 5.18).
+#[xdp(frags)]
 pub fn uplink_xdp(ctx: XdpContext) -> u32 {
+    pipeline::handle(Xdp(ctx.ctx), Edge::Uplink, Hook::Ingress).cast_unsigned()
+}
+
+/// The same for kernels whose frames have one buffer.
+#[xdp]
+pub fn uplink_xdp_page(ctx: XdpContext) -> u32 {
     pipeline::handle(Xdp(ctx.ctx), Edge::Uplink, Hook::Ingress).cast_unsigned()
 }
 

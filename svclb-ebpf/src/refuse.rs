@@ -1,6 +1,7 @@
 //! Answering a packet that nobody serves.
 
 use svclb_common::{
+    family::IpHeader as _,
     key::Hook,
     refuse::{Refusal, Segment, close_up, kept, reset_offset, room, write_reset, write_unreachable},
     verdict::DropReason,
@@ -15,6 +16,9 @@ pub(crate) fn refuse<F: Maps, M: Medium>(medium: M, hook: Hook, reason: DropReas
     let Some(scratch) = flow::scratch::<F>() else { return M::DROP };
     let outline = scratch.outline;
     let Some(packet) = parse::<F, M>(medium, outline) else { return M::DROP };
+    if !medium.can_cut(packet.ip.total_len()) {
+        return M::NEXT;
+    }
     let _counted = drop::<F, M>(medium, &packet.flow(hook), reason);
     let Some(refusal) = Refusal::of_part(outline, packet.transport, packet.flags) else { return M::DROP };
     let mut segment = Segment::of(&packet);

@@ -13,7 +13,7 @@ use svclb_common::{
     wire::{Eth, Mac},
 };
 
-use crate::medium::Medium;
+use crate::{medium::Medium, xdp::Xdp};
 
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: usize = 1;
@@ -181,24 +181,30 @@ pub(crate) fn find<F: RouteMaps, M: Medium>(medium: M, src: &F::Addr, dst: &F::A
     u32::try_from(result).map_or(Found::TooSmall, Found::By)
 }
 
-/// The device by which a packet from `src` to `dst` leaves, if the next hop's address is known; it
-/// is written into `eth`. A function of its own, for the stack's sake.
+/// The device by which a frame with a packet of `len` bytes from `src` to `dst` leaves, if it can be
+/// sent from here and the next hop's address is known, which is written into `eth`; else 0. A function
+/// of its own, for the stack's sake.
 #[inline(never)]
-pub(crate) fn next_hop<F: RouteMaps, M: Medium>(
-    medium: M,
+pub(crate) fn next_hop<F: RouteMaps>(
+    frame: Xdp,
     src: &F::Addr,
     dst: &F::Addr,
+    len: u16,
     eth: &mut Eth,
-) -> Option<u32> {
+) -> u32 {
     let mut params = MaybeUninit::uninit();
-    let params = fill::<F, M>(&mut params, medium, *src, *dst);
+    let params = fill::<F, Xdp>(&mut params, frame, *src, *dst);
+    // At this hook the kernel compares what it is told with the route's limit.
+    params.__bindgen_anon_1.tot_len = len;
     // SAFETY: context and arguments are valid, the size is the arguments'.
-    if unsafe { bpf_fib_lookup(medium.context(), &raw mut *params, PARAMS_LEN, 0) } != SUCCESS {
-        return None;
+    if unsafe { bpf_fib_lookup(frame.context(), &raw mut *params, PARAMS_LEN, 0) } != SUCCESS
+        || !frame.reaches(params.ifindex, len)
+    {
+        return 0;
     }
     copy(&params.dmac, &mut eth.dst);
     copy(&params.smac, &mut eth.src);
-    Some(params.ifindex)
+    params.ifindex
 }
 
 /// Copies an address that lies at two bytes' alignment; wider loads the verifier refuses there.

@@ -77,9 +77,9 @@ impl Medium for Skb {
     #[inline(always)]
     fn is_done(self) -> bool {
         // SAFETY: as above; the kernel's bounds of what XDP left before the packet.
-        let (meta, data) = unsafe { ((*self.0).data_meta as usize as *const u32, (*self.0).data as usize) };
-        // SAFETY: read only where it ends before the packet begins.
-        meta.wrapping_add(1) as usize <= data && unsafe { meta.read_unaligned() } == MARK
+        let (meta, data) = unsafe { ((*self.0).data_meta as usize as *mut u32, (*self.0).data as usize) };
+        // SAFETY: read and written only where it ends before the packet begins.
+        meta.wrapping_add(1) as usize <= data && unsafe { meta.replace(0) } == MARK
     }
 
     #[inline(always)]
@@ -95,7 +95,7 @@ impl Medium for Skb {
 
     /// The neighbour is resolved by the kernel, as for a packet of its own.
     #[inline(always)]
-    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, _eth: &mut Eth) -> Way {
+    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, _len: u16, _eth: &mut Eth) -> Way {
         match route::find::<F, Self>(self, src, dst) {
             Found::By(ifindex) => Way::By(ifindex),
             Found::TooSmall => Way::Nowhere(DropReason::TooBig),
@@ -144,6 +144,11 @@ impl Medium for Skb {
     #[inline(always)]
     fn deliver(self) -> i32 {
         redirect(LOOPBACK_IFINDEX, INGRESS)
+    }
+
+    #[inline(always)]
+    fn can_cut(self, _len: u16) -> bool {
+        true
     }
 
     #[inline(always)]

@@ -7,11 +7,14 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
+    btf_maps::DevMapHash,
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail},
+    macros::btf_map,
 };
 use svclb_common::{
     flow::{Action, Recipe},
     key::Hook,
+    layout::capacity,
     packet::Packet,
     wire::{Cursor, Eth},
 };
@@ -26,7 +29,11 @@ use crate::{
 /// "svcl" in ASCII.
 pub(crate) const MARK: u32 = u32::from_be_bytes(*b"svcl");
 
-/// A frame.
+/// Other devices that take frames from here, by index.
+#[btf_map(name = "XDP_UPLINKS")]
+static XDP_UPLINKS: DevMapHash<{ capacity::XDP_UPLINKS }> = DevMapHash::new();
+
+/// A frame. One of several buffers has its headers in the first.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(crate) struct Xdp(pub(crate) *mut xdp_md);
@@ -82,10 +89,10 @@ impl Medium for Xdp {
     }
 
     #[inline(always)]
-    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, eth: &mut Eth) -> Way {
-        match route::next_hop::<F, Self>(self, src, dst, eth) {
-            Some(ifindex) if ifindex == self.ifindex() => Way::By(ifindex),
-            _ => Way::Later,
+    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, len: u16, eth: &mut Eth) -> Way {
+        match route::next_hop::<F>(self, src, dst, len, eth) {
+            0 => Way::Later,
+            ifindex => Way::By(ifindex),
         }
     }
 
@@ -111,8 +118,13 @@ impl Medium for Xdp {
     }
 
     #[inline(always)]
-    fn send(self, _ifindex: u32) -> i32 {
-        xdp_action::XDP_TX as i32
+    fn send(self, ifindex: u32) -> i32 {
+        if ifindex == self.ifindex() {
+            return xdp_action::XDP_TX as i32;
+        }
+        // It was there a moment ago.
+        let (Ok(verdict) | Err(verdict)) = XDP_UPLINKS.redirect(ifindex, u64::from(xdp_action::XDP_DROP));
+        verdict.cast_signed()
     }
 
     #[inline(always)]
@@ -123,6 +135,14 @@ impl Medium for Xdp {
     #[inline(always)]
     fn deliver(self) -> i32 {
         Self::NEXT
+    }
+
+    /// What lies in further buffers cannot be counted on every kernel that has them.
+    #[inline(always)]
+    fn can_cut(self, len: u16) -> bool {
+        // SAFETY: the context lives as long as the program runs.
+        let at_hand = unsafe { (*self.0).data_end - (*self.0).data };
+        at_hand >= size_of::<Eth>() as u32 + u32::from(len)
     }
 
     #[inline(always)]
@@ -153,5 +173,14 @@ impl Medium for Xdp {
     #[inline(always)]
     fn answer(self, _hook: Hook) -> i32 {
         xdp_action::XDP_TX as i32
+    }
+}
+
+impl Xdp {
+    /// Whether a frame with a packet of `len` bytes can be sent out by a device from here. Not
+    /// every device that takes frames takes several buffers.
+    #[inline(always)]
+    pub(crate) fn reaches(self, ifindex: u32, len: u16) -> bool {
+        ifindex == self.ifindex() || self.can_cut(len) && XDP_UPLINKS.get_ifindex(ifindex).is_some()
     }
 }

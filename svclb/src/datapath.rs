@@ -15,6 +15,7 @@
 //! | [`opt_outs`] | the map of pods whose sockets are left alone |
 //! | [`translations`] | the translations that the programs make at sockets |
 //! | [`attach`] | which programs are attached where |
+//! | [`xdp`] | programs in front of the stack, on top of those |
 //! | [`clsact`] | attachment for kernels without TCX |
 //! | [`counters`] | what the programs count |
 //! | [`flows`] | the flows that the programs keep |
@@ -48,5 +49,6 @@ pub mod readback;
 pub mod sweep;
 pub mod tables;
 pub mod translations;
+pub mod xdp;
 
 pub use self::error::Error;

@@ -23,6 +23,7 @@ use crate::{
         ranges::RangeMaps,
         readback,
         tables::Tables,
+        xdp::attached_xdp,
     },
     model::{Delta, Family, Frontend, FrontendKind, Model, NodePortAddresses, NodeState},
     netdev::Network,
@@ -51,6 +52,7 @@ pub(super) struct Syncer {
     refused: Told,
     missing: Told,
     left_out: Told,
+    without_xdp: Told,
     failures: Told,
 }
 
@@ -105,6 +107,7 @@ impl Syncer {
             refused: Told::default(),
             missing: Told::default(),
             left_out: Told::default(),
+            without_xdp: Told::default(),
             failures: Told::default(),
         })
     }
@@ -130,7 +133,9 @@ impl Syncer {
         if !self.services.are_usable() {
             return pass;
         }
-        let wanted = self.settings.devices.wanted(network, &self.uplinks);
+        let xdp = attached_xdp(&self.settings.pins);
+        let (wanted, without_xdp) = self.settings.devices.wanted(network, &self.uplinks, &xdp);
+        self.without_xdp.now(without_xdp, |line| tracing::info!("{line}"));
         self.uplinks.retain(|index| network.links.contains_key(index));
         self.uplinks.extend(&network.default_routes);
         let missing = self.settings.devices.roles(network).missing;

@@ -9,7 +9,7 @@ use crate::{
     agent::{self, RunError},
     config::{
         Algorithm, Bind, ClusterCidrs, ConfigError, Environment, ExternalMode, Layer, Masquerade,
-        NodePortAddresses, PortRange, Source, TableSize, Tc, Xdp, resolve,
+        NodePortAddresses, PortRange, Source, TableSize, Tc, resolve,
     },
     ports,
 };
@@ -33,9 +33,6 @@ pub(super) struct RunArgs {
     bpffs: Option<PathBuf>,
     #[command(flatten)]
     devices: DeviceArgs,
-    /// Whether to take packets from outside before the stack does: auto or off [default: auto]
-    #[arg(long, value_name = "MODE")]
-    xdp: Option<Xdp>,
     /// Who answers clients outside when the backend is on another node: snat [default: snat]
     #[arg(long, value_name = "MODE")]
     external_mode: Option<ExternalMode>,
@@ -104,7 +101,7 @@ impl RunArgs {
             socket_lb: self.devices.socket_lb,
             tc: self.tc,
             max_flows: self.max_flows,
-            xdp: self.xdp,
+            xdp: self.devices.xdp,
             external_mode: self.external_mode,
             algorithm: self.algorithm,
             maglev_table_size: self.maglev_table_size,
@@ -142,6 +139,7 @@ pub(super) fn settings(mut args: RunArgs) -> Result<agent::Settings, RunError> {
         config.socket_lb,
         config.uplinks.clone(),
         config.pod_interfaces.clone(),
+        config.xdp,
     )?;
     Ok(agent::Settings::new(config, resolved.file, devices))
 }
@@ -153,7 +151,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::{Resolved, SocketLb};
+    use crate::config::{Resolved, SocketLb, Xdp};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -221,7 +219,7 @@ mod tests {
     #[test]
     fn a_wrong_flag_is_named() {
         let table = [
-            ("--xdp=native", "is not there yet; use auto or off"),
+            ("--xdp=x", "is unknown; use auto or native or generic or off"),
             ("--external-mode=dsr", "is not there yet; use snat"),
             ("--masquerade=all", "is unknown; use safe or compat"),
             ("--snat-ports=9-8", "ends before it begins"),

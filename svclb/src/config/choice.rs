@@ -76,13 +76,17 @@ choice! {
 choice! {
     /// `--xdp`: whether packets from outside are taken before the stack sees them.
     Xdp {
-        /// Where it works.
+        /// In drivers where that is a gain.
         #[default]
         Auto = "auto",
+        /// In drivers wherever they can.
+        Native = "native",
+        /// In the kernel, in front of the stack.
+        Generic = "generic",
         /// Nowhere.
         Off = "off",
     }
-    not yet ["native", "generic"]
+    not yet []
 }
 
 choice! {
@@ -125,8 +129,8 @@ mod tests {
         for word in ["all", "host", "off"] {
             assert_eq!(word.parse::<SocketLb>().map(SocketLb::as_str), Ok(word));
         }
-        assert_eq!("native".parse::<Xdp>(), Err("\"native\" is not there yet; use auto or off".into()));
-        assert_eq!("x".parse::<Xdp>(), Err("\"x\" is unknown; use auto or off".into()));
+        assert_eq!("native".parse(), Ok(Xdp::Native));
+        assert_eq!("x".parse::<Xdp>(), Err("\"x\" is unknown; use auto or native or generic or off".into()));
         assert!("dsr".parse::<ExternalMode>().is_err() && "Auto".parse::<Tc>().is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! `svclb check`: whether this host can run svclb, and what each device would use.
 
-use std::{fs, process::ExitCode};
+use std::{collections::BTreeSet, fs, process::ExitCode};
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use super::{Output, table};
 use crate::{
     agent::Devices,
     config::PortRange,
-    datapath::{loader, pins::Pins, probe},
+    datapath::{loader, pins::Pins, probe, xdp::attached_xdp},
     netdev::{self, Network, Role},
     ports,
 };
@@ -46,7 +46,11 @@ pub async fn check(
     findings.extend(forwarding());
     findings.extend(snat_ports(ports));
     match netdev::watch().await {
-        Ok(network) => findings.extend(interfaces(devices, &network.borrow())),
+        Ok(network) => {
+            let network = network.borrow();
+            findings.extend(interfaces(devices, &network));
+            findings.extend(xdp(devices, &network, &attached_xdp(pins)));
+        }
         Err(error) => findings.push(finding("network", "missing", error.to_string())),
     }
     match output {
@@ -78,6 +82,12 @@ fn kernel() -> Vec<Finding> {
         finding("attachment", "ok", "TCX links, replaced without a gap")
     } else {
         finding("attachment", "note", "clsact filters: this kernel has no TCX (Linux 6.6)")
+    });
+    findings.push(match loader::verify_xdp() {
+        Ok(name) => finding("XDP program", "ok", format!("the verifier accepts {name}")),
+        Err(error) => {
+            finding("XDP program", "note", format!("{error}: packets are taken by the TC programs"))
+        }
     });
     findings.push(match loader::verify() {
         Ok(programs) => finding("programs", "ok", format!("the verifier accepts all {programs}")),
@@ -118,6 +128,20 @@ fn snat_ports(range: PortRange) -> Vec<Finding> {
         return vec![finding(what, "ok", format!("{range}, apart from node ports and ip_local_port_range"))];
     }
     overlaps.into_iter().map(|overlap| finding(what, "note", overlap)).collect()
+}
+
+/// What each uplink would use in front of the stack.
+fn xdp(devices: &Devices, network: &Network, ours: &BTreeSet<u32>) -> Vec<Finding> {
+    let decisions = devices.xdp(network, ours).into_iter();
+    decisions
+        .filter_map(|(index, decision)| {
+            let what = format!("xdp {}", network.links.get(&index)?.name);
+            Some(match decision {
+                Ok(hook) => finding(what, "ok", hook.to_string()),
+                Err(reason) => finding(what, "note", format!("off: {reason}")),
+            })
+        })
+        .collect()
 }
 
 fn interfaces(devices: &Devices, network: &Network) -> Vec<Finding> {

@@ -178,6 +178,8 @@ impl Packet {
                 self.dst = end.ip();
                 *self.ports_mut()?.1 = end.port();
             }
+            "from" => self.from = mac(value)?,
+            "to" => self.to = mac(value)?,
             "ethertype" => self.ethertype = Some(u16::from_str_radix(value, 16)?),
             "tos" => self.tos = value.parse()?,
             "flow" => self.flow = value.parse()?,
@@ -240,6 +242,13 @@ impl Packet {
             Body::Other(_) | Body::Icmp(_) => bail!("that checksum cannot be chosen"),
         }
     }
+}
+
+/// Six bytes in hexadecimal, with colons between them.
+fn mac(text: &str) -> anyhow::Result<[u8; 6]> {
+    let bytes: Vec<u8> =
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>()?;
+    bytes.try_into().map_err(|_bytes| anyhow!("six bytes are a link's address"))
 }
 
 fn end(text: &str, has_port: bool) -> anyhow::Result<(IpAddr, u16)> {

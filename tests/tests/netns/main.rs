@@ -30,3 +30,4 @@ mod sources;
 mod spread;
 mod support;
 mod types;
+mod xdp;

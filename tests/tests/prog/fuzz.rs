@@ -193,6 +193,8 @@ fn may_change(frame: &[u8], at: usize) -> bool {
 
 fn check(frame: &[u8], verdict: Verdict, out: &[u8]) -> Result<(), TestCaseError> {
     let is_dropped = verdict == Verdict::Drop;
+    // The mark is for what was translated.
+    prop_assert!(out != frame || verdict != Verdict::Done, "{:?} of what is as it was", verdict);
     if out == frame && verdict == Verdict::Next {
         return Ok(());
     }

@@ -31,9 +31,9 @@ use crate::node::{Device, Node};
 const ENTRIES: u32 = 512;
 
 /// Longest frame that comes out; `BPF_PROG_TEST_RUN` takes at most a page.
-const FRAME: usize = 4096;
+pub(crate) const FRAME: usize = 4096;
 
-/// A TC program.
+/// A program of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Hook {
@@ -45,12 +45,14 @@ pub(crate) enum Hook {
     UplinkIngress,
     /// To elsewhere.
     UplinkEgress,
+    /// From elsewhere, in front of the stack.
+    UplinkXdp,
 }
 
 impl Hook {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::PodIngress, Self::PodEgress, Self::UplinkIngress, Self::UplinkEgress];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::PodIngress, Self::PodEgress, Self::UplinkIngress, Self::UplinkEgress, Self::UplinkXdp];
 
     /// The program's name in the object.
     pub(crate) fn program(self) -> &'static str {
@@ -59,6 +61,7 @@ impl Hook {
             Self::PodEgress => "pod_egress",
             Self::UplinkIngress => "uplink_ingress",
             Self::UplinkEgress => "uplink_egress",
+            Self::UplinkXdp => "uplink_xdp",
         }
     }
 
@@ -66,7 +69,7 @@ impl Hook {
     pub(crate) fn device(self) -> Device {
         match self {
             Self::PodIngress | Self::PodEgress => Device::Pod,
-            Self::UplinkIngress | Self::UplinkEgress => Device::Uplink,
+            Self::UplinkIngress | Self::UplinkEgress | Self::UplinkXdp => Device::Uplink,
         }
     }
 }
@@ -75,12 +78,16 @@ impl Hook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
-    /// `TC_ACT_UNSPEC`: on to the next program, then to the stack.
+    /// `TC_ACT_UNSPEC`: on to the next program, then to the stack. `XDP_PASS`.
     Next,
-    /// `TC_ACT_SHOT`.
+    /// `XDP_PASS` with a mark that says that nothing is left to do.
+    Done,
+    /// `TC_ACT_SHOT`, `XDP_DROP`.
     Drop,
-    /// `TC_ACT_REDIRECT`.
+    /// `TC_ACT_REDIRECT`, `XDP_REDIRECT`.
     Redirect,
+    /// `XDP_TX`: out by its own device.
+    Back,
 }
 
 impl Verdict {
@@ -144,6 +151,9 @@ impl Lab {
         frame: &[u8],
     ) -> anyhow::Result<(Verdict, Vec<u8>)> {
         let name = hook.program();
+        if hook == Hook::UplinkXdp {
+            return self.run_in_front(name, ifindex, frame);
+        }
         let program: &mut SchedClassifier = self.ebpf.program_mut(name).context(name)?.try_into()?;
         if program.fd().is_err() {
             program.load().with_context(|| format!("the kernel refused {name}"))?;
@@ -166,7 +176,7 @@ impl Lab {
         self.ebpf.programs_mut()
     }
 
-    fn map_mut(&mut self, name: &str) -> anyhow::Result<&mut Map> {
+    pub(crate) fn map_mut(&mut self, name: &str) -> anyhow::Result<&mut Map> {
         self.ebpf.map_mut(name).with_context(|| format!("no map {name}"))
     }
 

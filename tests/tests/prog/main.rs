@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`node`] | a network namespace to ask for routes |
 //! | [`lab`] | the bytecode over maps of its own |
+//! | [`front`] | packets in front of the stack |
 //! | [`cidr`] | address ranges as fixtures write them |
 //! | [`tables`] | services as fixtures write them, and their way into the maps |
 //! | [`scenario`] | fixtures and running them |
@@ -19,6 +20,7 @@
 mod budget;
 mod cidr;
 mod flood;
+mod front;
 mod fuzz;
 mod lab;
 mod node;
@@ -32,9 +34,21 @@ macro_rules! themes {
         $(
             #[test]
             fn $theme() {
-                scenario::run(stringify!($theme)).unwrap_or_else(|error| panic!("{error:#}"));
+                scenario::run(stringify!($theme), false).unwrap_or_else(|error| panic!("{error:#}"));
             }
         )+
+
+        /// The same packets on a node that has the XDP program on its uplink as well: nothing may differ.
+        mod with_xdp {
+            use super::scenario;
+
+            $(
+                #[test]
+                fn $theme() {
+                    scenario::run(stringify!($theme), true).unwrap_or_else(|error| panic!("{error:#}"));
+                }
+            )+
+        }
 
         #[test]
         fn every_file_of_fixtures_is_run() {
@@ -78,4 +92,5 @@ themes! {
     traffic_policy,
     vacant,
     vip_echo,
+    xdp,
 }

@@ -6,8 +6,10 @@
 //! | `uplink2` | another part of the outside, `198.51.101.0/24` and `2001:db8:6::/64` |
 //! | `dark` | `198.51.102.0/24` and `2001:db8:7::/64`, and carries no program |
 //! | `uplink` | node two and its pods, `10.244.2.0/24` and `fd00:244:2::/64`; everything outside |
+//! | `second` | another uplink, to node three and its pods, `10.244.3.0/24` and `fd00:244:3::/64` |
 //!
-//! Node two's link layer address is known, the outside's gateway's is not: the kernel answers differently for the two.
+//! The link layer addresses of the other nodes are known, and that of the pod 10.244.1.77; the outside's gateway's is
+//! not: the kernel answers differently for the two.
 //!
 //! `10.244.9.0/24` and `fd00:244:9::/64` belong to pods that nobody knows a way to.
 
@@ -25,19 +27,21 @@ use nix::{
 use serde::Deserialize;
 
 /// The node's addresses, by the device that it uses them on.
-pub(crate) const ADDRESSES: [(Device, &str); 6] = [
+pub(crate) const ADDRESSES: [(Device, &str); 8] = [
     (Device::Uplink, "192.0.2.1"),
     (Device::Uplink, "2001:db8::1"),
     (Device::SecondUplink, "192.0.3.1"),
     (Device::SecondUplink, "2001:db8:3::1"),
     (Device::Pod, "10.244.1.1"),
     (Device::Pod, "fd00:244:1::1"),
+    (Device::Second, "172.16.3.1"),
+    (Device::Second, "2001:db8:4::1"),
 ];
 
 /// For `ip -batch`.
 const LINKS: &str = "\
 link set lo up
-link add uplink type veth peer name outside
+link add uplink address 02:00:00:00:00:02 type veth peer name outside
 link add pod type veth peer name inside
 link add uplink2 type veth peer name outside2
 link add dark type veth peer name night
@@ -45,10 +49,13 @@ link set uplink2 up
 link set outside2 up
 link set dark up
 link set night up
+link add second address 02:00:00:00:00:03 type veth peer name elsewhere
 link set uplink up
 link set outside up
 link set pod up
 link set inside up
+link set second up
+link set elsewhere up
 addr add 192.0.2.1/24 dev uplink
 addr add 2001:db8::1/64 dev uplink nodad
 addr add 10.244.1.1/24 dev pod
@@ -61,6 +68,13 @@ route add 198.51.101.0/24 via 192.0.3.254
 route add 2001:db8:6::/64 via 2001:db8:3::fe
 route add 198.51.102.0/24 via 192.0.9.254
 route add 2001:db8:7::/64 via 2001:db8:9::fe
+addr add 172.16.3.1/24 dev second
+addr add 2001:db8:4::1/64 dev second nodad
+route add 10.244.3.0/24 via 172.16.3.3
+route add fd00:244:3::/64 via 2001:db8:4::3
+neigh add 172.16.3.3 lladdr 02:00:00:00:03:03 dev second
+neigh add 2001:db8:4::3 lladdr 02:00:00:00:03:03 dev second
+neigh add 10.244.1.77 lladdr 02:00:00:00:01:77 dev pod
 route add 10.244.2.0/24 via 192.0.2.2
 route add fd00:244:2::/64 via 2001:db8::2
 neigh add 192.0.2.2 lladdr 02:00:00:00:02:02 dev uplink
@@ -77,6 +91,7 @@ pub(crate) struct Node {
     uplink: u32,
     second_uplink: u32,
     pod: u32,
+    second: u32,
 }
 
 /// A device by its role.
@@ -91,6 +106,8 @@ pub(crate) enum Device {
     Uplink,
     /// To another part of the outside.
     SecondUplink,
+    /// To another node, by another network.
+    Second,
 }
 
 impl Node {
@@ -119,7 +136,7 @@ impl Node {
             Device::Loopback => svclb_common::balance::LOOPBACK_IFINDEX,
             Device::Pod => self.pod,
             Device::Uplink => self.uplink,
-            Device::SecondUplink => self.second_uplink,
+            Device::Second => self.second,
         }
     }
 }

@@ -166,8 +166,9 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../bpf-fixtures")
 }
 
-/// Runs every case of a theme; the error tells of all that fail.
-pub(crate) fn run(theme: &str) -> anyhow::Result<()> {
+/// Runs every case of a theme; the error tells of all that fail. With `front`, packets from outside
+/// pass the XDP program before they come to the TC program.
+pub(crate) fn run(theme: &str, front: bool) -> anyhow::Result<()> {
     let path = folder().join(format!("{theme}.yaml"));
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let theme: Theme = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
@@ -180,7 +181,7 @@ pub(crate) fn run(theme: &str) -> anyhow::Result<()> {
         .cases
         .iter()
         .filter_map(|case| {
-            let error = case.run(&node, &mut lab, &theme).err()?;
+            let error = case.run(&node, &mut lab, &theme, front).err()?;
             Some(format!("{}: {}: {error:#}", path.file_name()?.display(), case.name))
         })
         .collect();
@@ -232,25 +233,31 @@ impl Settings {
 }
 
 impl Case {
-    fn run(&self, node: &Node, lab: &mut Lab, theme: &Theme) -> anyhow::Result<()> {
+    fn run(&self, node: &Node, lab: &mut Lab, theme: &Theme, front: bool) -> anyhow::Result<()> {
         lab.forget()?;
         let node_ports = &theme.settings.node_port_addresses;
         let has_node_ports = |ip| node_ports.as_ref().is_none_or(|ips| ips.contains(&ip));
         let mut written = Written::new(lab, node, &theme.services, has_node_ports)?;
         for (at, step) in self.steps.iter().enumerate() {
-            step.run(node, lab, &mut written).with_context(|| format!("step {}", at + 1))?;
+            step.run(node, lab, &mut written, front).with_context(|| format!("step {}", at + 1))?;
         }
         Ok(())
     }
 }
 
 impl Step {
-    fn run(&self, node: &Node, lab: &mut Lab, written: &mut Written) -> anyhow::Result<()> {
+    fn run(&self, node: &Node, lab: &mut Lab, written: &mut Written, front: bool) -> anyhow::Result<()> {
         self.before.apply(lab, written)?;
         let before = lab.drops()?;
         let packet: Packet = self.packet.parse()?;
         let ifindex = node.index(self.device.unwrap_or(self.at.device()));
-        let (verdict, frame) = lab.run_on(ifindex, self.at, &packet.frame())?;
+        // What comes from a wire has its checksum.
+        let front = front && self.at == Hook::UplinkIngress && ifindex == node.index(Device::Uplink);
+        let (verdict, frame) = if front && !self.packet.contains("check=partial") {
+            lab.run_both(ifindex, &packet.frame())?
+        } else {
+            lab.run_on(ifindex, self.at, &packet.frame())?
+        };
         ensure!(verdict == self.verdict, "verdict {verdict:?} instead of {:?}", self.verdict);
         self.check_frame(&packet, &frame)?;
         self.check_reports(lab, &packet, ifindex, &before)?;

@@ -26,7 +26,7 @@ use svclb_common::{
 use crate::{
     cidr::Cidr,
     lab::{Lab, of},
-    node::{ADDRESSES, Node},
+    node::{ADDRESSES, Device, Node},
 };
 
 /// Services by name.
@@ -86,6 +86,7 @@ impl Written {
         services: &Services,
         has_node_ports: impl Fn(IpAddr) -> bool,
     ) -> anyhow::Result<Self> {
+        lab.open_to(node.index(Device::Second))?;
         for (device, address) in ADDRESSES {
             let (device, address) = (node.index(device), address.parse()?);
             let flags = LOCAL_ADDRESS | if has_node_ports(address) { LOCAL_NODE_PORTS } else { 0 };
