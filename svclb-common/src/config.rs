@@ -26,6 +26,12 @@ pub const MASQUERADE_ALL: u32 = 1;
 pub const NODE_PORT_LOOPBACK_V4: u32 = 2;
 /// Setting: node ports answer on `::1`, to processes of the node.
 pub const NODE_PORT_LOOPBACK_V6: u32 = 4;
+/// Setting: direct server return of TCP: a backend on another node answers outside clients itself.
+pub const DSR_TCP: u32 = 32;
+/// Setting: the same of UDP, and of all other protocols.
+pub const DSR_UDP: u32 = 64;
+/// Setting: packets travel to another node's backend in UDP, not in IP alone.
+pub const DSR_GUE: u32 = 128;
 
 /// Settings of the programs.
 #[repr(C)]
@@ -70,16 +76,18 @@ impl DatapathConfig {
     /// Settings that together reach every instruction of the programs: the verifier takes
     /// settings for constants, and does not look at what they rule out.
     pub fn each() -> impl Iterator<Item = Self> {
-        SocketMode::EACH.into_iter().flat_map(|mode| {
+        let in_ip = Self { flags: Self::PER_PACKET.flags | DSR_TCP | DSR_UDP, ..Self::PER_PACKET };
+        let each = SocketMode::EACH.into_iter().flat_map(|mode| {
             let plain = Self { socket_mode: mode as u32, ..Self::PER_PACKET };
             let full = Self {
-                flags: plain.flags | MASQUERADE_ALL,
+                flags: plain.flags | MASQUERADE_ALL | DSR_TCP | DSR_UDP | DSR_GUE,
                 cluster_v4: [Addr4(1), Addr4(1)],
                 cluster_v6: [Addr6([1; 4]), Addr6([1; 4])],
                 ..plain
             };
             [plain, full]
-        })
+        });
+        each.chain([in_ip])
     }
 }
 

@@ -17,6 +17,7 @@
 //! | [`socket`] | the same decision at a socket call |
 //! | [`refuse`] | the packets that say no |
 //! | [`verdict`] | what a program decided, and why it dropped |
+//! | [`encap`] | a packet in a packet: the outer headers |
 //! | [`event`] | records of the events ring |
 //! | [`config`] | what the agent tells the programs at load time |
 //! | [`layout`] | map names, capacities, the layout's version |
@@ -31,6 +32,7 @@ pub mod balance;
 pub mod cell;
 pub mod checksum;
 pub mod config;
+pub mod encap;
 pub mod event;
 pub mod family;
 pub mod flow;

@@ -53,6 +53,8 @@ reasons! {
     UnknownPort = 12, "unknown_port";
     /// The address is in a range of Services, and no Service has it.
     UnallocatedVip = 13, "unallocated_vip";
+    /// Another node sent a packet for a backend that this node does not have.
+    BadTunnel = 14, "bad_tunnel";
 }
 
 impl DropReason {

@@ -3,8 +3,10 @@
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use svclb_common::{
     balance::{PutError, Route, Tables},
+    encap::Carry,
     flow::FlowEntry,
     key::{FlowKey, FrontendKey},
+    refuse::TooBig,
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
     },
@@ -18,10 +20,13 @@ use crate::{
 
 /// All maps of a family.
 pub(crate) trait Maps:
-    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig
+    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig + Carry + TooBig
 {
 }
-impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig> Maps for F {}
+impl<F> Maps for F where
+    F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig + Carry + TooBig
+{
+}
 
 /// The tables as a packet sees them.
 pub(crate) struct Kernel<M> {
@@ -152,5 +157,10 @@ impl<F: Maps, M: Medium> Tables<F> for Kernel<M> {
         } else {
             route::route::<F, M>(self.medium, dst, source)
         }
+    }
+
+    #[inline(always)]
+    fn fits(&self, dst: &F::Addr, bytes: u16) -> bool {
+        route::fits::<F, M>(self.medium, dst, bytes)
     }
 }

@@ -7,6 +7,7 @@
 //! | [`skb`], [`xdp`] | socket buffers at TC hooks, frames at XDP hooks |
 //! | [`act`] | carrying out a recipe on a packet |
 //! | [`refuse`] | answering a packet that nobody serves |
+//! | [`too_big`] | answering a packet that is too big for its way |
 //! | [`fragment`], [`icmp`], [`tunnel`] | packets without ports of their own |
 //! | [`sock`] | socket calls; the map of translations at sockets |
 //! | [`frontend`] | the maps of frontends, node ports, and the node's and Services' addresses |
@@ -43,6 +44,7 @@ mod refuse;
 mod route;
 mod skb;
 mod sock;
+mod too_big;
 mod tunnel;
 mod xdp;
 

@@ -5,11 +5,12 @@
 
 use svclb_common::{
     balance::{self, Edge, Learned, Place, decides},
+    encap::is_gue,
     family::{Family, V4, V6},
     key::Hook,
     packet::{Packet, Unparsed},
     verdict::DropReason,
-    wire::{Cursor, Eth},
+    wire::{Cursor, Eth, Transport},
 };
 
 use crate::{
@@ -37,6 +38,8 @@ pub(crate) fn handle<M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
 
 #[inline(always)]
 fn family<F: Maps, M: Medium>(medium: M, eth: &mut Eth, rest: Cursor<'_>, edge: Edge, hook: Hook) -> i32 {
+    let takes_others = edge == Edge::Uplink && hook == Hook::Ingress;
+    let mut is_inner = false;
     match Packet::<F>::parse(eth, rest) {
         Ok(packet) => {
             if let Some(entry) = flow::established::<F>(&packet.flow(hook))
@@ -44,19 +47,30 @@ fn family<F: Maps, M: Medium>(medium: M, eth: &mut Eth, rest: Cursor<'_>, edge: 
             {
                 return act(medium, packet, entry, hook);
             }
+            is_inner = takes_others && is_gue(&packet) && tunnel::is_in_gue::<F, M>(medium);
         }
         Err(Unparsed::Short) => {}
         Err(Unparsed::Foreign) => return M::NEXT,
         Err(Unparsed::Fragment) => return fragment::handle::<F, M>(medium, edge, hook),
         Err(Unparsed::Icmp) => return icmp::handle::<F, M>(medium, edge, hook),
-        Err(Unparsed::Tunnel) => return tunnel::handle::<F, M>(medium, edge, hook),
+        Err(Unparsed::Tunnel) if takes_others && tunnel::is_in_ip::<F, M>(medium) => is_inner = true,
+        Err(Unparsed::Tunnel) => return M::NEXT,
     }
-    let learned = match (edge, hook) {
-        (Edge::Pod, Hook::Ingress) => learn_pod_ingress::<F, M>(medium),
-        (Edge::Pod, Hook::Egress) => learn_pod_egress::<F, M>(medium),
-        (Edge::Uplink, Hook::Ingress) => learn_uplink_ingress::<F, M>(medium),
-        (Edge::Uplink, Hook::Egress) => learn_uplink_egress::<F, M>(medium),
+    if takes_others && !is_inner {
+        tunnel::is_alone::<F>();
+    }
+    let learned = if is_inner && tunnel::goes_on::<F, M>(medium) {
+        KNOWN_INSIDE
+    } else {
+        match (edge, hook) {
+            (Edge::Pod, Hook::Ingress) => learn_pod_ingress::<F, M>(medium),
+            (Edge::Pod, Hook::Egress) => learn_pod_egress::<F, M>(medium),
+            (Edge::Uplink, Hook::Ingress) => learn_uplink_ingress::<F, M>(medium),
+            (Edge::Uplink, Hook::Egress) => learn_uplink_egress::<F, M>(medium),
+        }
     };
+    let learned =
+        if takes_others && learned == KNOWN_INSIDE { tunnel::unwrap::<F, M>(medium) } else { learned };
     match (learned, hook) {
         (KNOWN, Hook::Ingress) => act_ingress::<F, M>(medium),
         (KNOWN, Hook::Egress) => act_egress::<F, M>(medium),
@@ -67,7 +81,10 @@ fn family<F: Maps, M: Medium>(medium: M, eth: &mut Eth, rest: Cursor<'_>, edge: 
 }
 
 /// Besides verdicts: the flow tables know what to do.
-const KNOWN: i32 = 1 << 16;
+pub(crate) const KNOWN: i32 = 1 << 16;
+
+/// The same of a packet that is still inside another one.
+const KNOWN_INSIDE: i32 = 4 << 16;
 
 /// Besides verdicts: the packet is to be refused, because nobody serves.
 const REFUSE: i32 = 2 << 16;
@@ -102,13 +119,22 @@ const HEADERS: u32 = 14 + 60 + 20;
 /// Finds or makes the flow of a packet that no established flow decides.
 #[inline(always)]
 fn learn<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
-    let Some(packet) = parse::<F, M>(medium) else { return M::NEXT };
-    let place = Place { edge, hook, ifindex: medium.ifindex() };
     let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
-    scratch.key = packet.flow(hook);
-    match balance::learn::<F, _>(&Kernel { medium }, place, scratch, packet.transport, packet.flags) {
+    let place = Place { edge, hook, ifindex: medium.ifindex() };
+    let is_inner = place.takes_others() && scratch.around() != 0;
+    let (transport, flags) = if is_inner {
+        let Some(transport) = Transport::of(scratch.key.proto) else { return M::NEXT };
+        (transport, scratch.flags())
+    } else {
+        let Some(packet) = parse::<F, M>(medium) else { return M::NEXT };
+        scratch.key = packet.flow(hook);
+        (packet.transport, packet.flags)
+    };
+    match balance::learn::<F, _>(&Kernel { medium }, place, scratch, transport, flags) {
         Learned::NotOurs => M::NEXT,
+        Learned::Known if place.takes_others() && scratch.around() != 0 => KNOWN_INSIDE,
         Learned::Known => KNOWN,
+        Learned::Refused(_) if place.takes_others() && scratch.around() != 0 => M::NEXT,
         Learned::Refused(DropReason::UnknownPort) => REFUSE_PORT,
         Learned::Refused(_) => REFUSE,
         Learned::Dropped(reason) => drop::<F, M>(medium, &scratch.key, reason),

@@ -10,6 +10,8 @@ use aya_ebpf::{
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail},
 };
 use svclb_common::{
+    encap::Encapsulation,
+    family::Family,
     flow::{Action, Recipe},
     key::Hook,
     packet::Packet,
@@ -19,7 +21,7 @@ use svclb_common::{
 use crate::{
     kernel::Maps,
     medium::{Medium, Way},
-    route,
+    route::{self, Found},
 };
 
 /// What stands before a packet that was translated here, for the TC hook of the same device:
@@ -38,8 +40,13 @@ impl Medium for Xdp {
 
     #[inline(always)]
     fn frame<'f>(self) -> Cursor<'f> {
+        // SAFETY: the context lives as long as the program runs. Volatile, so that a function that asks
+        // for nothing else is still given the context, not two numbers that the verifier cannot trust.
+        let (data, end) = unsafe {
+            ((&raw const (*self.0).data).read_volatile(), (&raw const (*self.0).data_end).read_volatile())
+        };
         // SAFETY: the kernel's bounds of the packet; who calls keeps no older cursor.
-        unsafe { Cursor::new((*self.0).data as usize as *mut u8, (*self.0).data_end as usize as *mut u8) }
+        unsafe { Cursor::new(data as usize as *mut u8, end as usize as *mut u8) }
     }
 
     #[inline(always)]
@@ -72,15 +79,22 @@ impl Medium for Xdp {
 
     #[inline(always)]
     fn carries(action: Action) -> bool {
-        matches!(action, Action::Pass | Action::Forward)
+        matches!(action, Action::Pass | Action::Forward | Action::Tunnel)
     }
 
     #[inline(always)]
-    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, eth: &mut Eth) -> Way {
-        match route::next_hop::<F, Self>(self, src, dst, eth) {
-            Some(ifindex) if ifindex == self.ifindex() => Way::By(ifindex),
-            _ => Way::Later,
+    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, size: u16, eth: &mut Eth) -> Way {
+        match route::next_hop::<F, Self>(self, src, dst, size, eth) {
+            Found::By(ifindex) if ifindex == self.ifindex() => Way::By(ifindex),
+            Found::TooSmall(mtu) => Way::TooBig(mtu),
+            Found::By(_) | Found::Nothing => Way::Later,
         }
+    }
+
+    /// Merging happens after this hook.
+    #[inline(always)]
+    fn merged(self) -> u32 {
+        0
     }
 
     #[inline(always)]
@@ -139,6 +153,22 @@ impl Medium for Xdp {
         let Some(old) = frame.take::<Eth>() else { return false };
         *new = *old;
         true
+    }
+
+    #[inline(always)]
+    fn wrap<F: Family>(self, bytes: u32, _encapsulation: Encapsulation) -> bool {
+        self.grow(bytes)
+    }
+
+    #[inline(always)]
+    fn unwrap(self, bytes: u32) -> bool {
+        let mut frame = self.frame();
+        let Some(old) = frame.take::<Eth>() else { return false };
+        frame.skip((bytes as usize - size_of::<Eth>()) & 63);
+        let Some(new) = frame.take::<Eth>() else { return false };
+        *new = *old;
+        // SAFETY: the context lives as long as the program runs; no reference into the packet is alive.
+        unsafe { bpf_xdp_adjust_head(self.0, bytes.cast_signed()) == 0 }
     }
 
     #[inline(always)]

@@ -43,8 +43,23 @@ pub struct Packet {
     pub body: Body,
     /// What the body carries.
     pub payload: Vec<u8>,
+    /// The packet that this one travels in.
+    pub outer: Option<Outer>,
     /// Bytes behind the IP packet: the link's padding.
     pub padding: usize,
+}
+
+/// The headers of a packet around another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outer {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Both ports, if it is a UDP datagram.
+    pub ports: Option<(u16, u16)>,
+    /// Time to live or hop limit.
+    pub ttl: u8,
 }
 
 /// Place of a fragment in the packet that it is of.
@@ -74,6 +89,9 @@ pub enum Body {
     Other(u8),
     /// ICMP or ICMPv6 "port unreachable"; the payload is what it quotes.
     PortUnreachable,
+    /// ICMP "fragmentation needed" or ICMPv6 "packet too big", with the bytes that the way carries;
+    /// the payload is what it quotes.
+    TooBig(u16),
 }
 
 /// A TCP header.
@@ -145,7 +163,7 @@ impl Packet {
         match &self.body {
             Body::Tcp(Tcp { check, .. }) | Body::Udp { check, .. } => *check != Check::Partial,
             Body::Other(_) => false,
-            Body::PortUnreachable => true,
+            Body::PortUnreachable | Body::TooBig(_) => true,
         }
     }
 
@@ -153,7 +171,7 @@ impl Packet {
         match &self.body {
             Body::Tcp(tcp) => (tcp.sport, tcp.dport),
             Body::Udp { sport, dport, .. } => (*sport, *dport),
-            Body::Other(_) | Body::PortUnreachable => (0, 0),
+            Body::Other(_) | Body::PortUnreachable | Body::TooBig(_) => (0, 0),
         }
     }
 }

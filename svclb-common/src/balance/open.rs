@@ -11,8 +11,10 @@ use crate::{
         scratch::Scratch,
         source::{Side, is_internal},
         tables::{PutError, Tables},
+        tunnel,
     },
     config::MASQUERADE_ALL,
+    encap::Carry,
     family::Family,
     flow::{Direction, Owner, Tuple},
     key::{FlowKey, Hook},
@@ -26,7 +28,7 @@ const TRIES: u64 = 8;
 /// Chooses a backend for the frontend in `scratch` and writes both entries. Of a flow of
 /// which half is kept, the backend and the port are tried first that are in `scratch`.
 #[inline(always)]
-pub(super) fn open<F: Family, T: Tables<F>>(
+pub(super) fn open<F: Carry, T: Tables<F>>(
     tables: &T,
     place: Place,
     scratch: &mut Scratch<F::Addr>,
@@ -42,8 +44,10 @@ pub(super) fn open<F: Family, T: Tables<F>>(
             return goes_nowhere(reason);
         }
         let masquerades = is_internal(scratch.frontend) && tables.is_set(MASQUERADE_ALL);
+        // What was source-translated stays so, or the backend would see another client.
+        let tunnels = !keeps && tunnel::tunnels(tables, &scratch.key, scratch.frontend);
         let Scratch { key, backend, source, .. } = scratch;
-        scratch.path = match path(tables, place, key, backend, source, masquerades) {
+        scratch.path = match path(tables, place, key, backend, source, masquerades, tunnels) {
             Ok(path) => path,
             Err(reason) => return Learned::Dropped(reason),
         };
@@ -97,7 +101,7 @@ fn select<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -
 
 /// A random port of the range for source translation, network byte order.
 #[inline(always)]
-fn port<F: Family>(tables: &impl Tables<F>) -> u16 {
+pub(super) fn port<F: Family>(tables: &impl Tables<F>) -> u16 {
     let (min, max) = tables.snat_ports();
     let ports = u32::from(max - min) + 1;
     let offset = Slab { base: 0, len: ports }.select(tables.random());
@@ -107,7 +111,7 @@ fn port<F: Family>(tables: &impl Tables<F>) -> u16 {
 /// Takes the tuple of the flow that `scratch` describes and writes its entries, the reply's
 /// first.
 #[inline(always)]
-fn put<F: Family, T: Tables<F>>(
+pub(super) fn put<F: Family, T: Tables<F>>(
     tables: &T,
     hook: Hook,
     scratch: &mut Scratch<F::Addr>,
@@ -121,7 +125,7 @@ fn put<F: Family, T: Tables<F>>(
         hook: scratch.path.back_hook as u8,
         pad: 0,
     };
-    if !claim(tables, scratch) {
+    if !scratch.path.is_one_way() && !claim(tables, scratch) {
         return Err(PutError::Exists);
     }
     write(tables, hook, scratch)
@@ -137,10 +141,12 @@ fn write<F: Family, T: Tables<F>>(
     let now = tables.now();
     let Scratch { key, peer, backend, sport, path, entry, frontend, .. } = scratch;
     let owner = Owner { service: frontend.service, backend: backend.id, generation: backend.generation };
-    let to_client = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
-    entry.recipe.fill(peer, to_client, Direction::Reply, path.back, hook, owner);
-    entry.begin(now);
-    tables.open(peer, entry, false)?;
+    if !path.is_one_way() {
+        let to_client = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
+        entry.recipe.fill(peer, to_client, Direction::Reply, path.back, hook, owner);
+        entry.begin(now);
+        tables.open(peer, entry, false)?;
+    }
     let to_backend = Tuple { src: path.src, dst: backend.addr, sport: *sport, dport: backend.port };
     entry.recipe.fill(key, to_backend, Direction::Original, path.there, path.back_hook, owner);
     entry.begin(now);

@@ -4,8 +4,10 @@ use crate::{
     balance::{
         place::{Edge, LOOPBACK_IFINDEX, Place},
         tables::{Route, Tables},
+        tunnel,
     },
-    family::{Address as _, Family},
+    encap::Carry,
+    family::Address as _,
     flow::{Action, Step},
     key::{FlowKey, Hook},
     service::Backend,
@@ -38,16 +40,32 @@ impl<A> Path<A> {
     }
 }
 
+impl<A> Path<A> {
+    /// Packets travel in others from `src`, and the answers go to the client by themselves.
+    #[inline(always)]
+    pub(super) fn tunnel(src: A) -> Self {
+        Self { there: Step::plain(Action::Tunnel), back_hook: Hook::Ingress, ..Self::plain(src) }
+    }
+
+    /// Whether the answers do not come this way.
+    #[inline(always)]
+    pub(super) fn is_one_way(&self) -> bool {
+        matches!(self.there.action, Action::Tunnel)
+    }
+}
+
 /// Chooses the path from the client behind `place` to `backend`. If it `masquerades`, the
-/// backend sees the node's address wherever it and the client are.
+/// backend sees the node's address wherever it and the client are. If it `tunnels`, a backend
+/// on another node answers outside clients by itself.
 #[inline(always)]
-pub(super) fn path<F: Family, T: Tables<F>>(
+pub(super) fn path<F: Carry, T: Tables<F>>(
     tables: &T,
     place: Place,
     key: &FlowKey<F::Addr>,
     backend: &Backend<F::Addr>,
     source: &mut F::Addr,
     masquerades: bool,
+    tunnels: bool,
 ) -> Result<Path<F::Addr>, DropReason> {
     match (place.hook, place.edge) {
         // A pod that reaches itself must not see its own address as the client's. The
@@ -62,8 +80,11 @@ pub(super) fn path<F: Family, T: Tables<F>>(
         // The reply comes back by the pod's own device, wherever the backend is.
         (Hook::Ingress, Edge::Pod) if !masquerades => Ok(Path::plain(key.src)),
         (Hook::Ingress, Edge::Uplink) if backend.local && !masquerades => Ok(Path::plain(key.src)),
-        (Hook::Ingress, _) => match tables.route(&backend.addr, source) {
+        (Hook::Ingress, edge) => match tables.route(&backend.addr, source) {
             Route::Local => Ok(Path::plain(key.src)),
+            Route::Via if tunnels && edge == Edge::Uplink && tunnel::has_room(tables, &backend.addr) => {
+                Ok(Path::tunnel(*source))
+            }
             Route::Via => Ok(Path {
                 src: *source,
                 translates_port: true,

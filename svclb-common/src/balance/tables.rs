@@ -84,6 +84,8 @@ pub trait Tables<F: Family> {
     /// How the node reaches `dst`; with [`Route::Via`], `source` becomes the address that
     /// the node uses on the way.
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route;
+    /// Whether packets of `bytes` bytes reach `dst`, as far as the node knows of the way.
+    fn fits(&self, dst: &F::Addr, bytes: u16) -> bool;
     /// A uniformly distributed number.
     fn random(&self) -> u32;
     /// `CLOCK_MONOTONIC_COARSE` in nanoseconds.

@@ -4,6 +4,7 @@
 
 mod affinity;
 mod alone;
+mod dsr;
 mod evict;
 mod life;
 mod pair;

@@ -8,7 +8,7 @@ use etherparse::{
     TcpHeader, UdpHeader, checksum::Sum16BitWords, icmpv4, icmpv6,
 };
 
-use super::{Body, Check, Flag, Packet, Tcp};
+use super::{Body, Check, Flag, Outer, Packet, Tcp};
 
 /// Bytes of an Ethernet header.
 pub(super) const ETHERNET: usize = 14;
@@ -19,13 +19,32 @@ impl Packet {
     /// # Panics
     /// If a field is larger than its header holds: the description is wrong.
     pub fn frame(&self) -> Vec<u8> {
+        let mut frame = self.link();
+        let inner = self.ip();
+        match self.outer {
+            Some(outer) => {
+                frame.extend(self.outer_headers(outer, inner.len()));
+                frame.extend(inner);
+            }
+            None => frame.extend(inner),
+        }
+        frame.extend(std::iter::repeat_n(0, self.padding));
+        frame
+    }
+
+    fn link(&self) -> Vec<u8> {
         let own = if self.src.is_ipv4() { EtherType::IPV4 } else { EtherType::IPV6 };
         let ethernet = Ethernet2Header {
             source: self.from,
             destination: self.to,
             ether_type: self.ethertype.map_or(own, EtherType),
         };
-        let mut frame = ethernet.to_bytes().to_vec();
+        ethernet.to_bytes().to_vec()
+    }
+
+    /// The IP packet, without one around it.
+    fn ip(&self) -> Vec<u8> {
+        let mut frame = Vec::new();
         let upper = self.upper();
         match (self.src, self.dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => frame.extend(self.ipv4(src, dst, upper.len()).to_bytes()),
@@ -33,8 +52,49 @@ impl Packet {
             _ => panic!("{} and {} are of two families", self.src, self.dst),
         }
         frame.extend(upper);
-        frame.extend(std::iter::repeat_n(0, self.padding));
         frame
+    }
+
+    /// The headers around `len` bytes: traffic class, flow label and "don't fragment" are those of
+    /// the packet inside.
+    fn outer_headers(&self, outer: Outer, len: usize) -> Vec<u8> {
+        let udp = outer.ports.map(|(sport, dport)| UdpHeader {
+            source_port: sport,
+            destination_port: dport,
+            length: u16::try_from(UdpHeader::LEN + len).expect("a packet of at most 64 KiB"),
+            checksum: 0,
+        });
+        let same = if self.src.is_ipv4() { IpNumber::IPV4 } else { IpNumber::IPV6 };
+        let proto = if udp.is_some() { IpNumber::UDP } else { same };
+        let around = Self {
+            src: outer.src,
+            dst: outer.dst,
+            ttl: outer.ttl,
+            id: if self.df { 0 } else { self.id },
+            options: Vec::new(),
+            fragment: None,
+            body: Body::Other(proto.0),
+            payload: udp.map(|udp| udp.to_bytes().to_vec()).unwrap_or_default(),
+            outer: None,
+            ..self.clone()
+        };
+        let header = around.payload.len();
+        let mut bytes = match (around.src, around.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => around.ipv4(src, dst, header + len).to_bytes().to_vec(),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                let mut bytes = Vec::new();
+                around.ipv6(&mut bytes, src, dst, header + len);
+                bytes
+            }
+            _ => panic!("{} and {} are of two families", around.src, around.dst),
+        };
+        bytes.extend(around.payload);
+        bytes
+    }
+
+    /// What "too big" about this packet quotes: 128 bytes.
+    pub fn quoted_long(&self) -> Vec<u8> {
+        self.ip()[..128].to_vec()
     }
 
     /// What an ICMP error about this packet quotes: the IP header and 8 bytes.
@@ -49,8 +109,8 @@ impl Packet {
             Body::Tcp(_) => IpNumber::TCP,
             Body::Udp { .. } => IpNumber::UDP,
             Body::Other(proto) => IpNumber(proto),
-            Body::PortUnreachable if self.src.is_ipv4() => IpNumber::ICMP,
-            Body::PortUnreachable => IpNumber::IPV6_ICMP,
+            Body::PortUnreachable | Body::TooBig(_) if self.src.is_ipv4() => IpNumber::ICMP,
+            Body::PortUnreachable | Body::TooBig(_) => IpNumber::IPV6_ICMP,
         }
     }
 
@@ -103,7 +163,15 @@ impl Packet {
             Body::Tcp(tcp) => self.tcp(tcp).to_bytes().to_vec(),
             Body::Udp { sport, dport, check } => self.udp(*sport, *dport, *check).to_bytes().to_vec(),
             Body::Other(_) => Vec::new(),
-            Body::PortUnreachable => self.port_unreachable(),
+            Body::PortUnreachable => self.error(
+                Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::Port),
+                Icmpv6Type::DestinationUnreachable(icmpv6::DestUnreachableCode::Port),
+            ),
+            Body::TooBig(mtu) => {
+                let needed = icmpv4::DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: *mtu };
+                let too_big = Icmpv6Type::PacketTooBig { mtu: (*mtu).into() };
+                self.error(Icmpv4Type::DestinationUnreachable(needed), too_big)
+            }
         };
         bytes.extend(&self.payload);
         bytes
@@ -171,17 +239,14 @@ impl Packet {
         !sum.add_2bytes([0, proto.0]).add_2bytes(len.to_be_bytes()).ones_complement().to_be()
     }
 
-    fn port_unreachable(&self) -> Vec<u8> {
+    fn error(&self, v4: Icmpv4Type, v6: Icmpv6Type) -> Vec<u8> {
         match (self.src, self.dst) {
             (IpAddr::V4(_), IpAddr::V4(_)) => {
-                let kind = Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::Port);
-                Icmpv4Header::with_checksum(kind, &self.payload).to_bytes().to_vec()
+                Icmpv4Header::with_checksum(v4, &self.payload).to_bytes().to_vec()
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let kind = Icmpv6Type::DestinationUnreachable(icmpv6::DestUnreachableCode::Port);
-                let header = Icmpv6Header::with_checksum(kind, src.octets(), dst.octets(), &self.payload)
-                    .expect("it fits");
-                header.to_bytes().to_vec()
+                let header = Icmpv6Header::with_checksum(v6, src.octets(), dst.octets(), &self.payload);
+                header.expect("it fits").to_bytes().to_vec()
             }
             _ => panic!("{} and {} are of two families", self.src, self.dst),
         }

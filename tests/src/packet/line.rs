@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{Body, Check, Flag, Fragment, Packet, Tcp};
+use super::{Body, Check, Flag, Fragment, Outer, Packet, Tcp};
 
 /// MAC addresses of packets on their way to the node.
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -47,8 +47,10 @@ impl Packet {
     pub fn then(&self, line: &str) -> anyhow::Result<Self> {
         if line.contains(" > ") {
             let mut packet: Self = line.parse()?;
-            if packet.body == Body::PortUnreachable {
-                packet.payload = self.quoted();
+            match packet.body {
+                Body::PortUnreachable => packet.payload = self.quoted(),
+                Body::TooBig(_) => packet.payload = self.quoted_long(),
+                _ => {}
             }
             return Ok(packet);
         }
@@ -77,6 +79,7 @@ impl Packet {
             }),
             "udp" => Body::Udp { sport, dport, check: Check::Full },
             "unreachable" => Body::PortUnreachable,
+            "too-big" => Body::TooBig(0),
             "sctp" => Body::Other(132),
             "icmp" => Body::Other(1),
             other => bail!("no protocol `{other}`"),
@@ -96,6 +99,7 @@ impl Packet {
             fragment: None,
             body,
             payload: Vec::new(),
+            outer: None,
             padding: 0,
         })
     }
@@ -116,6 +120,10 @@ impl Packet {
             "psh" => Flag::Psh,
             "df" => {
                 self.df = true;
+                return Ok(());
+            }
+            "bare" => {
+                self.outer = None;
                 return Ok(());
             }
             "turned" => {
@@ -158,6 +166,13 @@ impl Packet {
             "id" => self.id = value.parse()?,
             "ttl" => self.ttl = value.parse()?,
             "options" => self.options = options(value)?.to_vec(),
+            "mtu" => match &mut self.body {
+                Body::TooBig(mtu) => *mtu = value.parse()?,
+                _ => bail!("only `too-big` has one"),
+            },
+            "in-ip" => self.outer = Some(outer(value, false)?),
+            "in-udp" => self.outer = Some(outer(value, true)?),
+            "outer-ttl" => self.outer.as_mut().context("nothing is around it")?.ttl = value.parse()?,
             "fragment" => self.fragment = Some(fragment(value)?),
             "seq" => self.tcp_mut()?.seq = value.parse()?,
             "ack" => self.tcp_mut()?.ack = value.parse()?,
@@ -196,7 +211,7 @@ impl Packet {
         match &mut self.body {
             Body::Tcp(tcp) => Ok((&mut tcp.sport, &mut tcp.dport)),
             Body::Udp { sport, dport, .. } => Ok((sport, dport)),
-            Body::Other(_) | Body::PortUnreachable => bail!("the protocol has no ports"),
+            Body::Other(_) | Body::PortUnreachable | Body::TooBig(_) => bail!("the protocol has no ports"),
         }
     }
 
@@ -204,7 +219,9 @@ impl Packet {
         match &mut self.body {
             Body::Tcp(tcp) => Ok(&mut tcp.check),
             Body::Udp { check, .. } => Ok(check),
-            Body::Other(_) | Body::PortUnreachable => bail!("that checksum cannot be chosen"),
+            Body::Other(_) | Body::PortUnreachable | Body::TooBig(_) => {
+                bail!("that checksum cannot be chosen")
+            }
         }
     }
 }
@@ -215,6 +232,13 @@ fn end(text: &str, has_port: bool) -> anyhow::Result<(IpAddr, u16)> {
         return Ok((end.ip(), end.port()));
     }
     Ok((text.parse().with_context(|| format!("`{text}`"))?, 0))
+}
+
+/// `SOURCE>DESTINATION`, as addresses or with ports.
+fn outer(text: &str, has_ports: bool) -> anyhow::Result<Outer> {
+    let (src, dst) = text.split_once('>').context("no `>` between source and destination")?;
+    let ((src, sport), (dst, dport)) = (end(src, has_ports)?, end(dst, has_ports)?);
+    Ok(Outer { src, dst, ports: has_ports.then_some((sport, dport)), ttl: 64 })
 }
 
 fn options(name: &str) -> anyhow::Result<&'static [u8]> {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`node`] | a network namespace to ask for routes |
 //! | [`lab`] | the bytecode over maps of its own |
+//! | [`life`] | a packet over two nodes, and back |
 //! | [`cidr`] | address ranges as fixtures write them |
 //! | [`tables`] | services as fixtures write them, and their way into the maps |
 //! | [`scenario`] | fixtures and running them |
@@ -20,6 +21,7 @@ mod cidr;
 mod flood;
 mod fuzz;
 mod lab;
+mod life;
 mod node;
 mod scenario;
 mod tables;
@@ -51,6 +53,9 @@ macro_rules! themes {
 themes! {
     affinity,
     cluster_ip,
+    dsr,
+    dsr_gue,
+    dsr_hybrid,
     hairpin,
     headers,
     host_packets,
@@ -63,6 +68,7 @@ themes! {
     outside,
     remote_backend,
     source_ranges,
+    too_big,
     traffic_policy,
     vacant,
 }

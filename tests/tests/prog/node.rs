@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `pod` | the pods of this node, `10.244.1.0/24` and `fd00:244:1::/64` |
 //! | `uplink` | node two and its pods, `10.244.2.0/24` and `fd00:244:2::/64`; everything outside |
+//! | `uplink`, on a way of 1300 bytes | more pods of node two, `10.244.3.0/24` and `fd00:244:3::/64` |
 //!
 //! Node two's link layer address is known, the outside's gateway's is not: the kernel answers differently for the two.
 //!
@@ -45,6 +46,8 @@ addr add 10.244.1.1/24 dev pod
 addr add fd00:244:1::1/64 dev pod nodad
 route add 10.244.2.0/24 via 192.0.2.2
 route add fd00:244:2::/64 via 2001:db8::2
+route add 10.244.3.0/24 via 192.0.2.2 mtu lock 1300
+route add fd00:244:3::/64 via 2001:db8::2 mtu lock 1300
 neigh add 192.0.2.2 lladdr 02:00:00:00:02:02 dev uplink
 neigh add 2001:db8::2 lladdr 02:00:00:00:02:02 dev uplink
 route add default via 192.0.2.254

@@ -1,17 +1,18 @@
 //! The way of a frame through a device's program, and what became of it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use svclb_common::{
     balance::{Learned, Place, Scratch, Tables, decides, learn},
-    flow::Action,
+    flow::{Action, FlowEntry},
+    key::Hook,
     packet::{Packet, Unparsed},
     verdict::DropReason,
     wire::{Cursor, Eth},
 };
 
 use super::{
-    Net, Sketch, World,
+    Net, Sketch, UPLINK_IN, World,
     frame::{assert_only_ends_changed, ends},
 };
 
@@ -24,6 +25,8 @@ pub(crate) enum Verdict {
     NotOurs,
     /// It was rewritten; the device of [`Action::Deliver`] beside it.
     Translated(Action, u32),
+    /// It travels to another node, in a packet from the first address to the second.
+    Tunnelled(IpAddr, IpAddr),
     /// The sender is told that nobody serves.
     Refused(DropReason),
     /// It goes nowhere.
@@ -71,7 +74,7 @@ impl<F: Net> World<F> {
         if eth.ethertype != F::ETHERTYPE {
             return Verdict::Unparsed(Unparsed::Foreign);
         }
-        let mut packet = match Packet::<F>::parse(eth, cursor) {
+        let packet = match Packet::<F>::parse(eth, cursor) {
             Ok(packet) => packet,
             Err(why) => return Verdict::Unparsed(why),
         };
@@ -88,9 +91,44 @@ impl<F: Net> World<F> {
                 Learned::Dropped(reason) => return Verdict::Dropped(reason),
             },
         };
+        self.act(packet, entry)
+    }
+
+    /// Does what a flow says.
+    fn act(&self, mut packet: Packet<'_, F>, entry: &FlowEntry<F::Addr>) -> Verdict {
         entry.touch(packet.flags, self.now());
+        if entry.recipe.is_one_way() {
+            let end = |addr| F::ip(addr);
+            return Verdict::Tunnelled(end(entry.recipe.src), end(entry.recipe.dst));
+        }
         packet.rewrite(&entry.recipe);
         Verdict::Translated(Action::of(entry.recipe.action), entry.recipe.ifindex)
+    }
+
+    /// Takes a frame out of a packet to `to`, as the program of the uplink does.
+    pub(crate) fn unwrap(&self, to: IpAddr, sketch: &Sketch) -> Sent {
+        let before = sketch.build();
+        let mut frame = before.clone();
+        let mut cursor = Cursor::from(frame.as_mut_slice());
+        let eth = cursor.take::<Eth>().unwrap();
+        let Ok(packet) = Packet::<F>::parse(eth, cursor) else { panic!("a frame that was built") };
+        let key = packet.flow(Hook::Ingress);
+        let mut scratch = Scratch::new(key);
+        scratch.set_inner(F::addr(to), 20, packet.flags);
+        let verdict = match learn(self, UPLINK_IN, &mut scratch, packet.transport, packet.flags) {
+            Learned::Known => {
+                let entry = self.flow(&key).or_else(|| self.half_open(&key)).unwrap();
+                let verdict = self.act(packet, entry);
+                assert_only_ends_changed(&before, &frame);
+                let (src, dst) = ends(&frame);
+                return Sent { verdict, src, dst };
+            }
+            Learned::NotOurs => Verdict::NotOurs,
+            Learned::Refused(reason) => Verdict::Refused(reason),
+            Learned::Dropped(reason) => Verdict::Dropped(reason),
+        };
+        let (src, dst) = ends(&before);
+        Sent { verdict, src, dst }
     }
 
     /// Sends a frame, and has etherparse judge what came out: both checksums are right,

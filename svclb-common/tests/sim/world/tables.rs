@@ -14,7 +14,7 @@ use svclb_common::{
 };
 
 use super::{
-    NODE, Net, World,
+    Net, World,
     table::{affinity_bytes, flow_bytes, frontend_bytes, socket_bytes},
 };
 
@@ -132,8 +132,12 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
-        *source = F::addr(F::host(NODE));
+        *source = self.locals[0].0;
         self.route_to(*dst)
+    }
+
+    fn fits(&self, _dst: &F::Addr, bytes: u16) -> bool {
+        bytes <= self.mtu.get()
     }
 
     fn random(&self) -> u32 {
