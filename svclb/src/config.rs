@@ -23,7 +23,7 @@ mod text;
 
 pub use self::{
     bind::Bind,
-    choice::{Algorithm, ExternalMode, SocketLb, Tc, Xdp},
+    choice::{Algorithm, DsrEncapsulation, ExternalMode, SocketLb, Tc, Xdp},
     cidr::{ClusterCidrs, NodePortAddresses},
     conntrack::Conntrack,
     detect::DetectLocal,

@@ -9,6 +9,7 @@ mod dump;
 mod glob;
 mod link;
 mod role;
+mod room;
 mod watch;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
 pub use self::{
     link::{Link, LinkKind},
     role::{LeftOut, Role, Roles, Wanted, roles},
+    room::{lacks_room, room},
     watch::watch,
 };
 

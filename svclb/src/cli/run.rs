@@ -8,8 +8,8 @@ use super::DeviceArgs;
 use crate::{
     agent::{self, RunError},
     config::{
-        Algorithm, Bind, ClusterCidrs, ConfigError, Environment, ExternalMode, Layer, NodePortAddresses,
-        Source, Tc, Xdp, resolve,
+        Algorithm, Bind, ClusterCidrs, ConfigError, DsrEncapsulation, Environment, ExternalMode, Layer,
+        NodePortAddresses, Source, Tc, Xdp, resolve,
     },
 };
 
@@ -35,9 +35,13 @@ pub(super) struct RunArgs {
     /// Whether to take packets from outside before the stack does: auto or off [default: auto]
     #[arg(long, value_name = "MODE")]
     xdp: Option<Xdp>,
-    /// Who answers clients outside when the backend is on another node: snat [default: snat]
+    /// Who answers clients outside when the backend is on another node: snat (this node), dsr (the backend's node),
+    /// hybrid (dsr for TCP, snat for the rest) [default: snat]
     #[arg(long, value_name = "MODE")]
     external_mode: Option<ExternalMode>,
+    /// What packets to a backend's node travel in: ipip, or gue where the network passes no IP in IP [default: ipip]
+    #[arg(long, value_name = "MODE")]
+    dsr_encapsulation: Option<DsrEncapsulation>,
     /// How backends are chosen: random [default: random]
     #[arg(long, value_name = "NAME")]
     algorithm: Option<Algorithm>,
@@ -91,6 +95,7 @@ impl RunArgs {
             max_flows: self.max_flows,
             xdp: self.xdp,
             external_mode: self.external_mode,
+            dsr_encapsulation: self.dsr_encapsulation,
             algorithm: self.algorithm,
             cluster_cidrs: self.cluster_cidr,
             node_port_addresses,

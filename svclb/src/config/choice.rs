@@ -91,8 +91,24 @@ choice! {
         /// By the node that it sent to.
         #[default]
         Snat = "snat",
+        /// By the backend's node.
+        Dsr = "dsr",
+        /// By the backend's node for TCP, by the node that it sent to for everything else.
+        Hybrid = "hybrid",
     }
-    not yet ["dsr", "hybrid"]
+    not yet []
+}
+
+choice! {
+    /// `--dsr-encapsulation`: what packets to the backend's node travel in.
+    DsrEncapsulation {
+        /// IP in IP.
+        #[default]
+        Ipip = "ipip",
+        /// UDP, where the network passes no other protocol.
+        Gue = "gue",
+    }
+    not yet []
 }
 
 choice! {
@@ -126,6 +142,7 @@ mod tests {
         assert_eq!("maglev".parse::<Algorithm>(), Err("\"maglev\" is not there yet; use random".into()));
         assert_eq!("native".parse::<Xdp>(), Err("\"native\" is not there yet; use auto or off".into()));
         assert_eq!("x".parse::<Xdp>(), Err("\"x\" is unknown; use auto or off".into()));
-        assert!("dsr".parse::<ExternalMode>().is_err() && "Auto".parse::<Tc>().is_err());
+        assert!("dsr".parse() == Ok(ExternalMode::Dsr) && "ip".parse::<DsrEncapsulation>().is_err());
+        assert!("Auto".parse::<Tc>().is_err());
     }
 }

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, NodePortAddresses, SocketLb, Source,
-    Tc, Xdp,
+    Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, DsrEncapsulation, ExternalMode, NodePortAddresses,
+    SocketLb, Source, Tc, Xdp,
 };
 
 /// What flags, or a file, say. What they leave open is `None`.
@@ -32,6 +32,8 @@ pub struct Layer {
     pub xdp: Option<Xdp>,
     /// `--external-mode`.
     pub external_mode: Option<ExternalMode>,
+    /// `--dsr-encapsulation`.
+    pub dsr_encapsulation: Option<DsrEncapsulation>,
     /// `--algorithm`.
     pub algorithm: Option<Algorithm>,
     /// `--cluster-cidr`.
@@ -75,6 +77,7 @@ impl Layer {
             max_flows: self.max_flows.or(below.max_flows),
             xdp: self.xdp.or(below.xdp),
             external_mode: self.external_mode.or(below.external_mode),
+            dsr_encapsulation: self.dsr_encapsulation.or(below.dsr_encapsulation),
             algorithm: self.algorithm.or(below.algorithm),
             cluster_cidrs: self.cluster_cidrs.or(below.cluster_cidrs),
             node_port_addresses: self.node_port_addresses.or(below.node_port_addresses),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
-    Algorithm, Bind, ClusterCidrs, ExternalMode, Layer, NodePortAddresses, SocketLb, Source, Xdp,
+    Algorithm, Bind, ClusterCidrs, DsrEncapsulation, ExternalMode, Layer, NodePortAddresses, SocketLb,
+    Source, Xdp,
     schema::{Field, Kind},
     text,
 };
@@ -30,6 +31,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("socketLB", Kind::Word),
     Field::obeyed("xdp", Kind::Word),
     Field::obeyed("externalMode", Kind::Word),
+    Field::obeyed("dsrEncapsulation", Kind::Word),
     Field::obeyed("algorithm", Kind::Word),
     Field::obeyed("clusterCIDR", Kind::Text),
     Field::obeyed("nodePortAddresses", Kind::Texts),
@@ -56,6 +58,8 @@ struct Document {
     xdp: Option<Xdp>,
     #[serde(deserialize_with = "text::word")]
     external_mode: Option<ExternalMode>,
+    #[serde(deserialize_with = "text::word")]
+    dsr_encapsulation: Option<DsrEncapsulation>,
     #[serde(deserialize_with = "text::word")]
     algorithm: Option<Algorithm>,
     #[serde(rename = "clusterCIDR", deserialize_with = "text::parsed")]
@@ -99,6 +103,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         socket_lb: document.socket_lb,
         xdp: document.xdp,
         external_mode: document.external_mode,
+        dsr_encapsulation: document.dsr_encapsulation,
         algorithm: document.algorithm,
         cluster_cidrs: document.cluster_cidr,
         node_port_addresses: document.node_port_addresses,

@@ -105,7 +105,7 @@ mod tests {
         let expected = serde_json::json!({
             "nodeName": "host", "source": { "manifests": "/m" }, "bpffs": "/sys/fs/bpf/svclb", "cgroup": null,
             "uplinks": [], "podInterfaces": [], "socketLB": "all", "tc": "auto", "maxFlows": null, "xdp": "auto",
-            "externalMode": "snat", "algorithm": "random", "clusterCIDRs": [], "nodePortAddresses": [],
+            "externalMode": "snat", "dsrEncapsulation": "ipip", "algorithm": "random", "clusterCIDRs": [], "nodePortAddresses": [],
             "masqueradeAll": false, "localhostNodePorts": true, "detectLocal": { "mode": "ClusterCIDR" },
             "healthzBindAddress": "0.0.0.0:10256", "metricsBindAddress": "127.0.0.1:10249",
             "bindAddressHardFail": false, "syncPeriod": "30s", "oomScoreAdj": null,
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn every_field_of_our_own_document_is_heard() {
         let file = "nodeName: node\nkubeconfig: /k\nbpffs: /b\ncgroup: /c\nuplinks: [e]\npodInterfaces: [p*]\n\
-            socketLB: off\nxdp: off\nexternalMode: snat\nalgorithm: random\nclusterCIDR: 10.0.0.0/8\n\
+            socketLB: off\nxdp: off\nexternalMode: dsr\ndsrEncapsulation: gue\nalgorithm: random\nclusterCIDR: 10.0.0.0/8\n\
             nodePortAddresses: [primary]\nmasqueradeAll: true\nhealthzBindAddress: :1\n\
             metricsBindAddress: :2\nmaxFlows: 99\n";
         let config = with_file(Layer::default(), format!("{OWN}{file}")).unwrap().config;
@@ -160,7 +160,6 @@ mod tests {
             "bindAddressHardFail",
             "conntrack",
             "detectLocal",
-            "externalMode",
             "localhostNodePorts",
             "oomScoreAdj",
             "syncPeriod",

@@ -9,8 +9,8 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Algorithm, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, Layer, NodePortAddresses, SocketLb, Tc,
-    Xdp, duration,
+    Algorithm, ClusterCidrs, Conntrack, DetectLocal, DsrEncapsulation, ExternalMode, Layer,
+    NodePortAddresses, SocketLb, Tc, Xdp, duration,
 };
 
 /// Where pins are unless told otherwise.
@@ -61,6 +61,8 @@ pub struct RunConfig {
     pub xdp: Xdp,
     /// By whom a client outside is answered.
     pub external_mode: ExternalMode,
+    /// What packets to the backend's node travel in.
+    pub dsr_encapsulation: DsrEncapsulation,
     /// How backends are chosen.
     pub algorithm: Algorithm,
     /// The ranges of the pods of all nodes.
@@ -116,6 +118,7 @@ impl RunConfig {
             max_flows: layer.max_flows,
             xdp: layer.xdp.unwrap_or_default(),
             external_mode: layer.external_mode.unwrap_or_default(),
+            dsr_encapsulation: layer.dsr_encapsulation.unwrap_or_default(),
             algorithm: layer.algorithm.unwrap_or_default(),
             cluster_cidrs: layer.cluster_cidrs.unwrap_or_default(),
             node_port_addresses: layer.node_port_addresses.unwrap_or_default(),

@@ -9,4 +9,7 @@ pub struct Settings {
     pub node_name: String,
     /// How backends are chosen where a Service does not say.
     pub algorithm: Algorithm,
+    /// Whether the endpoints of this node behind external frontends are listed whatever the policy:
+    /// other nodes send packets for them here, and they are found faster in a list of their own.
+    pub lists_local: bool,
 }
