@@ -8,6 +8,7 @@ mod cleanup;
 mod clsact;
 mod devices;
 mod dns;
+mod dsr;
 mod errors;
 mod health;
 mod ingress;
