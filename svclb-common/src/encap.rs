@@ -173,10 +173,10 @@ pub fn write_outer<F: Carry>(
 
 /// The header of a packet in a packet, and the inner packet.
 #[inline(always)]
-pub fn parse_inner<'f, F: Carry>(
-    mut frame: Cursor<'f>,
+pub fn parse_inner<F: Carry>(
+    mut frame: Cursor<'_>,
     encapsulation: Encapsulation,
-) -> Result<(&'f mut F::Header, Packet<'f, F>), Unparsed> {
+) -> Result<(&mut F::Header, Packet<'_, F>), Unparsed> {
     let eth = frame.take::<Eth>().ok_or(Unparsed::Short)?;
     let outer = frame.take::<F::Header>().ok_or(Unparsed::Short)?;
     match encapsulation {
