@@ -18,6 +18,7 @@
 //! | [`path`] | how the two directions of a flow go |
 //! | [`ports`] | a free source port |
 //! | [`open`] | a new flow: its backend, its port, its entries |
+//! | [`tunnel`] | backends that answer outside clients by themselves |
 //! | [`vacant`] | addresses and ports of Services that no Service has |
 
 mod affinity;
@@ -32,9 +33,11 @@ mod ports;
 mod scratch;
 mod source;
 mod tables;
+mod tunnel;
 mod vacant;
 
 use crate::{
+    encap::Carry,
     family::{Address as _, Family},
     key::{FlowKey, FrontendKey, Hook},
     service::{Frontend, FrontendKind, LOCAL_NODE_PORTS},
@@ -69,26 +72,37 @@ pub enum Learned {
 /// Finds or makes the flow of a packet that no established entry decides. The
 /// packet's key is in `scratch`.
 #[inline(always)]
-pub fn learn<F: Family, T: Tables<F>>(
+pub fn learn<F: Carry, T: Tables<F>>(
     tables: &T,
     place: Place,
     scratch: &mut Scratch<F::Addr>,
     transport: Transport,
     flags: TcpFlags,
 ) -> Learned {
+    // Asked for anew each time: the verifier would follow all that comes after once for each answer.
+    if is_inner(place, scratch) {
+        tunnel::settle(tables, scratch, transport, flags);
+    }
     if ends(tables, scratch, flags) {
         return Learned::Known;
     }
     let is_towards = translates_towards(tables, place, &scratch.key);
-    if !is_towards || !find_frontend(tables, place.hook, scratch, transport) {
+    let is_frontend = if is_inner(place, scratch) {
+        tunnel::find_frontend(tables, scratch, transport)
+    } else {
+        is_towards && find_frontend(tables, place.hook, scratch, transport)
+    };
+    if !is_frontend {
         let learned = answer(tables, place, scratch, transport, flags);
         let is_new = transport == Transport::Udp || flags.opens();
         return match learned {
-            Learned::NotOurs if is_towards && is_new => match vacant(tables, &scratch.key.dst) {
-                Some(DropReason::UnknownPort) => Learned::Refused(DropReason::UnknownPort),
-                Some(reason) => Learned::Dropped(reason),
-                None => Learned::NotOurs,
-            },
+            Learned::NotOurs if is_towards && is_new && !is_inner(place, scratch) => {
+                match vacant(tables, &scratch.key.dst) {
+                    Some(DropReason::UnknownPort) => Learned::Refused(DropReason::UnknownPort),
+                    Some(reason) => Learned::Dropped(reason),
+                    None => Learned::NotOurs,
+                }
+            }
             learned => learned,
         };
     }
@@ -101,12 +115,26 @@ pub fn learn<F: Family, T: Tables<F>>(
         }
         // The node's own connections may use a port of the range: their answers come to a
         // node port and are no client's.
-        Memory::Nothing if is_node_port && transport.connects() && !flags.opens() => Learned::NotOurs,
+        Memory::Nothing
+            if is_node_port && !is_inner(place, scratch) && transport.connects() && !flags.opens() =>
+        {
+            Learned::NotOurs
+        }
         memory => {
             scratch.set_kept(memory == Memory::Half);
-            open::open(tables, place, scratch)
+            if is_inner(place, scratch) {
+                tunnel::open(tables, scratch)
+            } else {
+                open::open(tables, place, scratch)
+            }
         }
     }
+}
+
+/// Whether the packet in `scratch` came in another one.
+#[inline(always)]
+fn is_inner<A: crate::family::Address>(place: Place, scratch: &Scratch<A>) -> bool {
+    place.takes_others() && scratch.around() != 0
 }
 
 /// Whether this hook translates the packet towards services.

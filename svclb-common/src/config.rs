@@ -34,6 +34,12 @@ pub const BPF_LOOP: u32 = 1 << 12;
 
 /// Setting: `ClusterIP`s answer to ICMP echo.
 pub const VIP_ECHO: u32 = 16;
+/// Setting: direct server return of TCP: a backend on another node answers outside clients itself.
+pub const DSR_TCP: u32 = 32;
+/// Setting: the same of UDP, and of all other protocols.
+pub const DSR_UDP: u32 = 64;
+/// Setting: packets travel to another node's backend in UDP, not in IP alone.
+pub const DSR_GUE: u32 = 128;
 
 /// Settings of the programs.
 #[repr(C)]
@@ -75,12 +81,17 @@ impl DatapathConfig {
     /// Settings that together reach every instruction of the programs: the verifier takes
     /// settings for constants, and does not look at what they rule out.
     pub fn each() -> impl Iterator<Item = Self> {
-        SocketMode::EACH.into_iter().flat_map(|mode| {
+        let in_ip = Self { flags: Self::PER_PACKET.flags | DSR_TCP | DSR_UDP, ..Self::PER_PACKET };
+        let each = SocketMode::EACH.into_iter().flat_map(|mode| {
             let plain = Self { socket_mode: mode as u32, ..Self::PER_PACKET };
-            let full = Self { flags: plain.flags | MASQUERADE_ALL | VIP_ECHO, ..plain };
+            let full = Self {
+                flags: plain.flags | MASQUERADE_ALL | VIP_ECHO | DSR_TCP | DSR_UDP | DSR_GUE,
+                ..plain
+            };
             let old = Self { flags: plain.flags & !BPF_LOOP | MASQUERADE_COMPAT, ..plain };
             [plain, full, old]
-        })
+        });
+        each.chain([in_ip])
     }
 }
 

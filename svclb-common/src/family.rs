@@ -23,6 +23,8 @@ pub trait Address: Key + Eq + Send + Sync + core::fmt::Debug + bytemuck::Pod {
     fn widen(self) -> [u8; 16];
     /// Whether the address is in 127.0.0.0/8, or is `::1`.
     fn is_loopback(self) -> bool;
+    /// Whether this is `other`, found out without branches.
+    fn is(self, other: Self) -> bool;
     /// Whether the bits under `mask` are those of `prefix`.
     fn is_in(self, prefix: Self, mask: Self) -> bool;
 }
@@ -63,6 +65,11 @@ impl Address for Addr4 {
     #[inline(always)]
     fn is_loopback(self) -> bool {
         self.0 & 0xff00_0000_u32.to_be() == 0x7f00_0000_u32.to_be()
+    }
+
+    #[inline(always)]
+    fn is(self, other: Self) -> bool {
+        self.0 == other.0
     }
 
     #[inline(always)]
@@ -115,6 +122,11 @@ impl Address for Addr6 {
     #[inline(always)]
     fn is_loopback(self) -> bool {
         self.0 == [0, 0, 0, 1_u32.to_be()]
+    }
+
+    #[inline(always)]
+    fn is(self, other: Self) -> bool {
+        self.is_in(other, Self([u32::MAX; 4]))
     }
 
     #[inline(always)]

@@ -38,6 +38,9 @@ pub enum Action {
     /// [`Recipe::ifindex`] has received it, it just goes on; else the loopback device
     /// is made to receive it, from which the stack takes any source.
     Deliver = 3,
+    /// It travels unchanged to the backend's node, in a packet from [`Recipe::src`] to
+    /// [`Recipe::dst`]. The answers do not come this way: such a flow has one entry.
+    Tunnel = 4,
 }
 
 impl Action {
@@ -48,6 +51,7 @@ impl Action {
             1 => Self::Forward,
             2 => Self::Reflect,
             3 => Self::Deliver,
+            4 => Self::Tunnel,
             _ => Self::Pass,
         }
     }
@@ -182,6 +186,26 @@ impl<A: Address> Recipe<A> {
             hook: self.peer_hook,
             pad: 0,
         }
+    }
+
+    /// Whether the other direction has no entry, because it does not come this way.
+    #[inline(always)]
+    pub fn is_one_way(&self) -> bool {
+        self.action == Action::Tunnel as u8
+    }
+
+    /// Whether packets go from the client to the backend at `addr` of this node, whose answers
+    /// leave by an uplink.
+    #[inline(always)]
+    pub fn is_delivered_to(&self, addr: &A) -> bool {
+        self.is_delivered() && self.dst.is(*addr)
+    }
+
+    /// Whether packets go from the client to a backend of this node, whose answers leave by an
+    /// uplink.
+    #[inline(always)]
+    pub fn is_delivered(&self) -> bool {
+        self.is_original() && self.action == Action::Pass as u8
     }
 
     /// Whether `key` is that of the other direction's entry.

@@ -23,6 +23,7 @@
 //! | [`refuse`] | the packets that say no |
 //! | [`icmp`] | errors about translated packets |
 //! | [`verdict`] | what a program decided, and why it dropped |
+//! | [`encap`] | a packet in a packet: the outer headers |
 //! | [`event`] | records of the events ring |
 //! | [`client`] | which clients are pods of the cluster |
 //! | [`snat`] | searches for a free source port, and what is remembered of them |
@@ -42,6 +43,7 @@ pub mod client;
 pub mod collect;
 pub mod config;
 pub mod crc32c;
+pub mod encap;
 pub mod event;
 pub mod family;
 pub mod flow;

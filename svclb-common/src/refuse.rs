@@ -1,4 +1,4 @@
-//! The packets that say no: a TCP reset, or ICMP "port unreachable".
+//! The packets that say no: a TCP reset, ICMP "port unreachable", ICMP "too big" ([`TooBig`]).
 //!
 //! Both are made in place from the packet that is refused. Who holds the frame
 //! first cuts it to [`kept`] bytes, and for ICMP makes room behind the Ethernet
@@ -8,6 +8,10 @@
 //! with the rest left to the device (`CHECKSUM_PARTIAL`). No helper tells, but the
 //! field does: it holds exactly that sum, uncomplemented. The answer stays in the
 //! form that the packet came in.
+
+mod too_big;
+
+pub use too_big::{TOO_BIG_KEPT, TooBig, write_too_big};
 
 use crate::{
     checksum::Sum,
@@ -93,7 +97,7 @@ impl<F: Family> Packet<'_, F> {
 }
 
 #[inline(always)]
-fn swap_macs(eth: &mut Eth) {
+pub(super) fn swap_macs(eth: &mut Eth) {
     (eth.dst, eth.src) = (eth.src, eth.dst);
 }
 

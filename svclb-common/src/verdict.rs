@@ -55,6 +55,8 @@ reasons! {
     UnallocatedVip = 13, "unallocated_vip";
     /// A fragment to an address of a Service, of a datagram whose first fragment has not come by.
     UnknownFragment = 14, "unknown_fragment";
+    /// Another node sent a packet for a backend that this node does not have.
+    BadTunnel = 15, "bad_tunnel";
 }
 
 impl DropReason {

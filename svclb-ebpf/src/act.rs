@@ -1,6 +1,7 @@
 //! Carrying out a recipe on a packet.
 
 use svclb_common::{
+    encap::entropy,
     family::{Family, IpHeader as _},
     flow::{Action, FlowEntry, Recipe},
     key::{FlowKey, Hook},
@@ -13,6 +14,7 @@ use crate::{
     kernel::Maps,
     medium::{Medium, Way},
     observe::{self, What},
+    too_big, tunnel,
 };
 
 /// The loopback device's address. A device takes for the host only what is sent to its
@@ -33,14 +35,20 @@ pub(crate) fn act<F: Maps, M: Medium>(
         return M::NEXT;
     }
     let mut device = 0;
-    if action == Action::Forward {
+    if matches!(action, Action::Forward | Action::Tunnel) {
         if packet.ip.hops() <= 1 {
             return drop_translated::<F, M>(medium, recipe, DropReason::HopLimit);
         }
+        let outer = if action == Action::Tunnel { tunnel::overhead::<F>() as u16 } else { 0 };
+        let size = too_big::size(medium, &packet).saturating_add(outer);
         // Before anything is changed: the packet may have to go on as it is.
-        match medium.way::<F>(&recipe.src, &recipe.dst, packet.ip.total_len(), packet.eth) {
+        match medium.way::<F>(&recipe.src, &recipe.dst, size, packet.eth) {
             Way::By(ifindex) => device = ifindex,
             Way::Later => return M::NEXT,
+            Way::TooBig(mtu) => {
+                let _counted = drop_translated::<F, M>(medium, recipe, DropReason::TooBig);
+                return too_big::answer::<F, M>(medium, hook, mtu.saturating_sub(outer));
+            }
             Way::Nowhere(reason) => return drop_translated::<F, M>(medium, recipe, reason),
         }
     }
@@ -49,6 +57,14 @@ pub(crate) fn act<F: Maps, M: Medium>(
 
     match action {
         Action::Forward => packet.ip.decrement_hops(),
+        Action::Tunnel => {
+            packet.ip.decrement_hops();
+            let sport = entropy(&packet);
+            return match tunnel::wrap::<F, M>(medium, recipe, sport) {
+                Some(()) => medium.send(device),
+                None => drop_translated::<F, M>(medium, recipe, DropReason::Unwritable),
+            };
+        }
         Action::Reflect => (packet.eth.dst, packet.eth.src) = (packet.eth.src, packet.eth.dst),
         // Where the packet just goes on, its device has recognised its own address before.
         Action::Deliver => packet.eth.dst = NOBODY,
@@ -59,7 +75,7 @@ pub(crate) fn act<F: Maps, M: Medium>(
     }
     match action {
         Action::Pass => medium.pass(),
-        Action::Forward => medium.send(device),
+        Action::Forward | Action::Tunnel => medium.send(device),
         Action::Reflect => medium.reflect(),
         Action::Deliver if hook == Hook::Ingress && recipe.ifindex == medium.ifindex() => medium.pass(),
         Action::Deliver => medium.deliver(),

@@ -97,7 +97,8 @@ maps!(V6, SERVICES_V6, SLOTS_V6, BACKENDS_V6, TRAFFIC_V6, PICKS_V6);
 pub(crate) fn slab<F: BackendMaps>(service: ServiceId, list: List) -> Slab {
     F::services().get(service).map_or(Slab::default(), |cell| match list {
         List::Local => cell.slab(List::Local),
-        List::Cluster | List::Idle => cell.slab(List::Cluster),
+        List::Cluster => cell.slab(List::Cluster),
+        List::Idle => cell.slab(List::Idle),
     })
 }
 

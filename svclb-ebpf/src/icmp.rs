@@ -57,7 +57,8 @@ fn relay<F: Maps, M: Medium>(
     hook: Hook,
 ) -> i32 {
     let action = Action::of(recipe.action);
-    if !M::carries(action) {
+    // Its flow goes on to another node, which would have to hear of it.
+    if !M::carries(action) || action == Action::Tunnel {
         return M::NEXT;
     }
     let ends = message.ends(recipe);
@@ -70,6 +71,7 @@ fn relay<F: Maps, M: Medium>(
         match medium.way::<F>(&ends.src, &ends.dst, message.ip.total_len(), message.eth) {
             Way::By(ifindex) => device = ifindex,
             Way::Later => return M::NEXT,
+            Way::TooBig(_) => return drop_translated::<F, M>(medium, recipe, DropReason::TooBig),
             Way::Nowhere(reason) => return drop_translated::<F, M>(medium, recipe, reason),
         }
     }
@@ -77,11 +79,11 @@ fn relay<F: Maps, M: Medium>(
         Action::Forward => message.ip.decrement_hops(),
         Action::Reflect => (message.eth.dst, message.eth.src) = (message.eth.src, message.eth.dst),
         Action::Deliver => message.eth.dst = NOBODY,
-        Action::Pass => {}
+        Action::Pass | Action::Tunnel => {}
     }
     message.rewrite(recipe, ends);
     match action {
-        Action::Pass => medium.pass(),
+        Action::Pass | Action::Tunnel => medium.pass(),
         Action::Forward => medium.send(device),
         Action::Reflect => medium.reflect(),
         Action::Deliver if hook == Hook::Ingress && recipe.ifindex == medium.ifindex() => medium.pass(),

@@ -3,9 +3,11 @@
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use svclb_common::{
     balance::{PutError, Route, Tables},
+    encap::Carry,
     flow::FlowEntry,
     icmp::Icmp,
     key::{FlowKey, FrontendKey},
+    refuse::TooBig,
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
     },
@@ -30,6 +32,8 @@ pub(crate) trait Maps:
     + PodMaps
     + PortMaps
     + Icmp
+    + Carry
+    + TooBig
 {
 }
 impl<
@@ -42,7 +46,9 @@ impl<
         + RouteMaps
         + PodMaps
         + PortMaps
-        + Icmp,
+        + Icmp
+        + Carry
+        + TooBig,
 > Maps for F
 {
 }
@@ -230,5 +236,10 @@ impl<F: Maps, M: Medium> Tables<F> for Kernel<M> {
         } else {
             route::route::<F, M>(self.medium, dst, source)
         }
+    }
+
+    #[inline(always)]
+    fn fits(&self, dst: &F::Addr, bytes: u16) -> bool {
+        route::fits::<F, M>(self.medium, dst, bytes)
     }
 }

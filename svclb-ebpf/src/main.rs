@@ -7,6 +7,7 @@
 //! | [`skb`], [`xdp`] | socket buffers at TC hooks, frames at XDP hooks |
 //! | [`act`] | carrying out a recipe on a packet |
 //! | [`refuse`] | answering a packet that nobody serves |
+//! | [`too_big`] | answering a packet that is too big for its way |
 //! | [`fragment`] | fragments without ports of their own; the map of what the first ones tell |
 //! | [`icmp`], [`tunnel`] | other packets without ports of their own |
 //! | [`sock`] | socket calls; the map of translations at sockets |
@@ -53,6 +54,7 @@ mod refuse;
 mod route;
 mod skb;
 mod sock;
+mod too_big;
 mod tunnel;
 mod xdp;
 

@@ -5,12 +5,13 @@
 
 use svclb_common::{
     balance::{self, Edge, Learned, Place, decides},
+    encap::is_gue,
     family::{Family, V4, V6},
     key::Hook,
     outline::{HEADERS, Outline},
     packet::{Packet, Unparsed},
     verdict::DropReason,
-    wire::Eth,
+    wire::{Eth, Transport},
 };
 
 use crate::{
@@ -45,19 +46,31 @@ fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
         Hook::Egress => established_egress::<F, M>(medium),
     };
     let outlined = if first == UNUSUAL { outline::<F, M>(medium) } else { first };
-    match outlined {
-        KNOWN => {}
+    let takes_others = edge == Edge::Uplink && hook == Hook::Ingress;
+    let is_inner = match outlined {
+        KNOWN => false,
+        GUE => takes_others && tunnel::is_in_gue::<F, M>(medium),
+        TUNNEL if takes_others && tunnel::is_in_ip::<F, M>(medium) => true,
+        TUNNEL => return M::NEXT,
         HEADLESS => return fragment::handle::<F, M>(medium, hook),
         ICMP => return icmp::handle::<F, M>(medium, edge, hook),
-        TUNNEL => return tunnel::handle::<F, M>(medium, edge, hook),
         code => return code,
-    }
-    let learned = match (edge, hook) {
-        (Edge::Pod, Hook::Ingress) => learn_pod_ingress::<F, M>(medium),
-        (Edge::Pod, Hook::Egress) => learn_pod_egress::<F, M>(medium),
-        (Edge::Uplink, Hook::Ingress) => learn_uplink_ingress::<F, M>(medium),
-        (Edge::Uplink, Hook::Egress) => learn_uplink_egress::<F, M>(medium),
     };
+    if takes_others && !is_inner {
+        tunnel::is_alone::<F>();
+    }
+    let learned = if is_inner && tunnel::goes_on::<F, M>(medium) {
+        KNOWN_INSIDE
+    } else {
+        match (edge, hook) {
+            (Edge::Pod, Hook::Ingress) => learn_pod_ingress::<F, M>(medium),
+            (Edge::Pod, Hook::Egress) => learn_pod_egress::<F, M>(medium),
+            (Edge::Uplink, Hook::Ingress) => learn_uplink_ingress::<F, M>(medium),
+            (Edge::Uplink, Hook::Egress) => learn_uplink_egress::<F, M>(medium),
+        }
+    };
+    let learned =
+        if takes_others && learned == KNOWN_INSIDE { tunnel::unwrap::<F, M>(medium) } else { learned };
     match (learned, hook) {
         (KNOWN, Hook::Ingress) => act_ingress::<F, M>(medium),
         (KNOWN, Hook::Egress) => act_egress::<F, M>(medium),
@@ -69,7 +82,13 @@ fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
 }
 
 /// Besides verdicts: the flow tables know what to do.
-const KNOWN: i32 = 1 << 16;
+pub(crate) const KNOWN: i32 = 1 << 16;
+
+/// The same of a packet that is still inside another one.
+const KNOWN_INSIDE: i32 = 9 << 16;
+
+/// Besides verdicts: a datagram in which there may be a packet, of no established flow.
+const GUE: i32 = 10 << 16;
 
 /// Besides verdicts: the packet is a fragment without a transport header.
 const HEADLESS: i32 = 5 << 16;
@@ -129,7 +148,7 @@ fn established<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
             }
             let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
             scratch.outline = Outline::plain(transport);
-            KNOWN
+            if hook == Hook::Ingress && is_gue(&packet) { GUE } else { KNOWN }
         }
         Err(Unparsed::Foreign) => M::NEXT,
         Err(Unparsed::Short | Unparsed::Extended | Unparsed::Fragment) => UNUSUAL,
@@ -168,12 +187,22 @@ fn look<F: Maps, M: Medium>(medium: M) -> Result<Outline, Unparsed> {
 #[inline(always)]
 fn learn<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
-    let Some(packet) = parse::<F, M>(medium, scratch.outline) else { return M::NEXT };
     let place = Place { edge, hook, ifindex: medium.ifindex() };
-    scratch.key = packet.flow(hook);
-    match balance::learn_part::<F, _>(&Kernel { medium }, place, scratch, packet.transport, packet.flags) {
+    let is_inner = place.takes_others() && scratch.around() != 0;
+    let (transport, flags) = if is_inner {
+        let Some(transport) = Transport::of(scratch.key.proto) else { return M::NEXT };
+        scratch.outline = Outline::plain(transport);
+        (transport, scratch.flags())
+    } else {
+        let Some(packet) = parse::<F, M>(medium, scratch.outline) else { return M::NEXT };
+        scratch.key = packet.flow(hook);
+        (packet.transport, packet.flags)
+    };
+    match balance::learn_part::<F, _>(&Kernel { medium }, place, scratch, transport, flags) {
         Learned::NotOurs => M::NEXT,
+        Learned::Known if place.takes_others() && scratch.around() != 0 => KNOWN_INSIDE,
         Learned::Known => KNOWN,
+        Learned::Refused(_) if place.takes_others() && scratch.around() != 0 => M::NEXT,
         Learned::Refused(DropReason::UnknownPort) => REFUSE_PORT,
         Learned::Refused(DropReason::PortsExhausted) => REFUSE_EXHAUSTED,
         Learned::Refused(_) => REFUSE,

@@ -3,7 +3,10 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC},
+    bindings::{
+        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
+        BPF_F_ADJ_ROOM_FIXED_GSO, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+    },
     helpers::generated::{
         bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_skb_adjust_room,
         bpf_skb_change_tail, bpf_skb_pull_data,
@@ -11,7 +14,8 @@ use aya_ebpf::{
 };
 use svclb_common::{
     balance::LOOPBACK_IFINDEX,
-    family::Family,
+    encap::Encapsulation,
+    family::{Family, V4},
     flow::{Action, Recipe},
     key::Hook,
     packet::Packet,
@@ -95,12 +99,18 @@ impl Medium for Skb {
 
     /// The neighbour is resolved by the kernel, as for a packet of its own.
     #[inline(always)]
-    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, _len: u16, _eth: &mut Eth) -> Way {
-        match route::find::<F, Self>(self, src, dst) {
+    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, size: u16, _eth: &mut Eth) -> Way {
+        match route::find::<F, Self>(self, src, dst, size) {
             Found::By(ifindex) => Way::By(ifindex),
-            Found::TooSmall => Way::Nowhere(DropReason::TooBig),
+            Found::TooSmall(mtu) => Way::TooBig(mtu),
             Found::Nothing => Way::Nowhere(DropReason::NoRoute),
         }
+    }
+
+    #[inline(always)]
+    fn merged(self) -> u32 {
+        // SAFETY: the context lives as long as the program runs.
+        unsafe { (*self.0).gso_size }
     }
 
     #[inline(always)]
@@ -159,8 +169,24 @@ impl Medium for Skb {
 
     #[inline(always)]
     fn grow(self, bytes: u32) -> bool {
-        // SAFETY: as above.
-        unsafe { bpf_skb_adjust_room(self.0, bytes.cast_signed(), BPF_ADJ_ROOM_MAC, 0) == 0 }
+        self.adjust(bytes.cast_signed(), 0)
+    }
+
+    /// Merged packets keep their sizes: each was found to fit, outer headers and all.
+    #[inline(always)]
+    fn wrap<F: Family>(self, bytes: u32, encapsulation: Encapsulation) -> bool {
+        let network =
+            if F::AF == V4::AF { BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 } else { BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 };
+        let transport = match encapsulation {
+            Encapsulation::Ip => 0,
+            Encapsulation::Gue => BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
+        };
+        self.adjust(bytes.cast_signed(), BPF_F_ADJ_ROOM_FIXED_GSO | network | transport)
+    }
+
+    #[inline(always)]
+    fn unwrap(self, bytes: u32) -> bool {
+        self.adjust(-bytes.cast_signed(), BPF_F_ADJ_ROOM_FIXED_GSO)
     }
 
     #[inline(always)]
@@ -179,6 +205,13 @@ impl Skb {
     fn update_sum(self, delta: u16) {
         // SAFETY: a helper with plain arguments. It fails where there is no such sum.
         let _sum = unsafe { bpf_csum_update(self.0, delta.into()) };
+    }
+
+    /// Makes so many bytes of room behind the Ethernet header, or takes them away.
+    #[inline(always)]
+    fn adjust(self, bytes: i32, flags: u32) -> bool {
+        // SAFETY: the context lives as long as the program runs; no reference into the packet is alive.
+        unsafe { bpf_skb_adjust_room(self.0, bytes, BPF_ADJ_ROOM_MAC, flags.into()) == 0 }
     }
 
     /// The transport's checksum, in whatever state the packet keeps it: complete, left

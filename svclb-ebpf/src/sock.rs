@@ -105,6 +105,11 @@ impl<F: Maps> Tables<F> for AtSocket {
     maps_as_tables!();
 
     #[inline(always)]
+    fn fits(&self, _dst: &F::Addr, _bytes: u16) -> bool {
+        true
+    }
+
+    #[inline(always)]
     fn route(&self, _dst: &F::Addr, _source: &mut F::Addr) -> Route {
         Route::None
     }

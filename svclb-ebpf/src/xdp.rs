@@ -12,6 +12,8 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use svclb_common::{
+    encap::Encapsulation,
+    family::Family,
     flow::{Action, Recipe},
     key::Hook,
     layout::capacity,
@@ -22,7 +24,7 @@ use svclb_common::{
 use crate::{
     kernel::Maps,
     medium::{Medium, Way},
-    route,
+    route::{self, Found},
 };
 
 /// What stands before a packet that was translated here, for the TC hook of the same device:
@@ -85,15 +87,22 @@ impl Medium for Xdp {
 
     #[inline(always)]
     fn carries(action: Action) -> bool {
-        matches!(action, Action::Pass | Action::Forward)
+        matches!(action, Action::Pass | Action::Forward | Action::Tunnel)
     }
 
     #[inline(always)]
-    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, len: u16, eth: &mut Eth) -> Way {
-        match route::next_hop::<F>(self, src, dst, len, eth) {
-            0 => Way::Later,
-            ifindex => Way::By(ifindex),
+    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, size: u16, eth: &mut Eth) -> Way {
+        match route::next_hop::<F>(self, src, dst, size, eth) {
+            Found::By(ifindex) => Way::By(ifindex),
+            // Who is told about its size, TC tells.
+            Found::TooSmall(_) | Found::Nothing => Way::Later,
         }
+    }
+
+    /// Merging happens after this hook.
+    #[inline(always)]
+    fn merged(self) -> u32 {
+        0
     }
 
     #[inline(always)]
@@ -168,6 +177,22 @@ impl Medium for Xdp {
         let Some(old) = frame.take::<Eth>() else { return false };
         *new = *old;
         true
+    }
+
+    #[inline(always)]
+    fn wrap<F: Family>(self, bytes: u32, _encapsulation: Encapsulation) -> bool {
+        self.grow(bytes)
+    }
+
+    #[inline(always)]
+    fn unwrap(self, bytes: u32) -> bool {
+        let mut frame = self.frame();
+        let Some(old) = frame.take::<Eth>() else { return false };
+        frame.skip((bytes as usize - size_of::<Eth>()) & 63);
+        let Some(new) = frame.take::<Eth>() else { return false };
+        *new = *old;
+        // SAFETY: the context lives as long as the program runs; no reference into the packet is alive.
+        unsafe { bpf_xdp_adjust_head(self.0, bytes.cast_signed()) == 0 }
     }
 
     #[inline(always)]

@@ -74,6 +74,9 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let Inputs { mut batches, events } = Inputs::open(&settings, &tasks).await?;
     let mut network = netdev::watch().await.map_err(RunError::other)?;
+    for line in settings.lacks_room(&network.borrow()) {
+        tracing::warn!("{line}");
+    }
     settings.pins.create()?;
     let _lock = lock::take(&settings.pins).await?;
     // An agent that was killed has left its word behind, which is not ours to keep.

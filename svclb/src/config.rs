@@ -26,7 +26,7 @@ mod text;
 
 pub use self::{
     bind::Bind,
-    choice::{ExternalMode, Masquerade, SocketLb, Tc, Xdp},
+    choice::{DsrEncapsulation, ExternalMode, Masquerade, SocketLb, Tc, Xdp},
     cidr::{ClusterCidrs, NodePortAddresses},
     conntrack::Conntrack,
     detect::DetectLocal,

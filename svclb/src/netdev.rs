@@ -11,6 +11,7 @@ mod features;
 pub(crate) mod glob;
 mod link;
 mod role;
+mod room;
 mod watch;
 mod xdp;
 
@@ -23,6 +24,7 @@ pub use self::{
     features::{Features, features},
     link::{Link, LinkKind},
     role::{LeftOut, Role, Roles, Wanted, roles},
+    room::{lacks_room, room},
     watch::watch,
     xdp::{NoXdp, XdpFacts, XdpHook, XdpMode, decide as decide_xdp, xdp_facts},
 };

@@ -49,8 +49,23 @@ pub struct Packet {
     pub body: Body,
     /// What the body carries.
     pub payload: Vec<u8>,
+    /// The packet that this one travels in.
+    pub outer: Option<Outer>,
     /// Bytes behind the IP packet: the link's padding.
     pub padding: usize,
+}
+
+/// The headers of a packet around another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outer {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Both ports, if it is a UDP datagram.
+    pub ports: Option<(u16, u16)>,
+    /// Time to live or hop limit.
+    pub ttl: u8,
 }
 
 /// Place of a fragment in the packet that it is of.

@@ -47,7 +47,10 @@ pub(super) fn is_current<F: Family>(entry: &FlowEntry<F::Addr>, tables: &impl Ta
 /// Another CPU may establish it between the two looks: then it is in neither table where
 /// it is looked for, and in the first one when that is asked again.
 #[inline(always)]
-fn any<'t, F: Family>(tables: &'t impl Tables<F>, key: &FlowKey<F::Addr>) -> Option<&'t FlowEntry<F::Addr>> {
+pub(super) fn any<'t, F: Family>(
+    tables: &'t impl Tables<F>,
+    key: &FlowKey<F::Addr>,
+) -> Option<&'t FlowEntry<F::Addr>> {
     tables.flow(key).or_else(|| half_open(tables, key))
 }
 
@@ -93,7 +96,11 @@ fn continues<F: Family>(
     match transport {
         Transport::Udp => is_current(entry, tables),
         Transport::Tcp | Transport::Sctp if flags.opens() => {
-            let Some(peer) = peer else { return false };
+            let Some(peer) = peer else {
+                // Nobody here sees the answers: a repeated SYN is to reach the same backend.
+                let goes_on = entry.recipe.is_one_way() && is_current(entry, tables);
+                return goes_on && !is_over(entry, None, tables);
+            };
             // Towards a backend that is gone, a SYN that was not answered would only be
             // repeated in vain.
             let answered = peer.is_seen() && peer.seen.load().saturating_add(TICK_NS) >= entry.seen.load();
@@ -152,6 +159,13 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
         tables.forget(key);
         return Memory::Nothing;
     }
+    if entry.recipe.is_one_way() {
+        // The answers are not seen. A client that sends more than SYNs has had one.
+        if !flags.any(TcpFlags::SYN | TcpFlags::RST) && !is_over(entry, None, tables) {
+            tables.establish(key, entry);
+        }
+        return Memory::Flow;
+    }
     let Some(peer) = peer else {
         // The table made room with the other entry, which is written again unless its
         // backend is gone.
@@ -192,7 +206,10 @@ pub(super) fn ends<F: Family, T: Tables<F>>(
     let Some(peer) = opposite(tables, peer_key, key) else {
         // The table made room with the other entry. This one still says where the end of the
         // connection goes, unless the client goes on: then the other is written again.
-        return flags.any(TcpFlags::RST) || !entry.recipe.is_original();
+        if flags.any(TcpFlags::RST) && entry.recipe.is_one_way() && tables.flow(key).is_some() {
+            tables.retire(key, entry);
+        }
+        return flags.any(TcpFlags::RST) || !entry.recipe.is_original() || entry.recipe.is_one_way();
     };
     if flags.any(TcpFlags::RST) || peer.is_finished() {
         leave(tables, entry, Some(peer));

@@ -11,7 +11,9 @@ use crate::{
         ports::{Found, find_port},
         scratch::Scratch,
         tables::{PutError, Tables},
+        tunnel,
     },
+    encap::Carry,
     family::Family,
     flow::{Direction, Owner, Tuple},
     key::Hook,
@@ -24,7 +26,7 @@ const TRIES: u64 = 8;
 /// Chooses a backend for the frontend in `scratch` and writes both entries. Of a flow of
 /// which half is kept, the backend and the port are tried first that are in `scratch`.
 #[inline(always)]
-pub(super) fn open<F: Family, T: Tables<F>>(
+pub(super) fn open<F: Carry, T: Tables<F>>(
     tables: &T,
     place: Place,
     scratch: &mut Scratch<F::Addr>,
@@ -41,17 +43,20 @@ pub(super) fn open<F: Family, T: Tables<F>>(
         if !keeps && let Err(reason) = select(tables, scratch, attempt == 0) {
             return goes_nowhere(reason);
         }
-        if let Err(reason) = path(tables, place, scratch) {
+        // What was source-translated stays so, or the backend would see another client.
+        let tunnels = !keeps && tunnel::tunnels(tables, &scratch.key, scratch.frontend);
+        if let Err(reason) = path(tables, place, scratch, tunnels) {
             return Learned::Dropped(reason);
         }
         // Another backend resolves most clashes of a client's own port; the last tries take
         // another port, and so does a client that comes back to its backend.
         let clashes = if scratch.choice.home == NOWHERE { attempt >= TRIES / 2 } else { attempt != 0 };
         attempt += 1;
-        if keeps || !(scratch.path.translates_port || clashes) {
+        let is_one_way = scratch.path.is_one_way();
+        if keeps || is_one_way || !(scratch.path.translates_port || clashes) {
             let sport = if keeps { scratch.sport } else { scratch.key.sport };
             scratch.aim(sport);
-            if !claim(tables, scratch) {
+            if !is_one_way && !claim(tables, scratch) {
                 continue;
             }
         } else if !find_port(tables, scratch) {
@@ -112,7 +117,7 @@ fn select<F: Family, T: Tables<F>>(
 
 /// Writes both entries. Not inlined, for the stack's sake.
 #[inline(never)]
-fn write<F: Family, T: Tables<F>>(
+pub(super) fn write<F: Family, T: Tables<F>>(
     tables: &T,
     hook: Hook,
     scratch: &mut Scratch<F::Addr>,
@@ -120,10 +125,12 @@ fn write<F: Family, T: Tables<F>>(
     let now = tables.now();
     let Scratch { key, peer, backend, sport, path, entry, frontend, .. } = scratch;
     let owner = Owner { service: frontend.service, backend: backend.id, generation: backend.generation };
-    let to_client = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
-    entry.recipe.fill(peer, to_client, Direction::Reply, path.back, hook, owner);
-    entry.begin(now);
-    tables.open(peer, entry, false)?;
+    if !path.is_one_way() {
+        let to_client = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
+        entry.recipe.fill(peer, to_client, Direction::Reply, path.back, hook, owner);
+        entry.begin(now);
+        tables.open(peer, entry, false)?;
+    }
     let to_backend = Tuple { src: path.src, dst: backend.addr, sport: *sport, dport: backend.port };
     entry.recipe.fill(key, to_backend, Direction::Original, path.there, path.back_hook, owner);
     entry.begin(now);

@@ -10,6 +10,7 @@ use crate::{
         translates_towards,
         vacant::vacant,
     },
+    encap::Carry,
     family::Family,
     fragment::{FragmentHead, FragmentKey, patience},
     verdict::DropReason,
@@ -19,7 +20,7 @@ use crate::{
 /// [`learn`], for a packet whose outline is in `scratch` as well as its key. It may be one of
 /// an established flow, and what it tells of the fragments behind it is noted.
 #[inline(always)]
-pub fn learn_part<F: Family, T: Tables<F>>(
+pub fn learn_part<F: Carry, T: Tables<F>>(
     tables: &T,
     place: Place,
     scratch: &mut Scratch<F::Addr>,

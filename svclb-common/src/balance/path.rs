@@ -5,8 +5,10 @@ use crate::{
         place::{Edge, LOOPBACK_IFINDEX, Place},
         scratch::Scratch,
         tables::{Route, Tables},
+        tunnel,
     },
-    family::{Address as _, Family},
+    encap::Carry,
+    family::Address as _,
     flow::{Action, Step},
     key::Hook,
     verdict::DropReason,
@@ -38,15 +40,31 @@ impl<A> Path<A> {
     }
 }
 
+impl<A> Path<A> {
+    /// Packets travel in others from `src`, and the answers go to the client by themselves.
+    #[inline(always)]
+    pub(super) fn tunnel(src: A) -> Self {
+        Self { there: Step::plain(Action::Tunnel), back_hook: Hook::Ingress, ..Self::plain(src) }
+    }
+
+    /// Whether the answers do not come this way.
+    #[inline(always)]
+    pub(super) fn is_one_way(&self) -> bool {
+        matches!(self.there.action, Action::Tunnel)
+    }
+}
+
 /// Puts the path from the client behind `place` to the backend into `scratch`.
 ///
 /// If the flow is masqueraded the backend sees the node's address wherever it and the client are.
-/// Otherwise the client's is kept where the answer is known to pass a program of ours.
+/// Otherwise the client's is kept where the answer is known to pass a program of ours. If it
+/// `tunnels`, a backend on another node answers outside clients by itself.
 #[inline(always)]
-pub(super) fn path<F: Family, T: Tables<F>>(
+pub(super) fn path<F: Carry, T: Tables<F>>(
     tables: &T,
     place: Place,
     scratch: &mut Scratch<F::Addr>,
+    tunnels: bool,
 ) -> Result<(), DropReason> {
     let masquerades = scratch.masquerades();
     let is_safe = matches!((place.hook, place.edge), (Hook::Ingress, Edge::Uplink))
@@ -67,8 +85,16 @@ pub(super) fn path<F: Family, T: Tables<F>>(
         // The reply comes back by the pod's own device, wherever the backend is.
         (Hook::Ingress, Edge::Pod) if !masquerades => Path::plain(key.src),
         (Hook::Ingress, Edge::Uplink) if is_safe => Path::plain(key.src),
-        (Hook::Ingress, _) => match tables.route(&backend.addr, source) {
+        (Hook::Ingress, edge) => match tables.route(&backend.addr, source) {
             Route::Local => Path::plain(key.src),
+            Route::Via
+                if tunnels
+                    && edge == Edge::Uplink
+                    && !backend.local
+                    && tunnel::has_room(tables, &backend.addr) =>
+            {
+                Path::tunnel(*source)
+            }
             Route::Via => Path {
                 src: *source,
                 translates_port: true,
@@ -110,7 +136,7 @@ pub(super) fn path<F: Family, T: Tables<F>>(
 ///
 /// Not inlined, for the stack's sake.
 #[inline(never)]
-fn leads_back<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
+fn leads_back<F: Carry, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
     let Scratch { key, source, choice, .. } = scratch;
     choice.keeps_source || tables.route(&key.src, source) == Route::Via
 }

@@ -8,7 +8,7 @@ use crate::{
     outline::Outline,
     service::{AffinityKey, Backend, Frontend},
     snat::{PortsKey, PortsMemory},
-    wire::Transport,
+    wire::{TcpFlags, Transport},
 };
 
 /// Working memory of [`learn`](super::learn).
@@ -31,7 +31,7 @@ pub struct Scratch<A: Address> {
     pub(super) place: u32,
     /// Source port towards the backend, network byte order.
     pub(super) sport: u16,
-    /// The node's address on the way to the backend.
+    /// The node's address on the way to the backend; or the backend's, if the packet came in another one.
     pub(super) source: A,
     /// The way there and back.
     pub(super) path: Path<A>,
@@ -54,6 +54,10 @@ pub struct Scratch<A: Address> {
     /// [`is_kept`](Self::is_kept), as the verifier shall not know it: it would follow all
     /// that comes after once for each answer.
     kept: u32,
+    /// Bytes of the headers around the packet; 0 if it travels alone.
+    around: u32,
+    /// TCP control bits of a packet that does not travel alone.
+    flags: u32,
 }
 
 impl<A: Address> Scratch<A> {
@@ -80,7 +84,41 @@ impl<A: Address> Scratch<A> {
             found: 0,
             masquerades: 0,
             kept: 0,
+            around: 0,
+            flags: 0,
         }
+    }
+
+    /// Says that the packet of `key` travels alone.
+    #[inline(always)]
+    pub fn set_alone(&mut self) {
+        self.around = 0;
+    }
+
+    /// Says that the packet of `key` travels in another one to `to`, with `around` bytes of headers.
+    #[inline(always)]
+    pub fn set_inner(&mut self, to: A, around: u32, flags: TcpFlags) {
+        self.source = to;
+        self.around = around;
+        self.flags = flags.0.into();
+    }
+
+    /// Whether a flow goes to the backend that the packet around this one does.
+    #[inline(always)]
+    pub fn is_to(&self, recipe: &Recipe<A>) -> bool {
+        recipe.is_delivered_to(&self.source)
+    }
+
+    /// Bytes of the headers around the packet; 0 if it travels alone.
+    #[inline(always)]
+    pub fn around(&self) -> u32 {
+        self.around
+    }
+
+    /// TCP control bits of a packet that does not travel alone.
+    #[inline(always)]
+    pub fn flags(&self) -> TcpFlags {
+        TcpFlags(self.flags as u8)
     }
 
     /// Whether half of the packet's flow was found, whose backend and port are in `backend` and `sport`.

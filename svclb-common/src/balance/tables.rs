@@ -115,6 +115,8 @@ pub trait Tables<F: Family> {
     /// Takes so many steps, at least one, unless one of them is the last. Returns whether it did: on
     /// kernels without `bpf_loop` it takes one only.
     fn repeat<R: Repeat<F>>(&self, steps: u32, repeat: &mut R) -> bool;
+    /// Whether packets of `bytes` bytes reach `dst`, as far as the node knows of the way.
+    fn fits(&self, dst: &F::Addr, bytes: u16) -> bool;
     /// A uniformly distributed number.
     fn random(&self) -> u32;
     /// `CLOCK_MONOTONIC_COARSE` in nanoseconds.

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 
 use svclb_common::{
     config::{
-        BPF_LOOP, DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT, NODE_PORT_LOOPBACK_V4,
-        NODE_PORT_LOOPBACK_V6, VIP_ECHO,
+        BPF_LOOP, DSR_GUE, DSR_TCP, DSR_UDP, DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT,
+        NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, VIP_ECHO,
     },
+    encap::Encapsulation,
     layout::map,
 };
 
 use super::{Devices, RunError};
 use crate::{
-    config::{self, RunConfig},
+    config::{self, DsrEncapsulation, ExternalMode, RunConfig},
     datapath::{attach::TcMode, object::Capacities, pins::Pins, probe},
     model::{self, NodePortAddresses, NodeState},
+    netdev::{Network, Role, lacks_room},
     sys::netns,
 };
 
@@ -53,6 +55,7 @@ impl Settings {
                 node_name: config.node_name.clone(),
                 algorithm: config.algorithm,
                 sandboxes: config.sandbox_runtime_classes.clone(),
+                lists_local: config.external_mode != ExternalMode::Snat,
             },
             node_ports,
             file,
@@ -88,17 +91,32 @@ impl Settings {
         })
     }
 
+    /// What is wrong with the uplinks for direct server return, a line for each.
+    pub(super) fn lacks_room(&self, network: &Network) -> Vec<String> {
+        if self.config.external_mode == ExternalMode::Snat {
+            return Vec::new();
+        }
+        let encapsulation = Encapsulation::of(self.config.dsr_encapsulation == DsrEncapsulation::Gue);
+        let roles = self.devices.roles(network).devices;
+        let uplinks = roles.iter().filter(|(_, role)| **role == Role::Uplink);
+        uplinks.filter_map(|(index, _)| lacks_room(network.links.get(index)?, encapsulation)).collect()
+    }
+
     fn flags(&self) -> u32 {
         let on_loopback = |address: &str| {
             let address = address.parse().ok();
             let accepts = |address| self.node_ports.accepts(address, &NodeState::default());
             self.config.localhost_node_ports && address.is_some_and(accepts)
         };
+        let mode = self.config.external_mode;
         let flags = [
             (MASQUERADE_ALL, self.config.masquerade_all),
             (MASQUERADE_COMPAT, self.config.masquerade == config::Masquerade::Compat),
             (BPF_LOOP, probe::has_loop()),
             (VIP_ECHO, self.config.vip_echo),
+            (DSR_TCP, mode != ExternalMode::Snat),
+            (DSR_UDP, mode == ExternalMode::Dsr),
+            (DSR_GUE, self.config.dsr_encapsulation == DsrEncapsulation::Gue),
             (NODE_PORT_LOOPBACK_V4, on_loopback("127.0.0.1")),
             (NODE_PORT_LOOPBACK_V6, on_loopback("::1")),
         ];

@@ -8,8 +8,8 @@ use super::DeviceArgs;
 use crate::{
     agent::{self, RunError},
     config::{
-        Algorithm, Bind, ClusterCidrs, ConfigError, Environment, ExternalMode, Layer, Masquerade,
-        NodePortAddresses, PortRange, Source, TableSize, Tc, resolve,
+        Algorithm, Bind, ClusterCidrs, ConfigError, DsrEncapsulation, Environment, ExternalMode, Layer,
+        Masquerade, NodePortAddresses, PortRange, Source, TableSize, Tc, resolve,
     },
     ports,
 };
@@ -33,9 +33,13 @@ pub(super) struct RunArgs {
     bpffs: Option<PathBuf>,
     #[command(flatten)]
     devices: DeviceArgs,
-    /// Who answers clients outside when the backend is on another node: snat [default: snat]
+    /// Who answers clients outside when the backend is on another node: snat (this node), dsr (the backend's node),
+    /// hybrid (dsr for TCP, snat for the rest) [default: snat]
     #[arg(long, value_name = "MODE")]
     external_mode: Option<ExternalMode>,
+    /// What packets to a backend's node travel in: ipip, or gue where the network passes no IP in IP [default: ipip]
+    #[arg(long, value_name = "MODE")]
+    dsr_encapsulation: Option<DsrEncapsulation>,
     /// How backends are chosen where a Service does not say: random, round-robin, least-conn, maglev or source-hash
     /// [default: random]
     #[arg(long, value_name = "NAME")]
@@ -103,6 +107,7 @@ impl RunArgs {
             max_flows: self.max_flows,
             xdp: self.devices.xdp,
             external_mode: self.external_mode,
+            dsr_encapsulation: self.dsr_encapsulation,
             algorithm: self.algorithm,
             maglev_table_size: self.maglev_table_size,
             cluster_cidrs: self.cluster_cidr,

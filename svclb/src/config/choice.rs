@@ -95,8 +95,24 @@ choice! {
         /// By the node that it sent to.
         #[default]
         Snat = "snat",
+        /// By the backend's node.
+        Dsr = "dsr",
+        /// By the backend's node for TCP, by the node that it sent to for everything else.
+        Hybrid = "hybrid",
     }
-    not yet ["dsr", "hybrid"]
+    not yet []
+}
+
+choice! {
+    /// `--dsr-encapsulation`: what packets to the backend's node travel in.
+    DsrEncapsulation {
+        /// IP in IP.
+        #[default]
+        Ipip = "ipip",
+        /// UDP, where the network passes no other protocol.
+        Gue = "gue",
+    }
+    not yet []
 }
 
 choice! {
@@ -131,6 +147,7 @@ mod tests {
         }
         assert_eq!("native".parse(), Ok(Xdp::Native));
         assert_eq!("x".parse::<Xdp>(), Err("\"x\" is unknown; use auto or native or generic or off".into()));
-        assert!("dsr".parse::<ExternalMode>().is_err() && "Auto".parse::<Tc>().is_err());
+        assert!("dsr".parse() == Ok(ExternalMode::Dsr) && "ip".parse::<DsrEncapsulation>().is_err());
+        assert!("Auto".parse::<Tc>().is_err());
     }
 }

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, FlowTimeouts, Masquerade,
-    NodePortAddresses, PortRange, SocketLb, Source, TableSize, Tc, Xdp,
+    Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, DsrEncapsulation, ExternalMode, FlowTimeouts,
+    Masquerade, NodePortAddresses, PortRange, SocketLb, Source, TableSize, Tc, Xdp,
 };
 
 /// What flags, or a file, say. What they leave open is `None`.
@@ -32,6 +32,8 @@ pub struct Layer {
     pub xdp: Option<Xdp>,
     /// `--external-mode`.
     pub external_mode: Option<ExternalMode>,
+    /// `--dsr-encapsulation`.
+    pub dsr_encapsulation: Option<DsrEncapsulation>,
     /// `--algorithm`.
     pub algorithm: Option<Algorithm>,
     /// `--maglev-table-size`.
@@ -87,6 +89,7 @@ impl Layer {
             max_flows: self.max_flows.or(below.max_flows),
             xdp: self.xdp.or(below.xdp),
             external_mode: self.external_mode.or(below.external_mode),
+            dsr_encapsulation: self.dsr_encapsulation.or(below.dsr_encapsulation),
             algorithm: self.algorithm.or(below.algorithm),
             maglev_table_size: self.maglev_table_size.or(below.maglev_table_size),
             cluster_cidrs: self.cluster_cidrs.or(below.cluster_cidrs),

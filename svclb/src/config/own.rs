@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
-    Algorithm, Bind, ClusterCidrs, ExternalMode, FlowTimeouts, Layer, Masquerade, NodePortAddresses,
-    PortRange, SocketLb, Source, TableSize, Xdp,
+    Algorithm, Bind, ClusterCidrs, DsrEncapsulation, ExternalMode, FlowTimeouts, Layer, Masquerade,
+    NodePortAddresses, PortRange, SocketLb, Source, TableSize, Xdp,
     schema::{Field, Kind},
     text,
 };
@@ -31,6 +31,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("socketLB", Kind::Word),
     Field::obeyed("xdp", Kind::Word),
     Field::obeyed("externalMode", Kind::Word),
+    Field::obeyed("dsrEncapsulation", Kind::Word),
     Field::obeyed("algorithm", Kind::Word),
     Field::obeyed("maglevTableSize", Kind::Int),
     Field::obeyed("clusterCIDR", Kind::Text),
@@ -77,6 +78,8 @@ struct Document {
     xdp: Option<Xdp>,
     #[serde(deserialize_with = "text::word")]
     external_mode: Option<ExternalMode>,
+    #[serde(deserialize_with = "text::word")]
+    dsr_encapsulation: Option<DsrEncapsulation>,
     #[serde(deserialize_with = "text::word")]
     algorithm: Option<Algorithm>,
     maglev_table_size: Option<u32>,
@@ -133,6 +136,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         socket_lb: document.socket_lb,
         xdp: document.xdp,
         external_mode: document.external_mode,
+        dsr_encapsulation: document.dsr_encapsulation,
         algorithm: document.algorithm,
         maglev_table_size,
         cluster_cidrs: document.cluster_cidr,

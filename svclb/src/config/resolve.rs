@@ -106,7 +106,7 @@ mod tests {
             "nodeName": "host", "source": { "manifests": "/m" }, "bpffs": "/sys/fs/bpf/svclb", "cgroup": null,
             "uplinks": [], "podInterfaces": [], "socketLB": "all",
             "sandboxRuntimeClasses": ["gvisor", "runsc", "kata*"], "tc": "auto", "maxFlows": null, "xdp": "auto",
-            "externalMode": "snat", "algorithm": "random", "maglevTableSize": 16381, "clusterCIDRs": [], "nodePortAddresses": [],
+            "externalMode": "snat", "dsrEncapsulation": "ipip", "algorithm": "random", "maglevTableSize": 16381, "clusterCIDRs": [], "nodePortAddresses": [],
             "masqueradeAll": false, "masquerade": "safe", "snatPorts": "1024-29999", "vipEcho": false, "localhostNodePorts": true, "detectLocal": { "mode": "ClusterCIDR" },
             "healthzBindAddress": "0.0.0.0:10256", "metricsBindAddress": "127.0.0.1:10249",
             "bindAddressHardFail": false, "syncPeriod": "30s", "oomScoreAdj": null,
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn every_field_of_our_own_document_is_heard() {
         let file = "nodeName: node\nkubeconfig: /k\nbpffs: /b\ncgroup: /c\nuplinks: [e]\npodInterfaces: [p*]\n\
-            socketLB: off\nxdp: off\nexternalMode: snat\nalgorithm: maglev\nmaglevTableSize: 251\nclusterCIDR: 10.0.0.0/8\n\
+            socketLB: off\nxdp: off\nexternalMode: dsr\ndsrEncapsulation: gue\nalgorithm: maglev\nmaglevTableSize: 251\nclusterCIDR: 10.0.0.0/8\n\
             nodePortAddresses: [primary]\nmasqueradeAll: true\nmasquerade: compat\nsnatPorts: 2000-3000\nvipEcho: true\nhealthzBindAddress: :1\n\
             metricsBindAddress: :2\nmaxFlows: 99\nflowTimeouts: { udp: 7s }\nsandboxRuntimeClasses: [x]\n";
         let config = with_file(Layer::default(), format!("{OWN}{file}")).unwrap().config;
@@ -165,7 +165,6 @@ mod tests {
             "bindAddressHardFail",
             "conntrack",
             "detectLocal",
-            "externalMode",
             "localhostNodePorts",
             "oomScoreAdj",
             "syncPeriod",

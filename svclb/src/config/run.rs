@@ -9,8 +9,8 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Algorithm, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, FlowTimeouts, Layer, Masquerade,
-    NodePortAddresses, PortRange, SocketLb, TableSize, Tc, Xdp, duration,
+    Algorithm, ClusterCidrs, Conntrack, DetectLocal, DsrEncapsulation, ExternalMode, FlowTimeouts, Layer,
+    Masquerade, NodePortAddresses, PortRange, SocketLb, TableSize, Tc, Xdp, duration,
 };
 
 /// Where pins are unless told otherwise.
@@ -66,6 +66,8 @@ pub struct RunConfig {
     pub xdp: Xdp,
     /// By whom a client outside is answered.
     pub external_mode: ExternalMode,
+    /// What packets to the backend's node travel in.
+    pub dsr_encapsulation: DsrEncapsulation,
     /// How backends are chosen.
     pub algorithm: Algorithm,
     /// Slots of a Maglev table.
@@ -132,6 +134,7 @@ impl RunConfig {
             max_flows: layer.max_flows,
             xdp: layer.xdp.unwrap_or_default(),
             external_mode: layer.external_mode.unwrap_or_default(),
+            dsr_encapsulation: layer.dsr_encapsulation.unwrap_or_default(),
             algorithm: layer.algorithm.unwrap_or_default(),
             maglev_table_size: layer.maglev_table_size.unwrap_or_default(),
             cluster_cidrs: layer.cluster_cidrs.unwrap_or_default(),

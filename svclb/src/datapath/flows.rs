@@ -146,7 +146,8 @@ fn flow<F: MapFamily>(
         protocol: key.proto,
         client: end(key.src, key.sport),
         frontend: end(key.dst, key.dport),
-        source: end(recipe.src, recipe.sport),
+        // Inside another packet nothing changes.
+        source: if recipe.is_one_way() { end(key.src, key.sport) } else { end(recipe.src, recipe.sport) },
         backend: end(recipe.dst, recipe.dport),
         established,
         closing: record.state & (FIN | RST) != 0,

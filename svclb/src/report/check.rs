@@ -3,13 +3,14 @@
 use std::{collections::BTreeSet, fs, process::ExitCode};
 
 use serde::Serialize;
+use svclb_common::encap::Encapsulation;
 
 use super::{Output, table};
 use crate::{
     agent::Devices,
     config::PortRange,
     datapath::{loader, pins::Pins, probe, xdp::attached_xdp},
-    netdev::{self, Network, Role},
+    netdev::{self, Network, Role, room},
     ports,
 };
 
@@ -151,8 +152,15 @@ fn interfaces(devices: &Devices, network: &Network) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, role) in &roles.devices {
         let detail = match role {
-            Role::Pod => "leads to a pod: programs on both sides",
-            Role::Uplink => "leads to other nodes and the outside: programs on both sides",
+            Role::Pod => "leads to a pod: programs on both sides".to_owned(),
+            Role::Uplink => {
+                let way = "leads to other nodes and the outside: programs on both sides";
+                let carries = network.links.get(index).map(|link| room(link, Encapsulation::Ip));
+                let [v4, v6] = carries.unwrap_or_default();
+                format!(
+                    "{way}; direct server return carries packets of {v4} bytes (IPv4) and {v6} bytes (IPv6)"
+                )
+            }
         };
         findings.push(finding(format!("device {}", name(index)), "ok", detail));
     }

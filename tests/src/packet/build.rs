@@ -8,7 +8,7 @@ use etherparse::{
     TcpHeader, UdpHeader, checksum::Sum16BitWords,
 };
 
-use super::{Body, Check, Flag, Icmp, Packet, Tcp, sctp};
+use super::{Body, Check, Flag, Icmp, Outer, Packet, Tcp, sctp};
 
 /// Bytes of an Ethernet header.
 pub(super) const ETHERNET: usize = 14;
@@ -19,13 +19,32 @@ impl Packet {
     /// # Panics
     /// If a field is larger than its header holds: the description is wrong.
     pub fn frame(&self) -> Vec<u8> {
+        let mut frame = self.link();
+        let inner = self.ip();
+        match self.outer {
+            Some(outer) => {
+                frame.extend(self.outer_headers(outer, inner.len()));
+                frame.extend(inner);
+            }
+            None => frame.extend(inner),
+        }
+        frame.extend(std::iter::repeat_n(0, self.padding));
+        frame
+    }
+
+    fn link(&self) -> Vec<u8> {
         let own = if self.src.is_ipv4() { EtherType::IPV4 } else { EtherType::IPV6 };
         let ethernet = Ethernet2Header {
             source: self.from,
             destination: self.to,
             ether_type: self.ethertype.map_or(own, EtherType),
         };
-        let mut frame = ethernet.to_bytes().to_vec();
+        ethernet.to_bytes().to_vec()
+    }
+
+    /// The IP packet, without one around it.
+    fn ip(&self) -> Vec<u8> {
+        let mut frame = Vec::new();
         let upper = self.upper();
         match (self.src, self.dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => frame.extend(self.ipv4(src, dst, upper.len()).to_bytes()),
@@ -33,7 +52,6 @@ impl Packet {
             _ => panic!("{} and {} are of two families", self.src, self.dst),
         }
         frame.extend(upper);
-        frame.extend(std::iter::repeat_n(0, self.padding));
         frame
     }
 
@@ -50,6 +68,48 @@ impl Packet {
         let frame = self.frame();
         let end = ETHERNET.saturating_add(header).saturating_add(bytes).min(frame.len() - self.padding);
         frame[ETHERNET..end].to_vec()
+    }
+
+    /// The headers around `len` bytes: traffic class, flow label and "don't fragment" are those of
+    /// the packet inside.
+    fn outer_headers(&self, outer: Outer, len: usize) -> Vec<u8> {
+        let udp = outer.ports.map(|(sport, dport)| UdpHeader {
+            source_port: sport,
+            destination_port: dport,
+            length: u16::try_from(UdpHeader::LEN + len).expect("a packet of at most 64 KiB"),
+            checksum: 0,
+        });
+        let same = if self.src.is_ipv4() { IpNumber::IPV4 } else { IpNumber::IPV6 };
+        let proto = if udp.is_some() { IpNumber::UDP } else { same };
+        let around = Self {
+            src: outer.src,
+            dst: outer.dst,
+            ttl: outer.ttl,
+            id: if self.df { 0 } else { self.id },
+            options: Vec::new(),
+            fragment: None,
+            body: Body::Other(proto.0),
+            payload: udp.map(|udp| udp.to_bytes().to_vec()).unwrap_or_default(),
+            outer: None,
+            ..self.clone()
+        };
+        let header = around.payload.len();
+        let mut bytes = match (around.src, around.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => around.ipv4(src, dst, header + len).to_bytes().to_vec(),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                let mut bytes = Vec::new();
+                around.ipv6(&mut bytes, src, dst, header + len);
+                bytes
+            }
+            _ => panic!("{} and {} are of two families", around.src, around.dst),
+        };
+        bytes.extend(around.payload);
+        bytes
+    }
+
+    /// What "too big" about this packet quotes: 128 bytes.
+    pub fn quoted_long(&self) -> Vec<u8> {
+        self.ip()[..128].to_vec()
     }
 
     fn proto(&self) -> IpNumber {

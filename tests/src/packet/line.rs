@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{Body, Check, Extension, Flag, Fragment, Icmp, Packet, Sctp, Tcp, sctp};
+use super::{Body, Check, Extension, Flag, Fragment, Icmp, Outer, Packet, Sctp, Tcp, sctp};
 
 /// MAC addresses of packets on their way to the node.
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -61,8 +61,14 @@ impl Packet {
     pub fn then(&self, line: &str) -> anyhow::Result<Self> {
         if line.contains(" > ") {
             let mut packet: Self = line.parse()?;
-            if packet.body == Body::Icmp(Icmp::PortUnreachable) && packet.payload.is_empty() {
-                packet.payload = self.quoted(8);
+            match packet.body {
+                Body::Icmp(Icmp::PortUnreachable) if packet.payload.is_empty() => {
+                    packet.payload = self.quoted(8);
+                }
+                Body::Icmp(Icmp::TooBig(_)) if packet.payload.is_empty() => {
+                    packet.payload = self.quoted_long();
+                }
+                _ => {}
             }
             return Ok(packet);
         }
@@ -120,6 +126,7 @@ impl Packet {
             fragment: None,
             body,
             payload: Vec::new(),
+            outer: None,
             padding: 0,
         })
     }
@@ -140,6 +147,10 @@ impl Packet {
             "psh" => Flag::Psh,
             "df" => {
                 self.df = true;
+                return Ok(());
+            }
+            "bare" => {
+                self.outer = None;
                 return Ok(());
             }
             "turned" => {
@@ -187,6 +198,13 @@ impl Packet {
             "ttl" => self.ttl = value.parse()?,
             "options" => self.options = options(value)?.to_vec(),
             "extensions" => self.extensions = Extension::list(value)?,
+            "mtu" => match &mut self.body {
+                Body::Icmp(Icmp::TooBig(mtu)) => *mtu = value.parse()?,
+                _ => bail!("only `too-big` has one"),
+            },
+            "in-ip" => self.outer = Some(outer(value, false)?),
+            "in-udp" => self.outer = Some(outer(value, true)?),
+            "outer-ttl" => self.outer.as_mut().context("nothing is around it")?.ttl = value.parse()?,
             "fragment" => self.fragment = Some(fragment(value)?),
             "seq" => self.tcp_mut()?.seq = value.parse()?,
             "ack" => self.tcp_mut()?.ack = value.parse()?,
@@ -231,6 +249,7 @@ impl Packet {
             Body::Udp { sport, dport, .. } => Ok((sport, dport)),
             Body::Sctp(sctp) => Ok((&mut sctp.sport, &mut sctp.dport)),
             Body::Other(_) | Body::Icmp(_) => bail!("the protocol has no ports"),
+            Body::Other(_) | Body::Icmp(_) => bail!("the protocol has no ports"),
         }
     }
 
@@ -257,6 +276,13 @@ fn end(text: &str, has_port: bool) -> anyhow::Result<(IpAddr, u16)> {
         return Ok((end.ip(), end.port()));
     }
     Ok((text.parse().with_context(|| format!("`{text}`"))?, 0))
+}
+
+/// `SOURCE>DESTINATION`, as addresses or with ports.
+fn outer(text: &str, has_ports: bool) -> anyhow::Result<Outer> {
+    let (src, dst) = text.split_once('>').context("no `>` between source and destination")?;
+    let ((src, sport), (dst, dport)) = (end(src, has_ports)?, end(dst, has_ports)?);
+    Ok(Outer { src, dst, ports: has_ports.then_some((sport, dport)), ttl: 64 })
 }
 
 fn options(name: &str) -> anyhow::Result<&'static [u8]> {

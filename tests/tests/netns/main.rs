@@ -9,6 +9,7 @@ mod cleanup;
 mod clsact;
 mod devices;
 mod dns;
+mod dsr;
 mod errors;
 mod health;
 mod ingress;

@@ -354,6 +354,9 @@ impl Lab {
         let half_open = self.entries::<A>(&of(map::HALF_OPEN, is_v4))?;
         for table in [&established, &half_open] {
             for (key, record) in table {
+                if record.recipe.is_one_way() {
+                    continue;
+                }
                 let peer = record.recipe.peer();
                 let opposite =
                     table.iter().find(|(key, _)| *key == peer).map(|(_, record)| record.recipe.peer());

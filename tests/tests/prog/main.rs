@@ -6,6 +6,7 @@
 //! | [`node`] | a network namespace to ask for routes |
 //! | [`lab`] | the bytecode over maps of its own |
 //! | [`front`] | packets in front of the stack |
+//! | [`life`] | a packet over two nodes, and back |
 //! | [`cidr`] | address ranges as fixtures write them |
 //! | [`tables`] | services as fixtures write them, and their way into the maps |
 //! | [`scenario`] | fixtures and running them |
@@ -23,6 +24,7 @@ mod flood;
 mod front;
 mod fuzz;
 mod lab;
+mod life;
 mod node;
 mod ports;
 mod scenario;
@@ -71,6 +73,9 @@ themes! {
     datagrams,
     extensions,
     fragments,
+    dsr,
+    dsr_gue,
+    dsr_hybrid,
     hairpin,
     headers,
     host_packets,
@@ -89,6 +94,7 @@ themes! {
     source_addresses_compat,
     source_ranges,
     states_of_flows,
+    too_big,
     traffic_policy,
     vacant,
     vip_echo,

@@ -7,6 +7,7 @@
 //! | `dark` | `198.51.102.0/24` and `2001:db8:7::/64`, and carries no program |
 //! | `uplink` | node two and its pods, `10.244.2.0/24` and `fd00:244:2::/64`; everything outside |
 //! | `second` | another uplink, to node three and its pods, `10.244.3.0/24` and `fd00:244:3::/64` |
+//! | `uplink`, on a way of 1300 bytes | more pods of node two, `10.244.4.0/24` and `fd00:244:4::/64` |
 //!
 //! The link layer addresses of the other nodes are known, and that of the pod 10.244.1.77; the outside's gateway's is
 //! not: the kernel answers differently for the two.
@@ -77,6 +78,8 @@ neigh add 2001:db8:4::3 lladdr 02:00:00:00:03:03 dev second
 neigh add 10.244.1.77 lladdr 02:00:00:00:01:77 dev pod
 route add 10.244.2.0/24 via 192.0.2.2
 route add fd00:244:2::/64 via 2001:db8::2
+route add 10.244.4.0/24 via 192.0.2.2 mtu lock 1300
+route add fd00:244:4::/64 via 2001:db8::2 mtu lock 1300
 neigh add 192.0.2.2 lladdr 02:00:00:00:02:02 dev uplink
 neigh add 2001:db8::2 lladdr 02:00:00:00:02:02 dev uplink
 route add default via 192.0.2.254

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use svclb_common::{
     client::ANY_DEVICE,
     config::{
-        DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6,
-        SocketMode, VIP_ECHO,
+        DSR_GUE, DSR_TCP, DSR_UDP, DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT, NODE_PORT_LOOPBACK_V4,
+        NODE_PORT_LOOPBACK_V6, SocketMode, VIP_ECHO,
     },
     event::Event,
     service::Traffic,
@@ -60,6 +60,9 @@ struct Settings {
     snat_port: Option<u16>,
     /// Whether host processes are translated at their sockets, not per packet.
     host_sockets: bool,
+    /// Who answers outside clients when the backend is on another node: `dsr`, `dsr-gue`, `hybrid`;
+    /// else this node.
+    external_mode: Option<String>,
     /// Whether flows to `ClusterIP`s get the node's address as their source.
     masquerade_all: bool,
     /// Whether `ClusterIP`s answer to echo.
@@ -204,6 +207,13 @@ impl Settings {
         if self.host_sockets {
             config.socket_mode = SocketMode::Host as u32;
         }
+        config.flags |= match self.external_mode.as_deref() {
+            None => 0,
+            Some("dsr") => DSR_TCP | DSR_UDP,
+            Some("dsr-gue") => DSR_TCP | DSR_UDP | DSR_GUE,
+            Some("hybrid") => DSR_TCP,
+            Some(other) => panic!("no external mode {other}"),
+        };
         if self.masquerade_all {
             config.flags |= MASQUERADE_ALL;
         }

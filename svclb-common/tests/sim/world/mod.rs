@@ -84,6 +84,8 @@ pub(crate) struct World<F: Net> {
     source_ranges: Vec<(ServiceId, F::Addr, F::Addr)>,
     cluster_ips: Vec<F::Addr>,
     ranges: ServiceRanges<F::Addr>,
+    /// What the ways to other nodes carry, in bytes.
+    pub(crate) mtu: Cell<u16>,
     clock: Cell<u64>,
     seed: Cell<u64>,
     pub(crate) picks: RefCell<HashMap<BackendId, u32>>,
@@ -115,10 +117,23 @@ impl<F: Net> World<F> {
             source_ranges: Vec::new(),
             cluster_ips: Vec::new(),
             ranges: ranges(),
+            mtu: Cell::new(1500),
             clock: Cell::new(1000 * SECOND),
             seed: Cell::new(1),
             picks: RefCell::default(),
         }
+    }
+
+    /// Makes this another node, with that address.
+    pub(crate) fn with_address(mut self, n: u16) -> Self {
+        self.locals = vec![(F::addr(F::host(n)), LOCAL_ADDRESS | LOCAL_NODE_PORTS)];
+        self
+    }
+
+    /// With these settings as well.
+    pub(crate) fn with_flags(mut self, flags: u32) -> Self {
+        self.config.flags |= flags;
+        self
     }
 
     /// Lets the half-open flows take `capacity` entries only.

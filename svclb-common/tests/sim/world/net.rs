@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use svclb_common::{
     balance::{Edge, LOOPBACK_IFINDEX, Place},
+    encap::Carry,
     family::{Addr4, Addr6, V4, V6},
     icmp::Icmp,
     key::Hook,
@@ -41,13 +42,15 @@ pub(crate) const UPLINK_OUT: Place = Place { edge: Edge::Uplink, hook: Hook::Egr
 pub(crate) const LO_OUT: Place = Place { edge: Edge::Uplink, hook: Hook::Egress, ifindex: LOOPBACK_IFINDEX };
 
 /// A family with addresses that tests can write down.
-pub(crate) trait Net: Icmp {
+pub(crate) trait Net: Icmp + Carry {
     /// The loopback address.
     const LOOPBACK: IpAddr;
     /// Address number `n`.
     fn host(n: u16) -> IpAddr;
     /// An address as packets hold it.
     fn addr(ip: IpAddr) -> Self::Addr;
+    /// An address as people hold it.
+    fn ip(addr: Self::Addr) -> IpAddr;
     /// Ones in the first `len` bits.
     fn mask(len: u32) -> Self::Addr;
 }
@@ -65,6 +68,10 @@ impl Net for V4 {
         Addr4(u32::from_ne_bytes(ip.octets()))
     }
 
+    fn ip(addr: Addr4) -> IpAddr {
+        Ipv4Addr::from(addr.0.to_ne_bytes()).into()
+    }
+
     fn mask(len: u32) -> Addr4 {
         Addr4(u32::MAX.checked_shl(32 - len).unwrap_or(0).to_be())
     }
@@ -80,6 +87,10 @@ impl Net for V6 {
     fn addr(ip: IpAddr) -> Addr6 {
         let IpAddr::V6(ip) = ip else { panic!("{ip} is not of this family") };
         Addr6(bytemuck::cast(ip.octets()))
+    }
+
+    fn ip(addr: Addr6) -> IpAddr {
+        IpAddr::from(bytemuck::cast::<_, [u8; 16]>(addr.0))
     }
 
     fn mask(len: u32) -> Addr6 {

@@ -1,12 +1,12 @@
 //! The way of a frame through a device's program, and what became of it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use svclb_common::{
-    balance::{Learned, Place, Scratch, Tables, decides, follow, learn_part},
+    balance::{Learned, Place, Scratch, Tables, decides, follow, learn, learn_part},
     family::IpHeader as _,
     flow::{Action, FlowEntry},
-    key::FlowKey,
+    key::{FlowKey, Hook},
     outline::Outline,
     packet::{Absent, Packet, Unparsed},
     verdict::DropReason,
@@ -14,7 +14,7 @@ use svclb_common::{
 };
 
 use super::{
-    Net, Sketch, World,
+    Net, Sketch, UPLINK_IN, World,
     frame::{assert_only_ends_changed, ends},
 };
 
@@ -29,6 +29,8 @@ pub(crate) enum Verdict {
     Translated(Action, u32),
     /// It has become its own answer.
     Echoed,
+    /// It travels to another node, in a packet from the first address to the second.
+    Tunnelled(IpAddr, IpAddr),
     /// The sender is told that nobody serves.
     Refused(DropReason),
     /// It goes nowhere.
@@ -143,8 +145,38 @@ impl<F: Net> World<F> {
 
     fn act(&self, packet: &mut Packet<'_, F>, entry: &FlowEntry<F::Addr>) -> Verdict {
         entry.touch(packet.flags, self.now());
+        if entry.recipe.is_one_way() {
+            let end = |addr| F::ip(addr);
+            return Verdict::Tunnelled(end(entry.recipe.src), end(entry.recipe.dst));
+        }
         packet.rewrite(&entry.recipe);
         Verdict::Translated(Action::of(entry.recipe.action), entry.recipe.ifindex)
+    }
+
+    /// Takes a frame out of a packet to `to`, as the program of the uplink does.
+    pub(crate) fn unwrap(&self, to: IpAddr, sketch: &Sketch) -> Sent {
+        let before = sketch.build();
+        let mut frame = before.clone();
+        let mut cursor = Cursor::from(frame.as_mut_slice());
+        let eth = cursor.take::<Eth>().unwrap();
+        let Ok(mut packet) = Packet::<F>::parse(eth, cursor) else { panic!("a frame that was built") };
+        let key = packet.flow(Hook::Ingress);
+        let mut scratch = Scratch::new(key);
+        scratch.set_inner(F::addr(to), 20, packet.flags);
+        let verdict = match learn(self, UPLINK_IN, &mut scratch, packet.transport, packet.flags) {
+            Learned::Known => {
+                let entry = self.flow(&key).or_else(|| self.half_open(&key)).unwrap();
+                let verdict = self.act(&mut packet, entry);
+                assert_only_ends_changed(&before, &frame);
+                let (src, dst) = ends(&frame);
+                return Sent { verdict, src, dst };
+            }
+            Learned::NotOurs => Verdict::NotOurs,
+            Learned::Refused(reason) => Verdict::Refused(reason),
+            Learned::Dropped(reason) => Verdict::Dropped(reason),
+        };
+        let (src, dst) = ends(&before);
+        Sent { verdict, src, dst }
     }
 
     /// Sends a frame, and has etherparse judge what came out: both checksums are right,

@@ -19,7 +19,7 @@ use svclb_common::{
 };
 
 use super::{
-    NODE, Net, SECOND, World,
+    Net, SECOND, World,
     table::{affinity_bytes, flow_bytes, fragment_bytes, frontend_bytes, ports_bytes, socket_bytes},
 };
 
@@ -171,7 +171,7 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
-        *source = F::addr(F::host(NODE));
+        *source = self.locals[0].0;
         self.route_to(*dst)
     }
 
@@ -190,6 +190,10 @@ impl<F: Net> Tables<F> for World<F> {
             repeat.step()
         });
         is_last || most == steps
+    }
+
+    fn fits(&self, _dst: &F::Addr, bytes: u16) -> bool {
+        bytes <= self.mtu.get()
     }
 
     fn random(&self) -> u32 {
