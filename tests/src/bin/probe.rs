@@ -225,7 +225,7 @@ fn hold_udp(client: &mut Client) -> anyhow::Result<()> {
 
 /// One connected datagram socket, one request per line of standard input.
 fn hold_connected(client: &Client) -> anyhow::Result<()> {
-    let Client { address, socket } = client;
+    let Client { address, socket, size: _ } = client;
     let ask = |is_sendto: bool| {
         if is_sendto { socket.send_to(b"who\n", address) } else { socket.send(b"who\n") }?;
         let mut buffer = [0; 256];
