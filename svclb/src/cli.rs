@@ -15,8 +15,7 @@ use svclb_common::config::SocketMode;
 use self::run::RunArgs;
 use crate::{
     agent::{self, RunError},
-    config::{PortRange, SocketLb, Tc},
-    config::{SocketLb, Tc, Xdp},
+    config::{PortRange, SocketLb, Tc, Xdp},
     datapath::{attach::TcMode, cleanup, pins::Pins},
     manifest::Folder,
     model::{self, build},
