@@ -77,10 +77,12 @@ mod tests {
                 name: name.into(),
                 kind: LinkKind::Veth,
                 master,
+                lower: None,
                 up: true,
                 ethernet: true,
                 mtu: 1500,
                 mac: None,
+                xdp: None,
             };
             (index, link)
         };

@@ -9,14 +9,13 @@
 //! | `options-SIZE` | the same, with options in the IP header |
 //! | `hold` | asks again on the one connection, once per line of standard input |
 //! | `hold-udp` | as `sendto`, once per line of standard input, which may name another address |
-//! | `hold-connected` | asks on one connected datagram socket, once per line of standard input; by `sendto` if the
-//! line says so. After a failure it connects anew |
+//! | `hold-connected` | asks on one connected socket, once per line of standard input, which may be `sendto` |
 //! | `table` | `tcp` for each line `ADDRESS COUNT` of standard input, all lines at once |
 //!
 //! COUNT may be `-`: until standard input closes. The outcome is one line of JSON on
-//! standard output, for `table` an object by address; those that hold write one line per request. Socket hooks
-//! belong to a cgroup,
-//! so a client must be a process: the tests cannot ask by themselves.
+//! standard output, for `table` an object by address; those that hold write one line per request, and
+//! `hold-connected` connects anew after a failure. Socket hooks belong to a cgroup, so a client must be a process:
+//! the tests cannot ask by themselves.
 
 use std::{
     collections::BTreeMap,
@@ -225,7 +224,7 @@ fn hold_udp(client: &mut Client) -> anyhow::Result<()> {
 
 /// One connected datagram socket, one request per line of standard input.
 fn hold_connected(client: &Client) -> anyhow::Result<()> {
-    let Client { address, socket } = client;
+    let Client { address, socket, .. } = client;
     let ask = |is_sendto: bool| {
         if is_sendto { socket.send_to(b"who\n", address) } else { socket.send(b"who\n") }?;
         let mut buffer = [0; 256];

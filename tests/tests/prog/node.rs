@@ -130,7 +130,17 @@ impl Node {
             uplink: if_nametoindex("uplink")?,
             second_uplink: if_nametoindex("uplink2")?,
             pod: if_nametoindex("pod")?,
+            second: if_nametoindex("second")?,
         })
+    }
+
+    /// Sets the largest packet of an uplink.
+    pub(crate) fn set_mtu(device: Device, mtu: u32) -> anyhow::Result<()> {
+        let name = if device == Device::Second { "second" } else { "uplink" };
+        let mtu = mtu.to_string();
+        let status = Command::new("ip").args(["link", "set", name, "mtu", &mtu]).status().context("ip")?;
+        anyhow::ensure!(status.success(), "ip did not set the MTU of {name}");
+        Ok(())
     }
 
     /// Index of a device.
@@ -139,6 +149,7 @@ impl Node {
             Device::Loopback => svclb_common::balance::LOOPBACK_IFINDEX,
             Device::Pod => self.pod,
             Device::Uplink => self.uplink,
+            Device::SecondUplink => self.second_uplink,
             Device::Second => self.second,
         }
     }
