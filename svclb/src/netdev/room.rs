@@ -42,10 +42,12 @@ mod tests {
             name: "eth0".into(),
             kind: LinkKind::Physical,
             master: None,
+            lower: None,
             up: true,
             ethernet: true,
             mtu,
             mac: None,
+            xdp: None,
         };
         for (mtu, encapsulation, wanted) in [
             (1500, Encapsulation::Ip, Some(["1500", "1480", "1460", "1540"])),

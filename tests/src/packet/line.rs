@@ -249,7 +249,6 @@ impl Packet {
             Body::Udp { sport, dport, .. } => Ok((sport, dport)),
             Body::Sctp(sctp) => Ok((&mut sctp.sport, &mut sctp.dport)),
             Body::Other(_) | Body::Icmp(_) => bail!("the protocol has no ports"),
-            Body::Other(_) | Body::Icmp(_) => bail!("the protocol has no ports"),
         }
     }
 
