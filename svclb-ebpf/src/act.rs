@@ -5,12 +5,14 @@ use svclb_common::{
     family::{Family, IpHeader as _},
     flow::{Action, FlowEntry, Recipe},
     key::{FlowKey, Hook},
+    outline::Outline,
     packet::Packet,
     verdict::DropReason,
+    wire::Eth,
 };
 
 use crate::{
-    backend,
+    backend, flow,
     kernel::Maps,
     medium::{Medium, Way},
     observe::{self, What},
@@ -46,6 +48,12 @@ pub(crate) fn act<F: Maps, M: Medium>(
             Way::By(ifindex) => device = ifindex,
             Way::Later => return M::NEXT,
             Way::TooBig(mtu) => {
+                // Of an established flow nobody has noted it.
+                if packet.l4_offset == size_of::<Eth>() + size_of::<F::Header>()
+                    && let Some(scratch) = flow::scratch::<F>()
+                {
+                    scratch.outline = Outline::plain(packet.transport);
+                }
                 let _counted = drop_translated::<F, M>(medium, recipe, DropReason::TooBig);
                 return too_big::answer::<F, M>(medium, hook, mtu.saturating_sub(outer));
             }

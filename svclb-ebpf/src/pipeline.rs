@@ -191,7 +191,6 @@ fn learn<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     let is_inner = place.takes_others() && scratch.around() != 0;
     let (transport, flags) = if is_inner {
         let Some(transport) = Transport::of(scratch.key.proto) else { return M::NEXT };
-        scratch.outline = Outline::plain(transport);
         (transport, scratch.flags())
     } else {
         let Some(packet) = parse::<F, M>(medium, scratch.outline) else { return M::NEXT };

@@ -7,6 +7,7 @@ use svclb_common::{
     family::{Family, IpHeader as _},
     flow::Recipe,
     key::Hook,
+    outline::Outline,
     packet::Unparsed,
     verdict::DropReason,
     wire::Transport,
@@ -66,6 +67,7 @@ fn look<F: Maps, M: Medium>(medium: M, encapsulation: Encapsulation) -> bool {
     let Ok((outer, packet)) = parsed else { return false };
     let Some(scratch) = flow::scratch::<F>() else { return false };
     scratch.key = packet.flow(Hook::Ingress);
+    scratch.outline = Outline::plain(packet.transport);
     scratch.set_inner(outer.dst(), encapsulation.overhead::<F>() as u32, packet.flags);
     true
 }

@@ -45,7 +45,7 @@ pub(super) fn has_room<F: Carry>(tables: &impl Tables<F>, backend: &F::Addr) -> 
 
 /// How many places of each list are searched for a backend. The endpoints of this node are in a list
 /// of their own where the agent knows that others send here.
-const SEARCHED: u32 = 128;
+const SEARCHED: u32 = 64;
 
 /// The backend at `addr` in one of a service's lists; 0 is none. Not inlined, for the stack's sake.
 #[inline(never)]
