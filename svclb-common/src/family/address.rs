@@ -45,7 +45,7 @@ impl Address for Addr4 {
 
     #[inline(always)]
     fn hash(self, hash: Hash) -> Hash {
-        hash.add(u32::from_be(self.0))
+        hash.word(u32::from_be(self.0))
     }
 
     #[inline(always)]
@@ -97,7 +97,7 @@ impl Address for Addr6 {
     #[inline(always)]
     fn hash(self, hash: Hash) -> Hash {
         let [a, b, c, d] = self.0.map(u32::from_be);
-        hash.add(a).add(b).add(c).add(d)
+        hash.word(a).word(b).word(c).word(d)
     }
 
     #[inline(always)]
