@@ -22,7 +22,7 @@ impl Hash {
     /// Adds a word.
     #[must_use]
     #[inline(always)]
-    pub fn add(self, word: u32) -> Self {
+    pub fn word(self, word: u32) -> Self {
         let mixed = (self.0 ^ u64::from(word)).wrapping_mul(STEP);
         Self(mixed ^ mixed >> 32)
     }
@@ -60,5 +60,5 @@ pub fn of_client<A: Address>(client: &A) -> u32 {
 #[inline(always)]
 pub fn of_flow<A: Address>(key: &FlowKey<A>) -> u32 {
     let ports = u32::from(u16::from_be(key.sport)) << 16 | u32::from(u16::from_be(key.dport));
-    Hash::new().address(&key.src).address(&key.dst).add(ports).add(key.proto.into()).finish()
+    Hash::new().address(&key.src).address(&key.dst).word(ports).word(key.proto.into()).finish()
 }

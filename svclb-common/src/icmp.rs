@@ -22,9 +22,10 @@ use crate::{
     family::{Address, Family, IpHeader as _, Upper, V4, V6},
     flow::{Action, FlowEntry, Recipe},
     key::{FlowKey, Hook},
+    outline::{DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING},
     packet::Unparsed,
     verdict::DropReason,
-    wire::{Check, Cursor, Eth, IcmpError, Ipv4, Ipv6, Ipv6Extension, Ports, TcpTail, Transport, UdpTail},
+    wire::{Check, Cursor, Eth, ExtensionHead, IcmpError, Ipv4, Ipv6, Ports, TcpTail, Transport, UdpTail},
 };
 
 /// Bytes of a frame that hold all that is read of a message: Ethernet, the longest IPv4 header,
@@ -77,9 +78,6 @@ impl Icmp for V4 {
     }
 }
 
-/// IANA protocol number of IPv6's fragment header.
-const FRAGMENT: u8 = 44;
-
 impl Icmp for V6 {
     const ECHO_REQUEST: u8 = 128;
     const ECHO_REPLY: u8 = 129;
@@ -97,8 +95,7 @@ impl Icmp for V6 {
 
     #[inline(always)]
     fn is_extension(number: u8) -> bool {
-        // Hop-by-hop options, routing, fragment, destination options.
-        matches!(number, 0 | 43 | FRAGMENT | 60)
+        matches!(number, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION)
     }
 }
 
@@ -161,14 +158,14 @@ impl<'f, F: Icmp> Quote<'f, F> {
         let mut before = before + size_of::<F::Header>() + options;
         let mut turn = 0_u64;
         while turn < EXTENSIONS && F::is_extension(number) {
-            let header = rest.take::<Ipv6Extension>()?;
-            before += size_of::<Ipv6Extension>();
+            let header = rest.take::<ExtensionHead>()?;
+            before += size_of::<ExtensionHead>();
             if number == FRAGMENT {
                 if header.is_later_fragment() {
                     return None;
                 }
             } else {
-                let more = usize::from(header.len) * size_of::<Ipv6Extension>();
+                let more = usize::from(header.len) * size_of::<ExtensionHead>();
                 rest.skip(more);
                 before += more;
             }

@@ -209,8 +209,7 @@ impl Chain for Ipv6 {
 
     #[inline(always)]
     fn walk(&self, rest: &Cursor<'_>) -> Result<Outline, Unparsed> {
-        /// RFC 8200 section 4.5: the offset in units of 8 bytes in the upper 13 bits.
-        const OFFSET: u16 = 0xfff8_u16.to_be();
+        /// RFC 8200 section 4.5: "more fragments".
         const MORE: u16 = 1_u16.to_be();
         let mut outline = Outline { skip: 0, proto: self.next, part: Part::Whole as u8, id: 0 };
         let mut turn = 0_u64;
@@ -227,7 +226,7 @@ impl Chain for Ipv6 {
                     return Err(Unparsed::Foreign);
                 }
                 len = 8;
-                if place & OFFSET != 0 {
+                if head.is_later_fragment() {
                     return Ok(Outline { skip: 0, proto: 0, part: Part::Later as u8, id: head.id });
                 }
                 if place & MORE != 0 {

@@ -42,10 +42,9 @@ impl Refusal {
     #[inline(always)]
     pub fn of(transport: Transport, flags: TcpFlags) -> Option<Self> {
         match transport {
-            Transport::Tcp if flags.any(TcpFlags::RST) => None,
+            Transport::Tcp | Transport::Sctp if flags.any(TcpFlags::RST) => None,
             Transport::Tcp => Some(Self::Reset),
-            // RFC 9260 section 8.4 answers by an ABORT; netfilter's reject, and so kube-proxy, by ICMP.
-            Transport::Sctp if flags.any(TcpFlags::RST) => None,
+            // RFC 9260 section 8.4 answers SCTP by an ABORT; netfilter's reject, and so kube-proxy, by ICMP.
             Transport::Udp | Transport::Sctp => Some(Self::Unreachable),
         }
     }

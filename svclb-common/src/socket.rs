@@ -195,7 +195,7 @@ fn hash_of<F: Family>(cookie: u64, algorithm: Algorithm) -> u32 {
     if algorithm == Algorithm::SourceHash {
         return hash::of_client(&F::Addr::ZERO);
     }
-    Hash::new().add(cookie as u32).add((cookie >> 32) as u32).finish()
+    Hash::new().word(cookie as u32).word((cookie >> 32) as u32).finish()
 }
 
 /// An end that is no Service's is called by its own name. The socket may have called it by a

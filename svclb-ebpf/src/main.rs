@@ -26,7 +26,7 @@
 //! | [`agent`] | maps that the programs never read |
 #![no_std]
 #![no_main]
-#![feature(asm_experimental_arch)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(unsafe_code, reason = "kernel helpers and contexts are raw pointers")]
 #![expect(missing_docs, reason = "the attribute macros repeat the entry points without their comments")]
 #![expect(clippy::needless_pass_by_value, reason = "the attribute macros hand the context over by value")]

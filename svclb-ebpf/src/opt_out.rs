@@ -43,5 +43,5 @@ pub(crate) fn is_caller_in() -> bool {
 #[inline(always)]
 fn holds(group: u64) -> bool {
     // SAFETY: the value is not looked at.
-    unsafe { OPT_OUTS.get(&group) }.is_some()
+    unsafe { OPT_OUTS.get(group) }.is_some()
 }

@@ -240,6 +240,7 @@ fn address<F: RouteMaps>(frame: Xdp, src: &F::Addr, dst: &F::Addr, size: u16, et
 
 /// Copies an address that lies at two bytes' alignment; wider loads the verifier refuses there.
 #[inline(always)]
+#[expect(clippy::cast_ptr_alignment, reason = "what is read is aligned, and what is written need not be")]
 fn copy(from: &Mac, to: &mut Mac) {
     let (from, to) = (from.as_ptr().cast::<u16>(), to.as_mut_ptr().cast::<u16>());
     let mut word = 0;

@@ -161,7 +161,7 @@ fn socket(ctx: *mut bpf_sock_addr, unconnected: bool) -> Option<Socket> {
 /// Whether the socket of a call is connected.
 #[inline(always)]
 fn is_connected(ctx: *mut bpf_sock_addr) -> bool {
-    /// `TCP_ESTABLISHED` (net/tcp_states.h), which connected datagram sockets have as well.
+    /// `TCP_ESTABLISHED` (`net/tcp_states.h`), which connected datagram sockets have as well.
     const ESTABLISHED: u32 = 1;
     // SAFETY: the context lives as long as the program runs, and so does its socket.
     unsafe {

@@ -41,8 +41,8 @@ static XDP_UPLINKS: DevMapHash<{ capacity::XDP_UPLINKS }> = DevMapHash::new();
 pub(crate) struct Xdp(pub(crate) *mut xdp_md);
 
 impl Medium for Xdp {
-    const NEXT: i32 = xdp_action::XDP_PASS as i32;
-    const DROP: i32 = xdp_action::XDP_DROP as i32;
+    const NEXT: i32 = xdp_action::XDP_PASS.cast_signed();
+    const DROP: i32 = xdp_action::XDP_DROP.cast_signed();
     const MAY_BE_PARTIAL: bool = false;
 
     /// Volatile, because the compiler hands a function that needs nothing but the bounds these as
@@ -114,8 +114,9 @@ impl Medium for Xdp {
     /// Marks the packet, where the driver has room for that; else the TC hook finds out by itself.
     #[inline(always)]
     fn pass(self) -> i32 {
+        const ROOM: i32 = (u32::BITS / u8::BITS).cast_signed();
         // SAFETY: the context lives as long as the program runs; no reference into the packet is alive.
-        if unsafe { bpf_xdp_adjust_meta(self.0, -(size_of::<u32>() as i32)) } == 0 {
+        if unsafe { bpf_xdp_adjust_meta(self.0, -ROOM) } == 0 {
             // SAFETY: the kernel's bounds of what stands before the packet.
             let (meta, data) = unsafe { ((*self.0).data_meta as usize as *mut u32, (*self.0).data as usize) };
             if meta.wrapping_add(1) as usize <= data {
@@ -129,7 +130,7 @@ impl Medium for Xdp {
     #[inline(always)]
     fn send(self, ifindex: u32) -> i32 {
         if ifindex == self.ifindex() {
-            return xdp_action::XDP_TX as i32;
+            return xdp_action::XDP_TX.cast_signed();
         }
         // It was there a moment ago.
         let (Ok(verdict) | Err(verdict)) = XDP_UPLINKS.redirect(ifindex, u64::from(xdp_action::XDP_DROP));
@@ -138,7 +139,7 @@ impl Medium for Xdp {
 
     #[inline(always)]
     fn reflect(self) -> i32 {
-        xdp_action::XDP_TX as i32
+        xdp_action::XDP_TX.cast_signed()
     }
 
     #[inline(always)]
@@ -197,7 +198,7 @@ impl Medium for Xdp {
 
     #[inline(always)]
     fn answer(self, _hook: Hook) -> i32 {
-        xdp_action::XDP_TX as i32
+        xdp_action::XDP_TX.cast_signed()
     }
 }
 

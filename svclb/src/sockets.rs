@@ -1,4 +1,4 @@
-//! Connected datagram sockets of this network namespace, by the kernel's socket diagnosis (sock_diag(7)).
+//! Connected datagram sockets of this network namespace, by the kernel's socket diagnosis (`sock_diag(7)`).
 
 mod wire;
 
@@ -53,11 +53,11 @@ impl Diagnosis {
 
     /// All connected datagram sockets.
     pub fn connected(&self) -> io::Result<Vec<Connected>> {
-        /// `TCP_ESTABLISHED` (net/tcp_states.h) as a bit.
+        /// `TCP_ESTABLISHED` (`net/tcp_states.h`) as a bit.
         const ESTABLISHED: u32 = 1 << 1;
         let mut sockets = Vec::new();
-        for family in [AF_INET, AF_INET6] {
-            let request = Request::new(family as u8, IPPROTO_UDP as u8, ESTABLISHED, Id::ANY);
+        for family in [AF_INET as u8, AF_INET6 as u8] {
+            let request = Request::new(family, IPPROTO_UDP as u8, ESTABLISHED, Id::ANY);
             self.socket.send(&request.dump(SOCK_DIAG_BY_FAMILY), 0)?;
             'dump: loop {
                 let (datagram, _) = self.socket.recv_from_full()?;

@@ -103,11 +103,11 @@ mod tests {
 
     #[test]
     fn every_mode() {
+        type Case =
+            (DetectLocal, &'static str, Option<&'static [&'static str]>, Option<Vec<(u32, &'static str)>>);
         let bridge = |name: &str| DetectLocal::BridgeInterface { name: name.into() };
         let prefix = |prefix: &str| DetectLocal::InterfaceNamePrefix { prefix: prefix.into() };
         let (all, none) = ("0.0.0.0/0 ::/0", "0.0.0.0/32 ::/128");
-        type Case =
-            (DetectLocal, &'static str, Option<&'static [&'static str]>, Option<Vec<(u32, &'static str)>>);
         let cases: Vec<Case> = vec![
             (DetectLocal::ClusterCidr, "", None, Some(vec![])),
             (

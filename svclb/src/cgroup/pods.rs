@@ -52,9 +52,8 @@ impl PodGroups {
             for (name, path, number) in children(&folder).unwrap_or_default() {
                 match uid(&name) {
                     Some(uid) if uids.contains(&uid) => drop(found.insert(uid, number)),
-                    Some(_) => {}
                     None if depth < DEEPEST => left.push_back((path, depth + 1)),
-                    None => {}
+                    Some(_) | None => {}
                 }
             }
         }

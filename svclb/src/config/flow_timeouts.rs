@@ -8,7 +8,7 @@ use svclb_common::flow::{FlowState, Timeouts};
 use super::duration::{GoDuration, go};
 
 /// The fields of `flowTimeouts`, and the states that each is for.
-const FIELDS: [(&str, &[FlowState]); 11] = [
+const FIELDS: [(&str, &[FlowState]); 12] = [
     ("tcpSynSent", &[FlowState::SynSent]),
     ("tcpSynReceived", &[FlowState::SynReceived]),
     ("tcpEstablished", &[FlowState::Established]),
@@ -21,6 +21,7 @@ const FIELDS: [(&str, &[FlowState]); 11] = [
     ("udpStream", &[FlowState::UdpStream]),
     ("sctp", &[FlowState::SctpNew]),
     ("sctpEstablished", &[FlowState::SctpEstablished]),
+    ("sctpClosed", &[FlowState::SctpClosed]),
 ];
 
 /// For how long flows are remembered after their last packet; netfilter's defaults unless set.

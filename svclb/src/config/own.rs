@@ -59,6 +59,7 @@ const FLOW_TIMEOUTS: &[Field] = &[
     Field::obeyed("udpStream", Kind::Duration),
     Field::obeyed("sctp", Kind::Duration),
     Field::obeyed("sctpEstablished", Kind::Duration),
+    Field::obeyed("sctpClosed", Kind::Duration),
 ];
 
 #[derive(Deserialize)]

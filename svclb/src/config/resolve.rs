@@ -117,7 +117,7 @@ mod tests {
             "flowTimeouts": {
                 "tcpSynSent": "2m0s", "tcpSynReceived": "1m0s", "tcpEstablished": "24h0m0s", "tcpCloseWait": "1h0m0s",
                 "tcpTimeWait": "2m0s", "tcpClosed": "10s", "tcpReset": "1h0m0s", "udp": "30s", "udpStream": "2m0s",
-                "sctp": "30s", "sctpEstablished": "3m30s",
+                "sctp": "30s", "sctpEstablished": "3m30s", "sctpClosed": "10s",
             },
         });
         assert_eq!(serde_json::to_value(config).unwrap(), expected);

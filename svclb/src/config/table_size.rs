@@ -33,7 +33,7 @@ impl TryFrom<u32> for TableSize {
             return Err(format!("{size} is not from {least} to {most}"));
         }
         if !is_prime(size) {
-            let next = (size..).find(|&size| is_prime(size)).unwrap_or(size);
+            let next = (size..=u32::MAX).find(|&size| is_prime(size)).unwrap_or(size);
             return Err(format!("{size} is not prime; use {next}"));
         }
         Ok(Self(size))

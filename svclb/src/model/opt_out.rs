@@ -99,7 +99,7 @@ mod tests {
         OptOut::of(&fixture::from_json::<Pod>(pod), &settings)
     }
 
-    fn pod(metadata: &Value, spec: Value) -> Value {
+    fn pod(metadata: &Value, spec: &Value) -> Value {
         let mut all = json!({ "name": "a", "namespace": "b", "uid": "u-1" });
         all.as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
         json!({ "metadata": all, "spec": spec })
@@ -112,21 +112,24 @@ mod tests {
         let class = |name: &str| json!({ "nodeName": "here", "runtimeClassName": name });
         let none = json!({});
         let table = [
-            (pod(&none, here()), None),
-            (pod(&word("annotations", "off"), here()), Some("u-1")),
-            (pod(&word("labels", "off"), here()), Some("u-1")),
-            (pod(&word("labels", "off"), json!({})), Some("u-1")),
-            (pod(&word("labels", "off"), json!({ "nodeName": "there" })), None),
-            (pod(&none, class("gvisor")), Some("u-1")),
-            (pod(&none, class("kata-qemu")), Some("u-1")),
-            (pod(&none, class("gvisor-2")), None),
-            (pod(&word("annotations", "on"), class("gvisor")), None),
-            (pod(&json!({ "annotations": { SOCKET_LB: "off", CONFIG_HASH: "0123" } }), here()), Some("0123")),
+            (pod(&none, &here()), None),
+            (pod(&word("annotations", "off"), &here()), Some("u-1")),
+            (pod(&word("labels", "off"), &here()), Some("u-1")),
+            (pod(&word("labels", "off"), &json!({})), Some("u-1")),
+            (pod(&word("labels", "off"), &json!({ "nodeName": "there" })), None),
+            (pod(&none, &class("gvisor")), Some("u-1")),
+            (pod(&none, &class("kata-qemu")), Some("u-1")),
+            (pod(&none, &class("gvisor-2")), None),
+            (pod(&word("annotations", "on"), &class("gvisor")), None),
+            (
+                pod(&json!({ "annotations": { SOCKET_LB: "off", CONFIG_HASH: "0123" } }), &here()),
+                Some("0123"),
+            ),
         ];
         for (pod, right) in table {
             assert_eq!(asked(pod.clone()), right.map(|uid| OptOut::Pod(uid.into())), "{pod}");
         }
-        let mut ended = pod(&word("labels", "off"), here());
+        let mut ended = pod(&word("labels", "off"), &here());
         ended["status"] = json!({ "phase": "Succeeded" });
         assert_eq!(asked(ended), None);
     }
@@ -135,8 +138,8 @@ mod tests {
     fn what_cannot_be_is_told() {
         let off = json!({ "labels": { SOCKET_LB: "off" } });
         let table = [
-            (pod(&json!({ "labels": { SOCKET_LB: "of" } }), json!({})), "neither \"on\" nor \"off\""),
-            (pod(&off, json!({ "hostNetwork": true })), "in the host's network"),
+            (pod(&json!({ "labels": { SOCKET_LB: "of" } }), &json!({})), "neither \"on\" nor \"off\""),
+            (pod(&off, &json!({ "hostNetwork": true })), "in the host's network"),
             (json!({ "metadata": off, "spec": {} }), "without metadata.uid"),
         ];
         for (pod, words) in table {

@@ -118,11 +118,19 @@ impl<'a> ListChange<'a> {
         let mut uses = BTreeMap::new();
         let mut count = |id, by| *uses.entry(id).or_default() += by;
         if let Some(order) = &self.order {
-            self.slots.iter().for_each(|slot| count(slot.backend, -1));
-            order.iter().filter_map(|wanted| wanted.slot(ids)).for_each(|slot| count(slot.backend, 1));
+            for slot in self.slots {
+                count(slot.backend, -1);
+            }
+            for slot in order.iter().filter_map(|wanted| wanted.slot(ids)) {
+                count(slot.backend, 1);
+            }
         } else {
-            self.holes.iter().for_each(|&at| count(self.slots[at].backend, -1));
-            ids.iter().for_each(|&id| count(id, 1));
+            for &at in &self.holes {
+                count(self.slots[at].backend, -1);
+            }
+            for &id in ids {
+                count(id, 1);
+            }
         }
         uses
     }

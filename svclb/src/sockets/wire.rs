@@ -1,11 +1,11 @@
-//! Messages of the socket diagnosis (linux/inet_diag.h), laid out as the kernel does.
+//! Messages of the socket diagnosis (`linux/inet_diag.h`), laid out as the kernel does.
 
 use bytemuck::{Pod, Zeroable, bytes_of, pod_read_unaligned};
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader,
 };
 
-/// Asks for sockets (linux/sock_diag.h).
+/// Asks for sockets (`linux/sock_diag.h`).
 pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// Ends one.
 pub(super) const SOCK_DESTROY: u16 = 21;

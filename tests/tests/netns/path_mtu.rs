@@ -31,7 +31,7 @@ fn service(name: &str, number: u8, pods: &[Machine], port: u16) -> String {
     let ports = ["TCP", "UDP"].map(|protocol| {
         format!("{{ name: {}, port: 80, protocol: {protocol}, targetPort: {port} }}", protocol.to_lowercase())
     });
-    let mut text = format!(
+    let service = format!(
         "apiVersion: v1
 kind: Service
 metadata: {{ name: {name}, namespace: default }}
@@ -46,10 +46,10 @@ status: {{ loadBalancer: {{ ingress: [{{ ip: \"{l4}\" }}, {{ ip: \"{l6}\" }}] }}
 ",
         ports.join(", ")
     );
-    for family in Family::ALL {
+    let slices = Family::ALL.map(|family| {
         let addresses: Vec<_> = pods.iter().map(|pod| format!("\"{}\"", pod.address(family))).collect();
         let node = if pods.contains(&POD3) { NODE2 } else { NODE1 };
-        text.push_str(&format!(
+        format!(
             "---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -62,9 +62,9 @@ endpoints: [{{ addresses: [{addresses}], nodeName: {node} }}]
             kind = family.as_str(),
             addresses = addresses.join(", "),
             node = node.name,
-        ));
-    }
-    text
+        )
+    });
+    service + &slices.concat()
 }
 
 /// A server of large files, both ways, in a pod: what comes is taken in whole before it is answered.

@@ -62,7 +62,7 @@ impl World {
     fn calls(&mut self, client: &str, vip: &str) -> Told {
         let (verdict, frame) = self.sends(&format!("tcp {client} > {vip} syn"));
         let headers = etherparse::PacketHeaders::from_ethernet_slice(&frame).unwrap();
-        let tcp = headers.transport.and_then(|transport| transport.tcp());
+        let tcp = headers.transport.and_then(etherparse::TransportHeader::tcp);
         match (verdict, tcp) {
             (Verdict::Redirect, Some(tcp)) if tcp.rst => Told::Refused,
             (Verdict::Redirect, Some(tcp)) => {

@@ -15,7 +15,7 @@ pub const SIZES: RangeInclusive<u32> = 251..=131_071;
 /// The table of `backends`, which are sorted by address and port, as places among them. It has `size` slots, which is
 /// prime, or more where there are more backends than half of that: each has one slot at least.
 pub(super) fn table(backends: &[&Backend], size: u32) -> Vec<u32> {
-    let size = (size.max(2 * backends.len() as u32)..).find(|&size| is_prime(size)).unwrap_or(size);
+    let size = (size.max(2 * backends.len() as u32)..=u32::MAX).find(|&size| is_prime(size)).unwrap_or(size);
     let heaviest = backends.iter().map(|backend| u32::from(backend.weight)).max().unwrap_or(1).max(1);
     let mut seekers: Vec<_> = backends.iter().map(|backend| Seeker::new(backend, size, heaviest)).collect();
     let mut table = vec![NOBODY; size as usize];
@@ -82,12 +82,12 @@ impl Seeker {
 
 /// A number that a backend has on every node, of two independent ones.
 fn number(backend: &Backend, which: u32) -> u32 {
-    let hash = Hash::new().add(which).add(backend.port.into());
+    let hash = Hash::new().word(which).word(backend.port.into());
     match backend.address {
-        IpAddr::V4(ip) => hash.add(ip.into()),
+        IpAddr::V4(ip) => hash.word(ip.into()),
         IpAddr::V6(ip) => {
             let [a, b, c, d] = [96, 64, 32, 0].map(|shift| (u128::from(ip) >> shift) as u32);
-            hash.add(a).add(b).add(c).add(d)
+            hash.word(a).word(b).word(c).word(d)
         }
     }
     .finish()

@@ -53,7 +53,7 @@ proptest! {
         let before = table(&backends.iter().collect::<Vec<_>>());
         let going: Vec<_> = (0..backends.len()).step_by(backends.len().div_ceil(12)).collect();
         let sum: f64 = going.iter().map(|&gone| disruption(&backends, &before, gone)).sum();
-        let average = sum / going.len() as f64;
+        let average = sum / f64::from(going.len() as u32);
         prop_assert!(average < 0.02, "{} of {} backends", average, backends.len());
     }
 
@@ -63,12 +63,14 @@ proptest! {
         let refs: Vec<_> = backends.iter().collect();
         let mut counts = vec![0_u32; backends.len()];
         let slots = maglev::table(&refs, MAGLEV_TABLE_SIZE);
-        slots.iter().for_each(|&at| counts[at as usize] += 1);
+        for &at in &slots {
+            counts[at as usize] += 1;
+        }
         let total: u32 = backends.iter().map(|backend| u32::from(backend.weight)).sum();
         for (count, backend) in counts.into_iter().zip(&backends) {
             let share = f64::from(backend.weight) / f64::from(total);
-            let bound = 2.0 + share * backends.len() as f64;
-            let ideal = share * slots.len() as f64;
+            let bound = 2.0 + share * f64::from(backends.len() as u32);
+            let ideal = share * f64::from(slots.len() as u32);
             prop_assert!((f64::from(count) - ideal).abs() <= bound, "{} instead of {}", count, ideal);
         }
     }

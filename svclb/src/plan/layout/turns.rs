@@ -62,7 +62,9 @@ mod tests {
 
     fn counts(weights: &[u32]) -> Vec<u32> {
         let mut counts = vec![0; weights.len()];
-        turns(weights).iter().for_each(|&at| counts[at as usize] += 1);
+        for at in turns(weights) {
+            counts[at as usize] += 1;
+        }
         counts
     }
 

@@ -147,7 +147,7 @@ impl Way<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn every_prefix_of_a_plan_is_old_or_new(history in any_history()) {

@@ -43,6 +43,7 @@ const NAMED: &[&str] = &[
     "sec-08-ports",
     "sec-08-direct",
     "sec-08-classes",
+    "sec-08-table",
     "sec-08-masquerade-all",
     "sec-09-refuse",
     "sec-09-drop",
