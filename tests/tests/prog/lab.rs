@@ -210,7 +210,10 @@ impl Lab {
     /// Makes the last packet of all flows so many seconds older.
     pub(crate) fn age_flows(&mut self, seconds: u64) -> anyhow::Result<()> {
         self.age_flows_of::<Addr4>(true, seconds)?;
-        self.age_flows_of::<Addr6>(false, seconds)
+        self.age_flows_of::<Addr6>(false, seconds)?;
+        // Nobody remembers for as long that no port was free.
+        self.forget_searches::<Addr4>(true)?;
+        self.forget_searches::<Addr6>(false)
     }
 
     fn age_flows_of<A: Address>(&mut self, is_v4: bool, seconds: u64) -> anyhow::Result<()> {
