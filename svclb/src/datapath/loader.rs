@@ -5,7 +5,7 @@ use aya::{
     programs::{Program, ProgramFd, Xdp},
 };
 use svclb_common::{
-    config::{BPF_LOOP, DatapathConfig, SocketMode},
+    config::{BPF_LOOP, DatapathConfig},
     layout::map,
 };
 
@@ -50,7 +50,7 @@ pub fn verify() -> Result<usize, Error> {
     let names: Vec<_> = object::names().collect();
     let mut programs = 0;
     let has_loop = if probe::has_loop() { BPF_LOOP } else { 0 };
-    for config in brief() {
+    for config in DatapathConfig::each() {
         // As it is when the agent runs.
         let config = DatapathConfig { flags: config.flags & !BPF_LOOP | has_loop, ..config };
         let mut loader = EbpfLoader::new();
@@ -61,15 +61,6 @@ pub fn verify() -> Result<usize, Error> {
         programs = load_programs(&mut load_maps(&mut loader)?)?;
     }
     Ok(programs)
-}
-
-/// Each setting with another mode of sockets: all combinations take the verifier longer than anybody waits for an
-/// answer, and the prog tests have them.
-fn brief() -> impl Iterator<Item = DatapathConfig> {
-    let modes = SocketMode::EACH.len();
-    let variants = DatapathConfig::each().count() / modes;
-    let all = DatapathConfig::each().enumerate();
-    all.filter(move |(at, _)| at / variants == at % variants % modes).map(|(_, config)| config)
 }
 
 /// Lets the verifier look at the XDP program as [`verify`] does at the others. Tells its name.
@@ -161,24 +152,4 @@ pub(super) fn program_name(id: u32) -> Option<String> {
         .filter_map(Result::ok)
         .find(|program| program.id() == id)
         .and_then(|program| program.name_as_str().map(str::to_owned))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn a_brief_look_has_every_mode_and_every_flag() {
-        let found = |of: fn(&DatapathConfig) -> u32| {
-            let all: BTreeSet<_> = DatapathConfig::each().map(|config| of(&config)).collect();
-            (brief().map(|config| of(&config)).collect::<BTreeSet<_>>(), all)
-        };
-        for of in [(|config| config.socket_mode) as fn(&DatapathConfig) -> u32, |config| config.flags] {
-            let (some, all) = found(of);
-            assert_eq!(some, all);
-        }
-        assert_eq!(brief().count() * 3, DatapathConfig::each().count());
-    }
 }
