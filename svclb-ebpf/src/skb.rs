@@ -164,7 +164,7 @@ impl Medium for Skb {
     #[inline(always)]
     fn cut(self, bytes: u32) -> bool {
         // SAFETY: the context lives as long as the program runs; no reference into the packet is alive.
-        unsafe { bpf_skb_change_tail(self.0, bytes, 0) == 0 }
+        unsafe { (*self.0).len >= bytes && bpf_skb_change_tail(self.0, bytes, 0) == 0 }
     }
 
     #[inline(always)]
