@@ -9,26 +9,35 @@
 //! | [`tables`] | the tables of a family, as a trait |
 //! | [`place`] | the device and the hook that a program runs at |
 //! | [`scratch`] | working memory that the caller lends |
-//! | [`source`] | where a client stands, and which list of backends that means |
+//! | [`source`] | where a client stands, which list of backends that means, and which address they see |
 //! | [`choice`] | what a first packet may choose from |
 //! | [`affinity`] | the backend that a client comes back to |
+//! | [`pick`] | the place in a list that a new flow is given |
 //! | [`life`] | whether a flow goes on; who a tuple belongs to |
+//! | [`part`] | fragments, and headers that are not the usual ones |
 //! | [`path`] | how the two directions of a flow go |
+//! | [`ports`] | a free source port |
 //! | [`open`] | a new flow: its backend, its port, its entries |
+//! | [`tunnel`] | backends that answer outside clients by themselves |
 //! | [`vacant`] | addresses and ports of Services that no Service has |
 
 mod affinity;
 mod choice;
 mod life;
 mod open;
+mod part;
 mod path;
+mod pick;
 mod place;
+mod ports;
 mod scratch;
 mod source;
 mod tables;
+mod tunnel;
 mod vacant;
 
 use crate::{
+    encap::Carry,
     family::{Address as _, Family},
     key::{FlowKey, FrontendKey, Hook},
     service::{Frontend, FrontendKind, LOCAL_NODE_PORTS},
@@ -39,10 +48,12 @@ use life::{Memory, claim, ends, recall};
 
 pub(crate) use affinity::{NOWHERE, remember, returns};
 pub use life::decides;
+pub use part::{follow, learn_part};
+pub(crate) use pick::pick;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
 pub use scratch::Scratch;
-pub(crate) use source::{is_internal, is_restricted, list, nobody};
-pub use tables::{PutError, Route, Tables};
+pub(crate) use source::{is_restricted, list, may_masquerade_pods, nobody};
+pub use tables::{PutError, Repeat, Route, Tables};
 pub(crate) use vacant::vacant;
 
 /// What became of a packet without an established flow.
@@ -61,26 +72,37 @@ pub enum Learned {
 /// Finds or makes the flow of a packet that no established entry decides. The
 /// packet's key is in `scratch`.
 #[inline(always)]
-pub fn learn<F: Family, T: Tables<F>>(
+pub fn learn<F: Carry, T: Tables<F>>(
     tables: &T,
     place: Place,
     scratch: &mut Scratch<F::Addr>,
     transport: Transport,
     flags: TcpFlags,
 ) -> Learned {
+    // Asked for anew each time: the verifier would follow all that comes after once for each answer.
+    if is_inner(place, scratch) {
+        tunnel::settle(tables, scratch, transport, flags);
+    }
     if ends(tables, scratch, flags) {
         return Learned::Known;
     }
     let is_towards = translates_towards(tables, place, &scratch.key);
-    if !is_towards || !find_frontend(tables, place.hook, scratch, transport) {
+    let is_frontend = if is_inner(place, scratch) {
+        tunnel::find_frontend(tables, scratch, transport)
+    } else {
+        is_towards && find_frontend(tables, place.hook, scratch, transport)
+    };
+    if !is_frontend {
         let learned = answer(tables, place, scratch, transport, flags);
         let is_new = transport == Transport::Udp || flags.opens();
         return match learned {
-            Learned::NotOurs if is_towards && is_new => match vacant(tables, &scratch.key.dst) {
-                Some(DropReason::UnknownPort) => Learned::Refused(DropReason::UnknownPort),
-                Some(reason) => Learned::Dropped(reason),
-                None => Learned::NotOurs,
-            },
+            Learned::NotOurs if is_towards && is_new && !is_inner(place, scratch) => {
+                match vacant(tables, &scratch.key.dst) {
+                    Some(DropReason::UnknownPort) => Learned::Refused(DropReason::UnknownPort),
+                    Some(reason) => Learned::Dropped(reason),
+                    None => Learned::NotOurs,
+                }
+            }
             learned => learned,
         };
     }
@@ -93,12 +115,26 @@ pub fn learn<F: Family, T: Tables<F>>(
         }
         // The node's own connections may use a port of the range: their answers come to a
         // node port and are no client's.
-        Memory::Nothing if is_node_port && transport.connects() && !flags.opens() => Learned::NotOurs,
+        Memory::Nothing
+            if is_node_port && !is_inner(place, scratch) && transport.connects() && !flags.opens() =>
+        {
+            Learned::NotOurs
+        }
         memory => {
             scratch.set_kept(memory == Memory::Half);
-            open::open(tables, place, scratch)
+            if is_inner(place, scratch) {
+                tunnel::open(tables, scratch)
+            } else {
+                open::open(tables, place, scratch)
+            }
         }
     }
+}
+
+/// Whether the packet in `scratch` came in another one.
+#[inline(always)]
+fn is_inner<A: crate::family::Address>(place: Place, scratch: &Scratch<A>) -> bool {
+    place.takes_others() && scratch.around() != 0
 }
 
 /// Whether this hook translates the packet towards services.

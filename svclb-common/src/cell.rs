@@ -68,6 +68,16 @@ word!(
     Word64, u64, core::sync::atomic::AtomicU64
 );
 
+#[cfg(not(target_arch = "bpf"))]
+impl Word64 {
+    /// Adds to a number that the programs count in at the same time; it wraps.
+    pub fn add(&self, change: i64) {
+        // SAFETY: valid and aligned as long as `self` is, and accessed by atomics only.
+        let word = unsafe { core::sync::atomic::AtomicU64::from_ptr(self.0.get()) };
+        word.fetch_add(change.cast_unsigned(), core::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 /// A value that is written only while no reader can find it, and read by copying.
 #[repr(transparent)]
 #[derive(Debug)]

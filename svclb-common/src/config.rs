@@ -1,6 +1,6 @@
 //! What the agent tells the programs at load time, as one read-only global.
 
-use crate::family::{Addr4, Addr6, Address as _};
+use crate::flow::Timeouts;
 
 /// Which processes are translated at their socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,20 @@ pub const MASQUERADE_ALL: u32 = 1;
 pub const NODE_PORT_LOOPBACK_V4: u32 = 2;
 /// Setting: node ports answer on `::1`, to processes of the node.
 pub const NODE_PORT_LOOPBACK_V6: u32 = 4;
+/// Setting: clients get the node's address as their source wherever kube-proxy gives it to them, also
+/// where their own is safe.
+pub const MASQUERADE_COMPAT: u32 = 8;
+/// Setting: the kernel has the helper `bpf_loop` (Linux 5.17).
+pub const BPF_LOOP: u32 = 1 << 12;
+
+/// Setting: `ClusterIP`s answer to ICMP echo.
+pub const VIP_ECHO: u32 = 16;
+/// Setting: direct server return of TCP: a backend on another node answers outside clients itself.
+pub const DSR_TCP: u32 = 32;
+/// Setting: the same of UDP, and of all other protocols.
+pub const DSR_UDP: u32 = 64;
+/// Setting: packets travel to another node's backend in UDP, not in IP alone.
+pub const DSR_GUE: u32 = 128;
 
 /// Settings of the programs.
 #[repr(C)]
@@ -41,12 +55,10 @@ pub struct DatapathConfig {
     pub snat_port_max: u16,
     /// [`MASQUERADE_ALL`] and its like.
     pub flags: u32,
-    /// The pods' IPv4 addresses, as an address and its mask; a mask of zeros says nothing.
-    pub cluster_v4: [Addr4; 2],
-    /// The same of IPv6.
-    pub cluster_v6: [Addr6; 2],
     /// Zero.
     pub reserved: u32,
+    /// For how long flows are remembered.
+    pub timeouts: Timeouts,
 }
 
 /// Ports for source translation unless configured: below both the `NodePort` range
@@ -61,25 +73,25 @@ impl DatapathConfig {
         socket_mode: SocketMode::Off as u32,
         snat_port_min: SNAT_PORTS.0,
         snat_port_max: SNAT_PORTS.1,
-        flags: NODE_PORT_LOOPBACK_V4 | NODE_PORT_LOOPBACK_V6,
-        cluster_v4: [Addr4::ZERO; 2],
-        cluster_v6: [Addr6::ZERO; 2],
+        flags: NODE_PORT_LOOPBACK_V4 | NODE_PORT_LOOPBACK_V6 | BPF_LOOP,
         reserved: 0,
+        timeouts: Timeouts::DEFAULT,
     };
 
     /// Settings that together reach every instruction of the programs: the verifier takes
-    /// settings for constants, and does not look at what they rule out.
+    /// settings for constants, and does not look at what they rule out. Each mode and each
+    /// flag is there with and without; all combinations would take minutes.
     pub fn each() -> impl Iterator<Item = Self> {
-        SocketMode::EACH.into_iter().flat_map(|mode| {
-            let plain = Self { socket_mode: mode as u32, ..Self::PER_PACKET };
-            let full = Self {
-                flags: plain.flags | MASQUERADE_ALL,
-                cluster_v4: [Addr4(1), Addr4(1)],
-                cluster_v6: [Addr6([1; 4]), Addr6([1; 4])],
-                ..plain
-            };
-            [plain, full]
-        })
+        let of = |mode, flags| Self { socket_mode: mode as u32, flags, ..Self::PER_PACKET };
+        let plain = Self::PER_PACKET.flags;
+        let full = plain | MASQUERADE_ALL | VIP_ECHO | DSR_TCP | DSR_UDP;
+        [
+            of(SocketMode::Off, full),
+            of(SocketMode::Off, full & !BPF_LOOP | MASQUERADE_COMPAT | DSR_GUE),
+            of(SocketMode::Host, full | DSR_GUE),
+            of(SocketMode::All, plain),
+        ]
+        .into_iter()
     }
 }
 
@@ -89,6 +101,6 @@ mod tests {
 
     #[test]
     fn the_settings_have_no_padding() {
-        assert_eq!(size_of::<DatapathConfig>(), 8 + 4 + 2 + 2 + 4 + 8 + 32 + 4);
+        assert_eq!(size_of::<DatapathConfig>(), 8 + 4 + 2 + 2 + 4 + 4 + size_of::<Timeouts>());
     }
 }

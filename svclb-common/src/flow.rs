@@ -4,13 +4,23 @@
 //! write into a packet of its direction, and knows the other's key: the tuple that
 //! it writes, reversed, is the tuple that the other direction's packets carry.
 
+mod record;
+pub mod state;
+mod timeout;
+
+pub use self::{
+    record::FlowRecord,
+    state::FlowState,
+    timeout::{TIMEOUTS, Timeouts},
+};
+
 use crate::{
     cell::{Word32, Word64},
     checksum::Sum,
     family::Address,
     key::{FlowKey, Hook},
     service::{BackendId, ServiceId},
-    wire::{TcpFlags, Transport},
+    wire::TcpFlags,
 };
 
 /// What happens to a packet after its rewriting.
@@ -28,6 +38,9 @@ pub enum Action {
     /// [`Recipe::ifindex`] has received it, it just goes on; else the loopback device
     /// is made to receive it, from which the stack takes any source.
     Deliver = 3,
+    /// It travels unchanged to the backend's node, in a packet from [`Recipe::src`] to
+    /// [`Recipe::dst`]. The answers do not come this way: such a flow has one entry.
+    Tunnel = 4,
 }
 
 impl Action {
@@ -38,6 +51,7 @@ impl Action {
             1 => Self::Forward,
             2 => Self::Reflect,
             3 => Self::Deliver,
+            4 => Self::Tunnel,
             _ => Self::Pass,
         }
     }
@@ -174,6 +188,26 @@ impl<A: Address> Recipe<A> {
         }
     }
 
+    /// Whether the other direction has no entry, because it does not come this way.
+    #[inline(always)]
+    pub fn is_one_way(&self) -> bool {
+        self.action == Action::Tunnel as u8
+    }
+
+    /// Whether packets go from the client to the backend at `addr` of this node, whose answers
+    /// leave by an uplink.
+    #[inline(always)]
+    pub fn is_delivered_to(&self, addr: &A) -> bool {
+        self.is_delivered() && self.dst.is(*addr)
+    }
+
+    /// Whether packets go from the client to a backend of this node, whose answers leave by an
+    /// uplink.
+    #[inline(always)]
+    pub fn is_delivered(&self) -> bool {
+        self.is_original() && self.action == Action::Pass as u8
+    }
+
     /// Whether `key` is that of the other direction's entry.
     #[inline(always)]
     pub fn names(&self, key: &FlowKey<A>) -> bool {
@@ -216,6 +250,11 @@ pub const SEEN: u32 = 1;
 pub const FIN: u32 = 2;
 /// State bit: this direction has sent a reset.
 pub const RST: u32 = 4;
+/// State bit: this direction has sent something other than a SYN or a reset.
+pub const SPOKE: u32 = 8;
+
+/// State bit of the entry towards the backend: the flow does not count as one that the backend has any more.
+pub const LEFT: u32 = 16;
 
 /// Value of the flows.
 ///
@@ -226,7 +265,7 @@ pub const RST: u32 = 4;
 pub struct FlowEntry<A: Address> {
     /// What to do.
     pub recipe: Recipe<A>,
-    /// [`SEEN`], [`FIN`], [`RST`].
+    /// [`SEEN`], [`FIN`], [`RST`], [`SPOKE`], [`LEFT`].
     pub state: Word32,
     /// Last packet: `CLOCK_MONOTONIC_COARSE` in nanoseconds, to within [`TICK_NS`].
     pub seen: Word64,
@@ -235,24 +274,6 @@ pub struct FlowEntry<A: Address> {
 /// The time stamp of a flow is written at most this often, so that a busy flow's
 /// cache line stays clean.
 pub const TICK_NS: u64 = 1_000_000_000;
-
-const SECOND: u64 = 1_000_000_000;
-
-/// After that long without a packet a flow's tuple may be given to another flow.
-///
-/// The figures are netfilter's defaults (`nf_conntrack_tcp_timeout_established` as
-/// kube-proxy sets it, `_syn_sent`, `_udp_timeout_stream`): a flow that svclb
-/// forgets earlier than kube-proxy would be a broken promise.
-#[inline(always)]
-pub fn idle_limit(transport: Option<Transport>, answered: bool) -> u64 {
-    match (transport, answered) {
-        (Some(Transport::Tcp), true) => 24 * 3600 * SECOND,
-        (Some(Transport::Udp), _) => 180 * SECOND,
-        // Heartbeats pass every 30 seconds (RFC 9260 section 16).
-        (Some(Transport::Sctp), true) => 210 * SECOND,
-        _ => 120 * SECOND,
-    }
-}
 
 impl<A: Address> FlowEntry<A> {
     /// An entry that no packet has used yet.
@@ -281,14 +302,21 @@ impl<A: Address> FlowEntry<A> {
         } else {
             // Whoever has really reset its connection sends nothing more on it: the reset was
             // a stray one, which the receiver ignored.
-            state = (state | SEEN) & !RST;
-            if flags.any(TcpFlags::FIN) {
-                state |= FIN;
-            }
+            const { assert!(TcpFlags::FIN as u32 == FIN >> 1 && TcpFlags::SYN as u32 == SPOKE >> 2) };
+            let (fin, syn) = (u32::from(flags.0 & TcpFlags::FIN), u32::from(flags.0 & TcpFlags::SYN));
+            state = state & !RST | SEEN | fin << 1 | (syn << 2 ^ SPOKE);
         }
         if state != old {
             self.state.store(state);
         }
+    }
+
+    /// Notes that the flow has left its backend. Returns whether that is news.
+    #[inline(always)]
+    pub fn leaves(&self) -> bool {
+        let old = self.state.load();
+        self.state.store(old | LEFT);
+        old & LEFT == 0
     }
 
     /// Whether a packet other than a reset has passed in this direction.
@@ -303,76 +331,31 @@ impl<A: Address> FlowEntry<A> {
         self.state.load() & (FIN | RST) != 0
     }
 
-    /// Whether this direction aborted its connection.
+    /// The number of the flow's [`FlowState`]. `peer` is its other direction; where a table has lost that one, it
+    /// is taken to have done what this one has.
     #[inline(always)]
-    pub fn is_reset(&self) -> bool {
-        self.state.load() & RST != 0
+    pub fn number(&self, peer: Option<&Self>) -> u32 {
+        let own = self.state.load();
+        let other = match peer {
+            Some(peer) => peer.state.load(),
+            None => own,
+        };
+        let (client, backend) = if self.recipe.is_original() { (own, other) } else { (other, own) };
+        state::number(self.recipe.proto, client, backend)
     }
 
-    /// Whether the flow has been idle for longer than anybody promises to remember it.
-    /// `peer` is its other direction: a flow that speaks one way only is in use as well.
+    /// The time before which the flow's last packet passed: the stamp is known to within [`TICK_NS`]. `peer` is its
+    /// other direction: a flow that speaks one way only is in use as well.
     #[inline(always)]
-    pub fn is_idle(&self, peer: Option<&Self>, now: u64) -> bool {
-        let (seen, answered) = (self.seen.load(), self.is_seen());
-        let (seen, answered) = match peer {
-            Some(peer) => (seen.max(peer.seen.load()), answered && peer.is_seen()),
-            None => (seen, answered),
+    pub fn last(&self, peer: Option<&Self>) -> u64 {
+        let seen = self.seen.load();
+        let seen = match peer {
+            Some(peer) => seen.max(peer.seen.load()),
+            None => seen,
         };
-        now.saturating_sub(seen) > idle_limit(Transport::of(self.recipe.proto), answered)
+        seen.wrapping_add(TICK_NS)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::family::{Addr4, Addr6};
-
-    #[test]
-    fn entries_have_no_padding() {
-        assert_eq!(size_of::<Recipe<Addr4>>(), 36);
-        assert_eq!(size_of::<Recipe<Addr6>>(), 60);
-        assert_eq!(size_of::<FlowEntry<Addr4>>(), 48);
-        assert_eq!(size_of::<FlowEntry<Addr6>>(), 72);
-    }
-
-    fn owner() -> Owner {
-        Owner { service: 1, backend: 2, generation: 3 }
-    }
-
-    proptest! {
-        #[test]
-        fn two_directions_name_each_other(
-            src: [u32; 4], dst: [u32; 4], sport: u16, dport: u16,
-            new_src: [u32; 4], new_dst: [u32; 4], new_sport: u16, new_dport: u16,
-            hook in 0u8..2, peer in 0u8..2,
-        ) {
-            let hooks = [Hook::Ingress, Hook::Egress];
-            let (hook, peer) = (hooks[usize::from(hook)], hooks[usize::from(peer)]);
-            let key = FlowKey { src: Addr6(src), dst: Addr6(dst), sport, dport, proto: 6, hook: hook as u8, pad: 0 };
-            let new = Tuple { src: Addr6(new_src), dst: Addr6(new_dst), sport: new_sport, dport: new_dport };
-            let mut there = Recipe::empty(&key);
-            there.fill(&key, new, Direction::Original, Step::plain(Action::Pass), peer, owner());
-            let back_key = there.peer();
-            let back_to = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
-            let mut back = Recipe::empty(&back_key);
-            back.fill(&back_key, back_to, Direction::Reply, Step::plain(Action::Pass), hook, owner());
-            prop_assert_eq!(back_key.hook, peer as u8);
-            prop_assert_eq!(back.peer(), key);
-        }
-    }
-
-    #[test]
-    fn a_reset_is_not_a_sign_of_life() {
-        let key = FlowKey { src: Addr4(1), dst: Addr4(2), sport: 3, dport: 4, proto: 6, hook: 0, pad: 0 };
-        let entry = FlowEntry::new(Recipe::empty(&key), 0);
-        entry.touch(TcpFlags(TcpFlags::RST | TcpFlags::ACK), 1);
-        assert!(!entry.is_seen() && entry.is_finished());
-        entry.touch(TcpFlags(TcpFlags::SYN | TcpFlags::ACK), 2);
-        assert!(entry.is_seen() && !entry.is_reset(), "who goes on has not reset");
-        assert_eq!(entry.seen.load(), 0, "the stamp is kept within a tick");
-        entry.touch(TcpFlags(TcpFlags::ACK), TICK_NS);
-        assert_eq!(entry.seen.load(), TICK_NS);
-    }
-}
+mod tests;

@@ -3,7 +3,9 @@
 
 use core::mem::MaybeUninit;
 
-use crate::{family::Address, service::AffinityKey, wire::Transport};
+use crate::{
+    family::Address, fragment::FragmentKey, service::AffinityKey, socket::SocketPeer, wire::Transport,
+};
 
 /// Where a program sits on its device. It is part of every flow's key: the same
 /// tuple means different things on its way in and on its way out.
@@ -132,10 +134,14 @@ pub unsafe trait Key: Copy {}
 unsafe impl<A: Address> Key for FrontendKey<A> {}
 // SAFETY: addresses are 4 or 16 bytes at alignment 4; the rest fills 8 bytes.
 unsafe impl<A: Address> Key for FlowKey<A> {}
+// SAFETY: addresses are 4 or 16 bytes at alignment 4; the rest fills 8 bytes.
+unsafe impl<A: Address> Key for FragmentKey<A> {}
 // SAFETY: addresses are 4 or 16 bytes at alignment 4; the rest fills 12 bytes.
 unsafe impl<A: Address> Key for SocketKey<A> {}
 // SAFETY: addresses are 4 or 16 bytes at alignment 4; the rest fills 4 bytes.
 unsafe impl<A: Address> Key for AffinityKey<A> {}
+// SAFETY: addresses are 4 or 16 bytes at alignment 4; the rest fills 12 bytes. A value, copied as keys are.
+unsafe impl<A: Address> Key for SocketPeer<A> {}
 // SAFETY: a value of 4 bytes.
 unsafe impl Key for crate::family::Addr4 {}
 // SAFETY: a value of 16 bytes at alignment 4.

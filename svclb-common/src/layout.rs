@@ -2,7 +2,7 @@
 
 /// Version of the map layouts; part of the pins' path. Grows with every change of a
 /// key, a value, a map's kind or its meaning.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Default capacities, per family. The agent may load other ones.
 pub mod capacity {
@@ -16,8 +16,8 @@ pub mod capacity {
     pub const SOURCES: usize = 1024;
     /// Service cells.
     pub const SERVICES: usize = 65_536;
-    /// Backend slots.
-    pub const SLOTS: usize = 524_288;
+    /// Backend slots: 8 MiB, which is room for 128 Maglev tables of the default size.
+    pub const SLOTS: usize = 2_097_152;
     /// Backend cells.
     pub const BACKENDS: usize = 131_072;
     /// Flow entries, two a flow.
@@ -28,10 +28,20 @@ pub mod capacity {
     pub const SOCKETS: usize = 131_072;
     /// Clients that come back to their backends.
     pub const AFFINITIES: usize = 65_536;
+    /// Datagrams that come in fragments.
+    pub const FRAGMENTS: usize = 8192;
     /// Source ranges of all services.
     pub const SOURCE_RANGES: usize = 65_536;
+    /// Rules of who is a local pod: one for each device, and one for all others.
+    pub const PODS: usize = SOURCES + 1;
+    /// Searches for a source port that found none.
+    pub const SEARCHES: usize = 1024;
+    /// Devices that frames are redirected to.
+    pub const XDP_UPLINKS: usize = 256;
     /// Node names.
     pub const NODES: usize = 16_384;
+    /// Control groups of pods whose sockets are left alone.
+    pub const OPT_OUTS: usize = 4096;
     /// Bytes of the events ring; a power of two and a multiple of the page size.
     pub const EVENTS: usize = 256 * 1024;
 }
@@ -48,7 +58,7 @@ pub mod map {
     pub const SOURCES: &str = "SOURCES";
     /// [`ServiceCell`](crate::service::ServiceCell)s.
     pub const SERVICES: &str = "SERVICES";
-    /// Backend cell numbers.
+    /// [`Slot`](crate::service::Slot)s.
     pub const SLOTS: &str = "SLOTS";
     /// [`BackendCell`](crate::service::BackendCell)s.
     pub const BACKENDS: &str = "BACKENDS";
@@ -62,6 +72,10 @@ pub mod map {
     pub const TRAFFIC: &str = "TRAFFIC";
     /// New flows by backend cell, per CPU.
     pub const PICKS: &str = "PICKS";
+    /// How many turns a service cell has given out.
+    pub const TURNS: &str = "TURNS";
+    /// Flows and connections that a backend cell has.
+    pub const ACTIVE: &str = "ACTIVE";
     /// [`ServiceName`](crate::service::ServiceName) by service cell; the agent's own.
     pub const NAMES: &str = "NAMES";
     /// Clients that come back: [`AffinityKey`](crate::service::AffinityKey) to
@@ -74,8 +88,16 @@ pub mod map {
     pub const CLUSTER_IPS: &str = "CLUSTER_IPS";
     /// [`ServiceRanges`](crate::service::ServiceRanges).
     pub const RANGES: &str = "RANGES";
+    /// Device index to the [`PodRange`](crate::client::PodRange) of the local pods behind it.
+    pub const PODS: &str = "PODS";
+    /// Searches for a source port that found none: [`PortsKey`](crate::snat::PortsKey) to
+    /// [`PortsMemory`](crate::snat::PortsMemory).
+    pub const SEARCHES: &str = "SEARCHES";
+    /// Datagrams that come in fragments: [`FragmentKey`](crate::fragment::FragmentKey) to
+    /// [`FragmentHead`](crate::fragment::FragmentHead).
+    pub const FRAGMENTS: &str = "FRAGMENTS";
     /// All of them.
-    pub const PER_FAMILY: [&str; 17] = [
+    pub const PER_FAMILY: [&str; 22] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -88,11 +110,16 @@ pub mod map {
         SOCKETS,
         TRAFFIC,
         PICKS,
+        TURNS,
+        ACTIVE,
         NAMES,
         AFFINITIES,
         SOURCE_RANGES,
         CLUSTER_IPS,
         RANGES,
+        PODS,
+        SEARCHES,
+        FRAGMENTS,
     ];
 
     /// Node names; the agent's own.
@@ -103,6 +130,10 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
     /// [`AgentState`](crate::state::AgentState).
     pub const STATE: &str = "STATE";
+    /// Control groups of pods whose sockets are left alone, to 1.
+    pub const OPT_OUTS: &str = "OPT_OUTS";
     /// Maps that exist once.
-    pub const SHARED: [&str; 4] = [NODES, DROPS, EVENTS, STATE];
+    pub const SHARED: [&str; 6] = [NODES, DROPS, EVENTS, STATE, OPT_OUTS, XDP_UPLINKS];
+    /// Devices that XDP programs may redirect frames to, by their index.
+    pub const XDP_UPLINKS: &str = "XDP_UPLINKS";
 }

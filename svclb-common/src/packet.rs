@@ -6,6 +6,7 @@ use crate::{
     family::{Family, IpHeader as _, Upper},
     flow::Recipe,
     key::{FlowKey, FrontendKey, Hook},
+    outline::Outline,
     wire::{Check, Cursor, Eth, Ports, SctpTail, TcpFlags, TcpTail, Transport, UdpTail},
 };
 
@@ -14,8 +15,10 @@ use crate::{
 pub enum Unparsed {
     /// It is something else; the stack's business.
     Foreign,
-    /// A fragment, whose ports are not known.
+    /// A fragment; an [`Outline`](crate::outline::Outline) tells which.
     Fragment,
+    /// There is something before the transport header; an [`Outline`](crate::outline::Outline) tells where that is.
+    Extended,
     /// ICMP: it has no ports, but an error quotes a packet that had.
     Icmp,
     /// A packet in a packet.
@@ -46,8 +49,22 @@ pub struct Packet<'f, F: Family> {
     pub transport: Transport,
     /// TCP control bits, or SCTP's in the same words; none for UDP.
     pub flags: TcpFlags,
-    /// Bytes from the start of the frame to the transport header.
+    /// Bytes from the start of the frame to the transport header; 0 if there is none.
     pub l4_offset: usize,
+}
+
+/// The part of a transport header that a later fragment does not have.
+#[derive(Debug)]
+pub struct Absent {
+    ports: Ports,
+    check: Check,
+}
+
+impl Default for Absent {
+    #[inline(always)]
+    fn default() -> Self {
+        Self { ports: Ports { src: 0, dst: 0 }, check: Check(0) }
+    }
 }
 
 impl<'f, F: Family> Packet<'f, F> {
@@ -55,13 +72,38 @@ impl<'f, F: Family> Packet<'f, F> {
     #[inline(always)]
     pub fn parse(eth: &'f mut Eth, mut rest: Cursor<'f>) -> Result<Self, Unparsed> {
         let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
-        let (transport, skip) = match ip.upper() {
-            Upper::Transport(transport, skip) => (transport, skip),
+        let transport = match ip.upper() {
+            Upper::Transport(transport) => transport,
             Upper::Fragment => return Err(Unparsed::Fragment),
+            Upper::Extended => return Err(Unparsed::Extended),
             Upper::Icmp(_) => return Err(Unparsed::Icmp),
             Upper::Tunnel => return Err(Unparsed::Tunnel),
             Upper::Other => return Err(Unparsed::Foreign),
         };
+        Self::at(eth, ip, rest, transport, 0)
+    }
+
+    /// The same, where an [`Outline`](crate::outline::Outline) has found the transport header `skip` bytes
+    /// behind the fixed IP header.
+    #[inline(always)]
+    pub fn parse_at(eth: &'f mut Eth, mut rest: Cursor<'f>, outline: Outline) -> Result<Self, Unparsed> {
+        let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
+        let transport = outline.transport().ok_or(Unparsed::Foreign)?;
+        // The CRC covers all fragments, and how long they are together only the last one tells.
+        if transport == Transport::Sctp && outline.is_first() {
+            return Err(Unparsed::Foreign);
+        }
+        Self::at(eth, ip, rest, transport, outline.skip())
+    }
+
+    #[inline(always)]
+    fn at(
+        eth: &'f mut Eth,
+        ip: &'f mut F::Header,
+        mut rest: Cursor<'f>,
+        transport: Transport,
+        skip: usize,
+    ) -> Result<Self, Unparsed> {
         // Bytes beyond the packet's end are padding, and no ports.
         if !ip.holds(skip + transport.header_len()) {
             return Err(Unparsed::Foreign);
@@ -89,6 +131,27 @@ impl<'f, F: Family> Packet<'f, F> {
         };
         let l4_offset = size_of::<Eth>() + size_of::<F::Header>() + skip;
         Ok(Self { eth, ip, ports, check, transport, flags, l4_offset })
+    }
+
+    /// A fragment other than the first, which is rewritten like a packet without a
+    /// checksum: what it does not carry is in `absent`, where writing it has no effect.
+    #[inline(always)]
+    pub fn later(
+        eth: &'f mut Eth,
+        mut rest: Cursor<'f>,
+        transport: Transport,
+        absent: &'f mut Absent,
+    ) -> Result<Self, Unparsed> {
+        let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
+        let Absent { ports, check } = absent;
+        let check = Checksum::Sum(check);
+        Ok(Self { eth, ip, ports, check, transport, flags: TcpFlags::default(), l4_offset: 0 })
+    }
+
+    /// Whether the packet is a fragment without a transport header.
+    #[inline(always)]
+    pub fn is_later(&self) -> bool {
+        self.l4_offset == 0
     }
 
     /// The packet's flow key at `hook`.
@@ -123,10 +186,13 @@ impl<'f, F: Family> Packet<'f, F> {
     /// Whether the packet carries no transport checksum at all.
     #[inline(always)]
     pub fn is_unchecked(&self) -> bool {
-        match &self.check {
-            Checksum::Sum(check) => F::UDP_CHECK_OPTIONAL && self.transport == Transport::Udp && check.0 == 0,
-            Checksum::Crc(tail) => tail.crc == 0,
-        }
+        self.is_later()
+            || match &self.check {
+                Checksum::Sum(check) => {
+                    F::UDP_CHECK_OPTIONAL && self.transport == Transport::Udp && check.0 == 0
+                }
+                Checksum::Crc(tail) => tail.crc == 0,
+            }
     }
 
     /// [`rewrite_headers`](Self::rewrite_headers) and the transport's checksum, for a

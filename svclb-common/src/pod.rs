@@ -4,12 +4,15 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{
+    client::PodRange,
     config::DatapathConfig,
     event::Event,
     family::{Addr4, Addr6, Address},
-    flow::Recipe,
+    flow::FlowRecord,
+    fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey, SocketKey},
     service::{Affinity, AffinityKey, Frontend, NodeName, RangeKey, ServiceName, Traffic},
+    snat::{PortsKey, PortsMemory},
 };
 
 // SAFETY: `bytemuck::Pod` is derived: no padding, every bit pattern valid.
@@ -38,24 +41,22 @@ unsafe impl<A: Address> aya::Pod for SocketKey<A> {}
 unsafe impl<A: Address> aya::Pod for AffinityKey<A> {}
 // SAFETY: as above.
 unsafe impl<A: Address> aya::Pod for RangeKey<A> {}
+// SAFETY: as above, asserted in `fragment::tests`.
+unsafe impl<A: Address> aya::Pod for FragmentKey<A> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for FragmentHead {}
 // SAFETY: `bytemuck::Pod` is derived.
 unsafe impl aya::Pod for Affinity {}
+// SAFETY: as above.
+unsafe impl aya::Pod for PortsMemory {}
+// SAFETY: as above, asserted in `snat::tests`.
+unsafe impl<A: Address> aya::Pod for PortsKey<A> {}
+// SAFETY: as above, asserted in `client::tests`.
+unsafe impl<A: Address> aya::Pod for PodRange<A> {}
 // SAFETY: as above, asserted in `socket::tests`.
 unsafe impl<A: Address> aya::Pod for crate::socket::SocketPeer<A> {}
 // SAFETY: as above; FlowRecord ends in explicit words.
 unsafe impl<A: Address> aya::Pod for FlowRecord<A> {}
-
-/// A copy of a [`FlowEntry`](crate::flow::FlowEntry), for readers.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowRecord<A: Address> {
-    /// What is done to packets.
-    pub recipe: Recipe<A>,
-    /// [`FlowEntry::state`](crate::flow::FlowEntry::state).
-    pub state: u32,
-    /// [`FlowEntry::seen`](crate::flow::FlowEntry::seen).
-    pub seen: u64,
-}
 
 const _: () = assert!(size_of::<FlowRecord<Addr4>>() == size_of::<crate::flow::FlowEntry<Addr4>>());
 const _: () = assert!(size_of::<FlowRecord<Addr6>>() == size_of::<crate::flow::FlowEntry<Addr6>>());

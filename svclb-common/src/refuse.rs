@@ -1,4 +1,4 @@
-//! The packets that say no: a TCP reset, or ICMP "port unreachable".
+//! The packets that say no: a TCP reset, ICMP "port unreachable", ICMP "too big" ([`TooBig`]).
 //!
 //! Both are made in place from the packet that is refused. Who holds the frame
 //! first cuts it to [`kept`] bytes, and for ICMP makes room behind the Ethernet
@@ -9,9 +9,14 @@
 //! field does: it holds exactly that sum, uncomplemented. The answer stays in the
 //! form that the packet came in.
 
+mod too_big;
+
+pub use too_big::{TOO_BIG_KEPT, TooBig, write_too_big};
+
 use crate::{
     checksum::Sum,
     family::{Address as _, Family, IpHeader as _},
+    outline::{Chain, Outline},
     packet::{Checksum, Packet, Unparsed},
     wire::{Check, Cursor, Eth, IcmpError, Ports, TcpFlags, TcpTail, Transport, Word},
 };
@@ -26,14 +31,20 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// How the packet of that outline is refused. A reset is never answered; nor is a
+    /// fragment of a segment, whose length is not known.
+    #[inline(always)]
+    pub fn of_part(outline: Outline, transport: Transport, flags: TcpFlags) -> Option<Self> {
+        if outline.is_fragment() && transport == Transport::Tcp { None } else { Self::of(transport, flags) }
+    }
+
     /// How packets of that protocol are refused; a reset is never answered.
     #[inline(always)]
     pub fn of(transport: Transport, flags: TcpFlags) -> Option<Self> {
         match transport {
-            Transport::Tcp if flags.any(TcpFlags::RST) => None,
+            Transport::Tcp | Transport::Sctp if flags.any(TcpFlags::RST) => None,
             Transport::Tcp => Some(Self::Reset),
-            // RFC 9260 section 8.4 answers by an ABORT; netfilter's reject, and so kube-proxy, by ICMP.
-            Transport::Sctp if flags.any(TcpFlags::RST) => None,
+            // RFC 9260 section 8.4 answers SCTP by an ABORT; netfilter's reject, and so kube-proxy, by ICMP.
             Transport::Udp | Transport::Sctp => Some(Self::Unreachable),
         }
     }
@@ -44,9 +55,6 @@ const TCP_LEN: usize = size_of::<Ports>() + size_of::<TcpTail>();
 
 /// Bytes of the transport header that an ICMP error quotes: those that every receiver needs.
 const QUOTED: usize = 8;
-
-/// Most words of options that an IPv4 header has.
-const OPTION_WORDS: usize = 10;
 
 /// Bytes of the refused frame that its answer is made of.
 #[inline(always)]
@@ -88,7 +96,7 @@ impl<F: Family> Packet<'_, F> {
 }
 
 #[inline(always)]
-fn swap_macs(eth: &mut Eth) {
+pub(super) fn swap_macs(eth: &mut Eth) {
     (eth.dst, eth.src) = (eth.src, eth.dst);
 }
 
@@ -110,6 +118,30 @@ impl Segment {
         let len = packet.total_l4(packet.l4_offset - size_of::<Eth>());
         Self { l4_offset: packet.l4_offset, len, partial: is_partial(packet) }
     }
+}
+
+/// Where the TCP header of the reset will be that answers a segment with its header at
+/// `l4_offset`: a reset has no extension headers.
+#[inline(always)]
+pub fn reset_offset<F: Family>(l4_offset: usize) -> usize {
+    if F::Header::IS_LEFT_OUT { size_of::<Eth>() + size_of::<F::Header>() } else { l4_offset }
+}
+
+/// Moves the TCP header of a frame from `l4_offset` to [`reset_offset`].
+#[inline(always)]
+pub fn close_up<F: Family>(mut frame: Cursor<'_>, l4_offset: usize) -> Result<(), Unparsed> {
+    let skip = l4_offset - size_of::<Eth>() - size_of::<F::Header>();
+    if !F::Header::IS_LEFT_OUT || skip == 0 {
+        return Ok(());
+    }
+    let _eth = frame.take::<Eth>().ok_or(Unparsed::Short)?;
+    let ip = frame.take::<F::Header>().ok_or(Unparsed::Short)?;
+    let ports = frame.peek::<Ports>(skip).ok_or(Unparsed::Short)?;
+    let tail = frame.peek::<TcpTail>(skip + size_of::<Ports>()).ok_or(Unparsed::Short)?;
+    *frame.take::<Ports>().ok_or(Unparsed::Short)? = ports;
+    *frame.take::<TcpTail>().ok_or(Unparsed::Short)? = tail;
+    ip.set_next(Transport::Tcp.number());
+    Ok(())
 }
 
 /// Makes the first [`kept`] bytes of a frame the reset of the segment in it.
@@ -167,8 +199,9 @@ pub fn write_unreachable<F: Family>(
     let ip = frame.take::<F::Header>().ok_or(Unparsed::Short)?;
     let icmp = frame.take::<IcmpError>().ok_or(Unparsed::Short)?;
     let original = frame.take::<F::Header>().ok_or(Unparsed::Short)?;
-    let options = (quoted - size_of::<F::Header>() - QUOTED) & 63;
-    let l4_len = original.total_len().wrapping_sub((size_of::<F::Header>() + options) as u16);
+    let between =
+        (quoted - size_of::<F::Header>() - QUOTED) & ((F::Header::LONGEST + 1).next_power_of_two() - 1);
+    let l4_len = original.total_len().wrapping_sub((size_of::<F::Header>() + between) as u16);
 
     swap_macs(eth);
     let payload = (size_of::<IcmpError>() + quoted) as u16;
@@ -184,9 +217,12 @@ pub fn write_unreachable<F: Family>(
     // A fixed number of turns: the verifier follows each bounds check of an unrolled
     // loop, and loses a moving one.
     let mut turn = 0;
-    while turn < OPTION_WORDS {
-        if turn * size_of::<Word>() < options {
+    while turn < F::Header::LONGEST / F::Header::UNIT {
+        if turn * F::Header::UNIT < between {
             sum = sum.add32(frame.take::<Word>().ok_or(Unparsed::Short)?.0);
+            if F::Header::UNIT == 2 * size_of::<Word>() {
+                sum = sum.add32(frame.take::<Word>().ok_or(Unparsed::Short)?.0);
+            }
         }
         turn += 1;
     }

@@ -9,7 +9,9 @@
 //! the same cell, so one 8-byte store into that cell moves all of them to other
 //! backends.
 
+mod algorithm;
 mod range;
+mod slot;
 
 use crate::{
     cell::{Quiet, Word32, Word64},
@@ -17,7 +19,9 @@ use crate::{
     wire::Transport,
 };
 
+pub use algorithm::Algorithm;
 pub use range::{Range, RangeKey, SERVICE_RANGES, ServiceRanges};
+pub use slot::Slot;
 
 /// Number of a service cell: a service port in one family. 0 is none.
 pub type ServiceId = u32;
@@ -125,7 +129,7 @@ pub const SERVICE_ADMITS_HOST: u32 = 16;
 /// How a service treats its clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// `SERVICE_*`.
+    /// `SERVICE_*`, and in bits 8 to 11 the number of the [`Algorithm`].
     pub flags: u32,
     /// Seconds for which a client comes back to its backend, counted from its last new
     /// connection; 0 is no affinity.

@@ -7,12 +7,14 @@
 
 use crate::{
     balance::{
-        NOWHERE, Tables, has_node_ports, is_internal, is_restricted, list, nobody, remember, returns, vacant,
+        NOWHERE, Tables, has_node_ports, is_restricted, list, may_masquerade_pods, nobody, pick, remember,
+        returns, vacant,
     },
-    config::{MASQUERADE_ALL, SocketMode},
+    config::SocketMode,
     family::{Address, Family},
+    hash::{self, Hash},
     key::{FrontendKey, SocketKey, SocketWay, Wide},
-    service::{AffinityKey, BackendId, Frontend, FrontendKind, Policy, SERVICE_ADMITS_HOST},
+    service::{AffinityKey, Algorithm, BackendId, Frontend, FrontendKind, Policy, SERVICE_ADMITS_HOST},
     verdict::DropReason,
     wire::Transport,
 };
@@ -27,7 +29,7 @@ pub struct SocketPeer<A: Address> {
     pub port: u16,
     /// Zero.
     pub pad: u16,
-    /// The backend cell.
+    /// The backend cell; 0 where the socket calls the other end by its own name.
     pub backend: BackendId,
     /// Its generation.
     pub generation: u32,
@@ -39,7 +41,13 @@ pub trait SocketTables<F: Family>: Tables<F> {
     fn translation(&self, key: SocketKey<F::Addr>) -> Option<SocketPeer<F::Addr>>;
     /// Writes a translation; the table makes room by itself.
     fn remember(&self, key: SocketKey<F::Addr>, peer: &SocketPeer<F::Addr>);
+    /// Whether the calling process is in a pod whose sockets are to be left alone.
+    fn has_opted_out(&self) -> bool;
 }
+
+/// A key beside those of control groups, none of which has this number: it is there where any
+/// pod has opted out.
+pub const ANY_OPTED_OUT: u64 = 0;
 
 /// The socket that a call is made on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +61,9 @@ pub struct Socket {
     /// Whether each datagram names its destination: then the socket may talk to
     /// many, and keeps to one backend per frontend as a flow does.
     pub unconnected: bool,
+    /// Whether it is connected before the call: then the kernel delivers to it what comes from
+    /// that one end, whatever it sends to others.
+    pub connected: bool,
 }
 
 /// What a socket call is told.
@@ -97,22 +108,32 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     if mode == SocketMode::Off as u32 || mode == SocketMode::Host as u32 && !socket.in_host {
         return SocketVerdict::Keep;
     }
+    // No call is made for what a connected datagram socket sends, so nothing could take it away from
+    // a backend that goes. Packets of pods are translated at their devices, where that costs nothing.
+    let is_datagram = socket.transport == Transport::Udp;
+    if !socket.in_host && is_datagram && (socket.connected || !socket.unconnected) {
+        return SocketVerdict::Keep;
+    }
     let Some(frontend) = find_frontend(tables, socket, addr, port) else {
+        if !socket.connected {
+            call_by_own_name(tables, socket, addr, port);
+        }
         // To connect a datagram socket sends nothing. Resolvers do it to every address that
         // they have found, on any port, for the source address that they would have.
-        if socket.transport == Transport::Udp && !socket.unconnected {
+        if is_datagram && !socket.unconnected {
             return SocketVerdict::Keep;
         }
         return match vacant(tables, Wide::new(addr).get()) {
             // A pod's packet is dropped by the programs of its device.
             Some(DropReason::UnallocatedVip) if !socket.in_host => SocketVerdict::Keep,
+            Some(_) if !socket.in_host && tables.has_opted_out() => SocketVerdict::Keep,
             Some(reason) => SocketVerdict::Fail(reason),
             None => SocketVerdict::Keep,
         };
     };
     let service = frontend.service;
     let policy = tables.policy(service);
-    if !socket.in_host && asks_for_client(tables, frontend, policy) {
+    if !socket.in_host && (asks_for_client(tables, frontend, policy) || tables.has_opted_out()) {
         return SocketVerdict::Keep;
     }
     let forward = SocketKey::new(socket.cookie, addr, port, socket.transport, SocketWay::Forward);
@@ -142,7 +163,12 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     let client = Wide::new(AffinityKey { service, client: F::Addr::ZERO });
     let home =
         if policy.affinity == 0 { NOWHERE } else { returns(tables, client.get(), slab, policy.affinity) };
-    let slot = if home == NOWHERE { slab.select(tables.random()) } else { slab.base.wrapping_add(home) };
+    let place = if home == NOWHERE {
+        pick(tables, service, policy, slab, |algorithm| hash_of::<F>(socket.cookie, algorithm))
+    } else {
+        home
+    };
+    let slot = slab.base.wrapping_add(place);
     let Some(backend) = tables.slot(slot).and_then(|id| tables.backend(id)) else {
         return SocketVerdict::Fail(DropReason::BrokenTables);
     };
@@ -151,7 +177,9 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     }
     let named =
         |addr, port| SocketPeer { addr, port, pad: 0, backend: backend.id, generation: backend.generation };
-    if socket.unconnected {
+    // A connected datagram socket may name the end that it is connected to once more, and hears
+    // nobody else's answers.
+    if is_datagram {
         tables.remember(forward, &named(backend.addr, backend.port));
     }
     let reverse =
@@ -161,13 +189,41 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     SocketVerdict::To(backend.addr, backend.port)
 }
 
+/// A host process goes by its socket where a client goes by its tuple, and all of them are one client.
+#[inline(always)]
+fn hash_of<F: Family>(cookie: u64, algorithm: Algorithm) -> u32 {
+    if algorithm == Algorithm::SourceHash {
+        return hash::of_client(&F::Addr::ZERO);
+    }
+    Hash::new().word(cookie as u32).word((cookie >> 32) as u32).finish()
+}
+
+/// An end that is no Service's is called by its own name. The socket may have called it by a
+/// Service's before; answers have the name that was used last.
+///
+/// Not inlined, for the stack's sake.
+#[inline(never)]
+fn call_by_own_name<F: Family, T: SocketTables<F>>(tables: &T, socket: Socket, addr: F::Addr, port: u16) {
+    let reverse = SocketKey::new(socket.cookie, addr, port, socket.transport, SocketWay::Reverse);
+    if let Some(peer) = tables.translation(reverse)
+        && (peer.addr, peer.port) != (addr, port)
+    {
+        let itself = SocketPeer { addr, port, pad: 0, backend: 0, generation: 0 };
+        tables.remember(reverse, Wide::new(itself).get());
+    }
+}
+
 /// Whether the decision depends on the client's address, or changes it: a pod's socket may
-/// have none yet, so its packets are left to the programs of its device.
+/// have none yet, so its packets are left to the programs of its device. So are they where flows are counted, because
+/// the programs see how a connection ends.
 #[inline(always)]
 fn asks_for_client<F: Family>(tables: &impl Tables<F>, frontend: Frontend, policy: Policy) -> bool {
     policy.affinity != 0
         || is_restricted(frontend, policy)
-        || is_internal(frontend) && tables.is_set(MASQUERADE_ALL)
+        || policy.chooses_by(Algorithm::LeastConn)
+        || policy.chooses_by(Algorithm::Maglev)
+        || policy.chooses_by(Algorithm::SourceHash)
+        || may_masquerade_pods(tables, frontend, policy)
 }
 
 #[inline(always)]

@@ -1,6 +1,9 @@
 //! What the agent tells other processes, as the single value of a map.
 
-use crate::cell::{Word32, Word64};
+use crate::{
+    cell::{Word32, Word64},
+    flow::TIMEOUTS,
+};
 
 /// The agent's state. A process that only reads the pins learns from it whether the
 /// tables hold what was last asked for.
@@ -16,4 +19,6 @@ pub struct AgentState {
     pub writes: Word64,
     /// How many times that agent applied a plan, empty plans among them.
     pub applied: Word64,
+    /// [`Timeouts`](crate::flow::Timeouts) that its programs and its collector go by, in seconds.
+    pub timeouts: [Word32; TIMEOUTS],
 }

@@ -43,7 +43,7 @@ reasons! {
     Unwritable = 7, "unwritable";
     /// An event did not fit into the ring: the record was lost, not a packet.
     EventLost = 8, "event_lost";
-    /// A reset to a frontend, of a connection that no flow knows: nobody is to have it.
+    /// A reset, or an ICMP error, to a Service, about what no flow knows: nobody is to have it.
     StrayReset = 9, "stray_reset";
     /// The policy is `Local`, and the endpoints are all on other nodes.
     NoLocalBackend = 10, "no_local_backend";
@@ -53,6 +53,10 @@ reasons! {
     UnknownPort = 12, "unknown_port";
     /// The address is in a range of Services, and no Service has it.
     UnallocatedVip = 13, "unallocated_vip";
+    /// A fragment to an address of a Service, of a datagram whose first fragment has not come by.
+    UnknownFragment = 14, "unknown_fragment";
+    /// Another node sent a packet for a backend that this node does not have.
+    BadTunnel = 15, "bad_tunnel";
 }
 
 impl DropReason {

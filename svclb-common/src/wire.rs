@@ -4,7 +4,11 @@
 //! them but the accessors that say so. Field names are the RFCs'.
 #![expect(unsafe_code, reason = "the one place where bytes of a frame become headers")]
 
+mod transport;
+
 use core::marker::PhantomData;
+
+pub use self::transport::{TcpFlags, Transport};
 
 /// Plain header types: alignment 1, every bit pattern valid, no padding.
 ///
@@ -44,6 +48,18 @@ impl<'f> Cursor<'f> {
         let header = unsafe { &mut *self.at.cast::<T>() };
         self.at = next;
         Some(header)
+    }
+
+    /// A copy of what lies `at` bytes ahead, or `None` when the frame ends before it does.
+    #[inline(always)]
+    pub fn peek<T: Wire + Copy>(&self, at: usize) -> Option<T> {
+        const { assert!(align_of::<T>() == 1) };
+        let start = self.at.wrapping_add(at);
+        if start.wrapping_add(size_of::<T>()) > self.end || start < self.at {
+            return None;
+        }
+        // SAFETY: in bounds by the check above; headers that were handed out are behind `at`.
+        Some(unsafe { *start.cast::<T>() })
     }
 
     /// Leaves out `bytes` bytes, which need not be there.
@@ -182,24 +198,36 @@ pub struct SctpTail {
     pub chunk_len: u16,
 }
 
-impl SctpTail {
-    /// What the first chunk does to the association, in TCP's words: `INIT` opens, `INIT ACK`
-    /// answers, `ABORT` resets, and each end's part of the shutdown is its FIN.
+/// The start of an IPv4 option, RFC 791; one of one byte has no length.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionHead {
+    /// Type.
+    pub kind: u8,
+    /// Length in bytes, with type and length.
+    pub len: u8,
+}
+
+/// The start of an IPv6 extension header, RFC 8200 section 4; the whole of a fragment header.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtensionHead {
+    /// Next header.
+    pub next: u8,
+    /// Length in units of 8 bytes without the first; reserved in a fragment header.
+    pub len: u8,
+    /// A fragment's offset (13 bits) and "more fragments" (the last bit), network byte order;
+    /// type and segments left of a routing header.
+    pub place: u16,
+    /// A fragment's identification, network byte order.
+    pub id: u32,
+}
+
+impl ExtensionHead {
+    /// Whether a fragment header is that of any but the first fragment.
     #[inline(always)]
-    pub fn flags(&self) -> TcpFlags {
-        const INIT: u8 = 1;
-        const INIT_ACK: u8 = 2;
-        const ABORT: u8 = 6;
-        const SHUTDOWN: u8 = 7;
-        const SHUTDOWN_ACK: u8 = 8;
-        const SHUTDOWN_COMPLETE: u8 = 14;
-        TcpFlags(match self.chunk {
-            INIT => TcpFlags::SYN,
-            INIT_ACK => TcpFlags::SYN | TcpFlags::ACK,
-            ABORT => TcpFlags::RST,
-            SHUTDOWN | SHUTDOWN_ACK | SHUTDOWN_COMPLETE => TcpFlags::FIN | TcpFlags::ACK,
-            _ => TcpFlags::ACK,
-        })
+    pub fn is_later_fragment(&self) -> bool {
+        self.place & 0xfff8_u16.to_be() != 0
     }
 }
 
@@ -232,96 +260,7 @@ macro_rules! plain {
         )+
     };
 }
-plain!(Eth, Ipv4, Ipv6, Ports, TcpTail, UdpTail, SctpTail, IcmpError, Word);
-
-/// TCP control bits, RFC 9293 section 3.1; of SCTP what [`SctpTail::flags`] makes of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TcpFlags(pub u8);
-
-impl TcpFlags {
-    /// No more data from sender.
-    pub const FIN: u8 = 0x01;
-    /// Synchronise sequence numbers.
-    pub const SYN: u8 = 0x02;
-    /// Reset the connection.
-    pub const RST: u8 = 0x04;
-    /// Acknowledgement field is significant.
-    pub const ACK: u8 = 0x10;
-
-    /// Whether any of `bits` is set.
-    #[inline(always)]
-    pub fn any(self, bits: u8) -> bool {
-        self.0 & bits != 0
-    }
-
-    /// A SYN that opens a connection, not the answer to one.
-    #[inline(always)]
-    pub fn opens(self) -> bool {
-        self.0 & (Self::SYN | Self::ACK | Self::RST) == Self::SYN
-    }
-}
-
-/// Transport protocols by their IANA number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Transport {
-    /// RFC 9293.
-    Tcp = 6,
-    /// RFC 768.
-    Udp = 17,
-    /// RFC 9260.
-    Sctp = 132,
-}
-
-impl Transport {
-    /// Each once.
-    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
-
-    /// The protocol of that IANA number, if the datapath carries it.
-    #[inline(always)]
-    pub fn of(number: u8) -> Option<Self> {
-        match number {
-            6 => Some(Self::Tcp),
-            17 => Some(Self::Udp),
-            132 => Some(Self::Sctp),
-            _ => None,
-        }
-    }
-
-    /// The IANA number.
-    #[inline(always)]
-    pub fn number(self) -> u8 {
-        self as u8
-    }
-
-    /// Whether its flows are connections: opened and ended by the ends, and never moved to
-    /// another backend. Else each packet may be the first.
-    #[inline(always)]
-    pub fn connects(self) -> bool {
-        self != Self::Udp
-    }
-
-    /// Bytes of header that the datapath reads.
-    #[inline(always)]
-    pub fn header_len(self) -> usize {
-        size_of::<Ports>()
-            + match self {
-                Self::Tcp => size_of::<TcpTail>(),
-                Self::Udp => size_of::<UdpTail>(),
-                Self::Sctp => size_of::<SctpTail>(),
-            }
-    }
-
-    /// Row of the `NodePort` table.
-    #[inline(always)]
-    pub fn index(self) -> u32 {
-        match self {
-            Self::Tcp => 0,
-            Self::Udp => 1,
-            Self::Sctp => 2,
-        }
-    }
-}
+plain!(Eth, Ipv4, Ipv6, Ports, TcpTail, UdpTail, SctpTail, IcmpError, Word, OptionHead, ExtensionHead);
 
 #[cfg(test)]
 mod tests {

@@ -1,23 +1,27 @@
 //! Carrying out a recipe on a packet.
 
 use svclb_common::{
+    encap::entropy,
     family::{Family, IpHeader as _},
     flow::{Action, FlowEntry, Recipe},
     key::{FlowKey, Hook},
+    outline::Outline,
     packet::Packet,
     verdict::DropReason,
+    wire::Eth,
 };
 
 use crate::{
-    backend,
+    backend, flow,
     kernel::Maps,
     medium::{Medium, Way},
     observe::{self, What},
+    too_big, tunnel,
 };
 
 /// The loopback device's address. A device takes for the host only what is sent to its
 /// own address, and this is the only one that is known here.
-const NOBODY: [u8; 6] = [0; 6];
+pub(crate) const NOBODY: [u8; 6] = [0; 6];
 
 /// Rewrites the packet as its flow says and sends it on.
 #[inline(always)]
@@ -33,14 +37,26 @@ pub(crate) fn act<F: Maps, M: Medium>(
         return M::NEXT;
     }
     let mut device = 0;
-    if action == Action::Forward {
+    if matches!(action, Action::Forward | Action::Tunnel) {
         if packet.ip.hops() <= 1 {
             return drop_translated::<F, M>(medium, recipe, DropReason::HopLimit);
         }
+        let outer = if action == Action::Tunnel { tunnel::overhead::<F>() as u16 } else { 0 };
+        let size = too_big::size(medium, &packet).saturating_add(outer);
         // Before anything is changed: the packet may have to go on as it is.
-        match medium.way::<F>(&recipe.src, &recipe.dst, packet.eth) {
+        match medium.way::<F>(&recipe.src, &recipe.dst, size, packet.eth) {
             Way::By(ifindex) => device = ifindex,
             Way::Later => return M::NEXT,
+            Way::TooBig(mtu) => {
+                // Of an established flow nobody has noted it.
+                if packet.l4_offset == size_of::<Eth>() + size_of::<F::Header>()
+                    && let Some(scratch) = flow::scratch::<F>()
+                {
+                    scratch.outline = Outline::plain(packet.transport);
+                }
+                let _counted = drop_translated::<F, M>(medium, recipe, DropReason::TooBig);
+                return too_big::answer::<F, M>(medium, hook, mtu.saturating_sub(outer));
+            }
             Way::Nowhere(reason) => return drop_translated::<F, M>(medium, recipe, reason),
         }
     }
@@ -49,6 +65,14 @@ pub(crate) fn act<F: Maps, M: Medium>(
 
     match action {
         Action::Forward => packet.ip.decrement_hops(),
+        Action::Tunnel => {
+            packet.ip.decrement_hops();
+            let sport = entropy(&packet);
+            return match tunnel::wrap::<F, M>(medium, recipe, sport) {
+                Some(()) => medium.send(device),
+                None => drop_translated::<F, M>(medium, recipe, DropReason::Unwritable),
+            };
+        }
         Action::Reflect => (packet.eth.dst, packet.eth.src) = (packet.eth.src, packet.eth.dst),
         // Where the packet just goes on, its device has recognised its own address before.
         Action::Deliver => packet.eth.dst = NOBODY,
@@ -59,7 +83,7 @@ pub(crate) fn act<F: Maps, M: Medium>(
     }
     match action {
         Action::Pass => medium.pass(),
-        Action::Forward => medium.send(device),
+        Action::Forward | Action::Tunnel => medium.send(device),
         Action::Reflect => medium.reflect(),
         Action::Deliver if hook == Hook::Ingress && recipe.ifindex == medium.ifindex() => medium.pass(),
         Action::Deliver => medium.deliver(),
@@ -76,7 +100,11 @@ pub(crate) fn drop<F: Family, M: Medium>(medium: M, key: &FlowKey<F::Addr>, reas
 
 /// Counts, reports and drops a packet of a known flow, under the tuple that it was to get.
 #[inline(always)]
-fn drop_translated<F: Family, M: Medium>(medium: M, recipe: &Recipe<F::Addr>, reason: DropReason) -> i32 {
+pub(crate) fn drop_translated<F: Family, M: Medium>(
+    medium: M,
+    recipe: &Recipe<F::Addr>,
+    reason: DropReason,
+) -> i32 {
     let what =
         What { sport: recipe.sport, dport: recipe.dport, ifindex: medium.ifindex(), proto: recipe.proto };
     observe::report::<F>(reason, &recipe.src, &recipe.dst, what);

@@ -7,7 +7,7 @@ use aya_ebpf::{
 use svclb_common::{
     family::{Addr4, Addr6, Family, V4, V6},
     layout::capacity,
-    service::{Backend, BackendCell, BackendId, List, Policy, ServiceCell, ServiceId, Slab, Traffic},
+    service::{Backend, BackendCell, BackendId, List, Policy, ServiceCell, ServiceId, Slab, Slot, Traffic},
 };
 
 use crate::agent::MMAPABLE;
@@ -97,7 +97,8 @@ maps!(V6, SERVICES_V6, SLOTS_V6, BACKENDS_V6, TRAFFIC_V6, PICKS_V6);
 pub(crate) fn slab<F: BackendMaps>(service: ServiceId, list: List) -> Slab {
     F::services().get(service).map_or(Slab::default(), |cell| match list {
         List::Local => cell.slab(List::Local),
-        List::Cluster | List::Idle => cell.slab(List::Cluster),
+        List::Cluster => cell.slab(List::Cluster),
+        List::Idle => cell.slab(List::Idle),
     })
 }
 
@@ -110,7 +111,13 @@ pub(crate) fn policy<F: BackendMaps>(service: ServiceId) -> Policy {
 /// The backend in a slot.
 #[inline(always)]
 pub(crate) fn slot<F: BackendMaps>(index: u32) -> Option<BackendId> {
-    F::slots().get(index).copied()
+    F::slots().get(index).map(|word| Slot::backend_of(*word))
+}
+
+/// The weight of the backend in a slot.
+#[inline(always)]
+pub(crate) fn weight<F: BackendMaps>(index: u32) -> u8 {
+    F::slots().get(index).map_or(1, |word| Slot::weight_of(*word))
 }
 
 /// The backend in a cell.

@@ -1,10 +1,7 @@
 //! The settings, read one by one: all of them together do not fit on the stack.
 
 use aya_ebpf::Global;
-use svclb_common::{
-    config::DatapathConfig,
-    family::{Addr4, Addr6, Family, V4, V6},
-};
+use svclb_common::{config::DatapathConfig, flow::TIMEOUTS};
 
 /// Settings; the agent replaces them at load time.
 #[unsafe(no_mangle)]
@@ -43,35 +40,14 @@ pub(crate) fn is_set(flag: u32) -> bool {
     field!(flags) & flag != 0
 }
 
-/// The settings of a family.
-pub(crate) trait FamilyConfig: Family {
-    /// The pods' addresses: address and mask.
-    fn cluster_cidr() -> [Self::Addr; 2];
-}
-
-impl FamilyConfig for V4 {
-    #[inline(always)]
-    fn cluster_cidr() -> [Addr4; 2] {
-        [Addr4(field!(cluster_v4[0].0)), Addr4(field!(cluster_v4[1].0))]
-    }
-}
-
-impl FamilyConfig for V6 {
-    #[inline(always)]
-    fn cluster_cidr() -> [Addr6; 2] {
-        // Word by word, so that no copy of the whole is made.
-        let addr = [
-            field!(cluster_v6[0].0[0]),
-            field!(cluster_v6[0].0[1]),
-            field!(cluster_v6[0].0[2]),
-            field!(cluster_v6[0].0[3]),
-        ];
-        let mask = [
-            field!(cluster_v6[1].0[0]),
-            field!(cluster_v6[1].0[1]),
-            field!(cluster_v6[1].0[2]),
-            field!(cluster_v6[1].0[3]),
-        ];
-        [Addr6(addr), Addr6(mask)]
-    }
+/// Nanoseconds for which a flow is remembered, by the number of its state.
+#[inline(always)]
+pub(crate) fn timeout(number: u32) -> u64 {
+    // SAFETY: as above; the mask keeps the index within the array.
+    let seconds = unsafe {
+        let first =
+            (&raw const (*(&raw const CONFIG).cast::<DatapathConfig>()).timeouts.seconds).cast::<u32>();
+        first.add(number as usize & (TIMEOUTS - 1)).read_volatile()
+    };
+    u64::from(seconds) * 1_000_000_000
 }

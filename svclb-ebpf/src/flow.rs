@@ -96,6 +96,13 @@ pub(crate) fn half_open<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static 
     unsafe { F::half_open().get(key) }
 }
 
+/// The entry of a flow that was just found or made, wherever it is. Another CPU may establish
+/// it between two looks.
+#[inline(always)]
+pub(crate) fn any<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
+    find::<F>(key).or_else(|| half_open::<F>(key)).or_else(|| find::<F>(key))
+}
+
 /// `EEXIST`, as helpers return it.
 const EEXIST: i32 = -17;
 

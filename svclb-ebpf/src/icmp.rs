@@ -1,11 +1,92 @@
 //! ICMP: errors about translated flows, and echo.
 
-use svclb_common::{balance::Edge, key::Hook};
+use svclb_common::{
+    balance::Edge,
+    family::IpHeader as _,
+    flow::{Action, Recipe},
+    icmp::{Heard, MESSAGE, Message, hear},
+    key::Hook,
+    verdict::DropReason,
+    wire::Eth,
+};
 
-use crate::{kernel::Maps, medium::Medium};
+use crate::{
+    act::{NOBODY, drop_translated},
+    flow,
+    kernel::{Kernel, Maps},
+    medium::{Medium, Way},
+    observe::{self, What},
+};
 
 /// Deals with such a packet.
 #[inline(always)]
-pub(crate) fn handle<F: Maps, M: Medium>(_medium: M, _edge: Edge, _hook: Hook) -> i32 {
-    M::NEXT
+pub(crate) fn handle<F: Maps, M: Medium>(medium: M, _edge: Edge, hook: Hook) -> i32 {
+    message::<F, M>(medium, hook)
+}
+
+/// A function of its own, for the hot path's sake.
+#[inline(never)]
+fn message<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
+    // What is not there the parser misses.
+    let _more = medium.pull(MESSAGE);
+    let mut rest = medium.frame();
+    let Some(eth) = rest.take::<Eth>() else { return M::NEXT };
+    let Ok(mut message) = Message::<F>::parse(eth, rest) else { return M::NEXT };
+    let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
+    match hear(&Kernel { medium }, hook, &message, &mut scratch.key) {
+        Heard::NotOurs => M::NEXT,
+        Heard::About(entry) => relay::<F, M>(medium, message, &entry.recipe, hook),
+        Heard::Echo => {
+            message.answer();
+            medium.answer(hook)
+        }
+        Heard::Dropped(reason) => {
+            let what = What { sport: 0, dport: 0, ifindex: medium.ifindex(), proto: F::ICMP };
+            observe::report::<F>(reason, &message.ip.src(), &message.ip.dst(), what);
+            M::DROP
+        }
+    }
+}
+
+/// Sends an error on to who sent what it quotes, as answers to that are.
+#[inline(always)]
+fn relay<F: Maps, M: Medium>(
+    medium: M,
+    mut message: Message<'_, F>,
+    recipe: &Recipe<F::Addr>,
+    hook: Hook,
+) -> i32 {
+    let action = Action::of(recipe.action);
+    // Its flow goes on to another node, which would have to hear of it.
+    if !M::carries(action) || action == Action::Tunnel {
+        return M::NEXT;
+    }
+    let ends = message.ends(recipe);
+    let mut device = 0;
+    if action == Action::Forward {
+        if message.ip.hops() <= 1 {
+            return drop_translated::<F, M>(medium, recipe, DropReason::HopLimit);
+        }
+        // Before anything is changed: the packet may have to go on as it is.
+        match medium.way::<F>(&ends.src, &ends.dst, message.ip.total_len(), message.eth) {
+            Way::By(ifindex) => device = ifindex,
+            Way::Later => return M::NEXT,
+            Way::TooBig(_) => return drop_translated::<F, M>(medium, recipe, DropReason::TooBig),
+            Way::Nowhere(reason) => return drop_translated::<F, M>(medium, recipe, reason),
+        }
+    }
+    match action {
+        Action::Forward => message.ip.decrement_hops(),
+        Action::Reflect => (message.eth.dst, message.eth.src) = (message.eth.src, message.eth.dst),
+        Action::Deliver => message.eth.dst = NOBODY,
+        Action::Pass | Action::Tunnel => {}
+    }
+    message.rewrite(recipe, ends);
+    match action {
+        Action::Pass | Action::Tunnel => medium.pass(),
+        Action::Forward => medium.send(device),
+        Action::Reflect => medium.reflect(),
+        Action::Deliver if hook == Hook::Ingress && recipe.ifindex == medium.ifindex() => medium.pass(),
+        Action::Deliver => medium.deliver(),
+    }
 }

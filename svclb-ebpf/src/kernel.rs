@@ -3,8 +3,11 @@
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use svclb_common::{
     balance::{PutError, Route, Tables},
+    encap::Carry,
     flow::FlowEntry,
+    icmp::Icmp,
     key::{FlowKey, FrontendKey},
+    refuse::TooBig,
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
     },
@@ -12,16 +15,43 @@ use svclb_common::{
 };
 
 use crate::{
-    backend, backend::BackendMaps, client, client::ClientMaps, config, config::FamilyConfig, flow,
-    flow::FlowMaps, frontend, frontend::FrontendMaps, medium::Medium, observe, route, route::RouteMaps,
+    backend, backend::BackendMaps, client, client::ClientMaps, config, flow, flow::FlowMaps,
+    fragment::FragmentMaps, frontend, frontend::FrontendMaps, load, load::LoadMaps, medium::Medium, observe,
+    pods::PodMaps, ports::PortMaps, route, route::RouteMaps,
 };
 
 /// All maps of a family.
 pub(crate) trait Maps:
-    FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig
+    FrontendMaps
+    + BackendMaps
+    + LoadMaps
+    + ClientMaps
+    + FlowMaps
+    + FragmentMaps
+    + RouteMaps
+    + PodMaps
+    + PortMaps
+    + Icmp
+    + Carry
+    + TooBig
 {
 }
-impl<F: FrontendMaps + BackendMaps + ClientMaps + FlowMaps + RouteMaps + FamilyConfig> Maps for F {}
+impl<
+    F: FrontendMaps
+        + BackendMaps
+        + LoadMaps
+        + ClientMaps
+        + FlowMaps
+        + FragmentMaps
+        + RouteMaps
+        + PodMaps
+        + PortMaps
+        + Icmp
+        + Carry
+        + TooBig,
+> Maps for F
+{
+}
 
 /// The tables as a packet sees them.
 pub(crate) struct Kernel<M> {
@@ -45,8 +75,12 @@ macro_rules! maps_as_tables {
             config::is_set(flag)
         }
         #[inline(always)]
-        fn cluster_cidr(&self) -> [F::Addr; 2] {
-            F::cluster_cidr()
+        fn timeout(&self, number: u32) -> u64 {
+            config::timeout(number)
+        }
+        #[inline(always)]
+        fn pods_behind(&self, ifindex: u32) -> Option<svclb_common::client::PodRange<F::Addr>> {
+            $crate::pods::behind::<F>(ifindex)
         }
         #[inline(always)]
         fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<Frontend> {
@@ -93,6 +127,22 @@ macro_rules! maps_as_tables {
             backend::slot::<F>(slot)
         }
         #[inline(always)]
+        fn weight(&self, slot: u32) -> u8 {
+            backend::weight::<F>(slot)
+        }
+        #[inline(always)]
+        fn turn(&self, service: ServiceId) -> u64 {
+            load::turn::<F>(service)
+        }
+        #[inline(always)]
+        fn active(&self, id: BackendId) -> u32 {
+            load::active::<F>(id)
+        }
+        #[inline(always)]
+        fn add_active(&self, id: BackendId, change: i64) {
+            load::add_active::<F>(id, change);
+        }
+        #[inline(always)]
         fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>> {
             backend::backend::<F>(id)
         }
@@ -126,6 +176,40 @@ macro_rules! maps_as_tables {
             flow::forget::<F>(key);
         }
         #[inline(always)]
+        fn searched(
+            &self,
+            key: &svclb_common::snat::PortsKey<F::Addr>,
+        ) -> Option<svclb_common::snat::PortsMemory> {
+            $crate::ports::searched::<F>(key)
+        }
+        #[inline(always)]
+        fn keep_search(
+            &self,
+            key: &svclb_common::snat::PortsKey<F::Addr>,
+            memory: &svclb_common::snat::PortsMemory,
+        ) {
+            $crate::ports::keep::<F>(key, memory);
+        }
+        #[inline(always)]
+        fn repeat<R: svclb_common::balance::Repeat<F>>(&self, steps: u32, repeat: &mut R) -> bool {
+            $crate::ports::repeat::<F, R>(steps, repeat)
+        }
+        #[inline(always)]
+        fn fragment(
+            &self,
+            key: &svclb_common::fragment::FragmentKey<F::Addr>,
+        ) -> Option<svclb_common::fragment::FragmentHead> {
+            $crate::fragment::head::<F>(key)
+        }
+        #[inline(always)]
+        fn keep_fragment(
+            &self,
+            key: &svclb_common::fragment::FragmentKey<F::Addr>,
+            head: &svclb_common::fragment::FragmentHead,
+        ) {
+            $crate::fragment::keep::<F>(key, head);
+        }
+        #[inline(always)]
         fn random(&self) -> u32 {
             // SAFETY: a helper without arguments.
             unsafe { bpf_get_prandom_u32() }
@@ -152,5 +236,10 @@ impl<F: Maps, M: Medium> Tables<F> for Kernel<M> {
         } else {
             route::route::<F, M>(self.medium, dst, source)
         }
+    }
+
+    #[inline(always)]
+    fn fits(&self, dst: &F::Addr, bytes: u16) -> bool {
+        route::fits::<F, M>(self.medium, dst, bytes)
     }
 }

@@ -7,19 +7,26 @@
 //! | [`skb`], [`xdp`] | socket buffers at TC hooks, frames at XDP hooks |
 //! | [`act`] | carrying out a recipe on a packet |
 //! | [`refuse`] | answering a packet that nobody serves |
-//! | [`fragment`], [`icmp`], [`tunnel`] | packets without ports of their own |
+//! | [`too_big`] | answering a packet that is too big for its way |
+//! | [`fragment`] | fragments without ports of their own; the map of what the first ones tell |
+//! | [`icmp`], [`tunnel`] | other packets without ports of their own |
 //! | [`sock`] | socket calls; the map of translations at sockets |
+//! | [`opt_out`] | the map of pods whose sockets are left alone |
 //! | [`frontend`] | the maps of frontends, node ports, and the node's and Services' addresses |
 //! | [`backend`] | the maps of service cells, slots, backends and traffic counters |
+//! | [`load`] | the maps of turns and of flows per backend |
 //! | [`client`] | the maps of session affinity and of source ranges |
 //! | [`flow`] | the maps of flows |
 //! | [`route`] | the node's routes; the map of source addresses |
+//! | [`pods`] | the map of which clients are local pods |
+//! | [`ports`] | the map of searches for source ports; `bpf_loop` |
 //! | [`observe`] | drop counters and the events ring |
 //! | [`kernel`] | the datapath's `Tables`, made of all these maps |
 //! | [`config`] | the settings |
 //! | [`agent`] | maps that the programs never read |
 #![no_std]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(unsafe_code, reason = "kernel helpers and contexts are raw pointers")]
 #![expect(missing_docs, reason = "the attribute macros repeat the entry points without their comments")]
 #![expect(clippy::needless_pass_by_value, reason = "the attribute macros hand the context over by value")]
@@ -36,13 +43,18 @@ mod fragment;
 mod frontend;
 mod icmp;
 mod kernel;
+mod load;
 mod medium;
 mod observe;
+mod opt_out;
 mod pipeline;
+mod pods;
+mod ports;
 mod refuse;
 mod route;
 mod skb;
 mod sock;
+mod too_big;
 mod tunnel;
 mod xdp;
 
@@ -83,9 +95,15 @@ pub fn uplink_egress(ctx: TcContext) -> i32 {
     pipeline::handle(Skb(ctx.skb.skb), Edge::Uplink, Hook::Egress)
 }
 
-/// From other nodes and the outside, before the stack.
-#[xdp]
+/// From other nodes and the outside, before the stack. Frames may have several buffers (Linux 5.18).
+#[xdp(frags)]
 pub fn uplink_xdp(ctx: XdpContext) -> u32 {
+    pipeline::handle(Xdp(ctx.ctx), Edge::Uplink, Hook::Ingress).cast_unsigned()
+}
+
+/// The same for kernels whose frames have one buffer.
+#[xdp]
+pub fn uplink_xdp_page(ctx: XdpContext) -> u32 {
     pipeline::handle(Xdp(ctx.ctx), Edge::Uplink, Hook::Ingress).cast_unsigned()
 }
 

@@ -6,6 +6,8 @@
 use core::ffi::c_void;
 
 use svclb_common::{
+    encap::Encapsulation,
+    family::Family,
     flow::{Action, Recipe},
     key::Hook,
     packet::Packet,
@@ -33,15 +35,18 @@ pub(crate) trait Medium: Copy {
     fn ifindex(self) -> u32;
     /// Whether the packet is none for this hook, before anybody looks at its bytes.
     fn is_exempt(self) -> bool;
-    /// Whether a program on the same device has dealt with the packet before the stack got it.
+    /// Whether a program on the same device has dealt with the packet before the stack got it. True
+    /// once: the packet may come by another device with programs.
     fn is_done(self) -> bool;
     /// Brings so many bytes to hand, as far as there are; whether more may be there now.
     fn pull(self, bytes: u32) -> bool;
     /// Whether this medium carries out `action`; else the next one does.
     fn carries(action: Action) -> bool;
-    /// The way of a packet from `src` to `dst`. A medium that addresses the next hop
-    /// itself writes it into `eth`.
-    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, eth: &mut Eth) -> Way;
+    /// The way of a packet of `size` bytes from `src` to `dst`. A medium that addresses the
+    /// next hop itself writes it into `eth`.
+    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, size: u16, eth: &mut Eth) -> Way;
+    /// Bytes of payload of each packet that this one was merged of; 0 if it is one.
+    fn merged(self) -> u32;
     /// Rewrites headers and checksums; whether that was possible. No byte of the packet
     /// may be touched through a reference from before.
     fn rewrite<F: Maps>(self, packet: Packet<'_, F>, recipe: &Recipe<F::Addr>) -> bool;
@@ -53,10 +58,16 @@ pub(crate) trait Medium: Copy {
     fn reflect(self) -> i32;
     /// Makes the loopback device receive the packet.
     fn deliver(self) -> i32;
+    /// Whether a packet that says to have `len` bytes can be cut; else the next medium can.
+    fn can_cut(self, len: u16) -> bool;
     /// Cuts the packet to so many bytes; whether that was possible.
     fn cut(self, bytes: u32) -> bool;
     /// Makes room for so many bytes behind the Ethernet header.
     fn grow(self, bytes: u32) -> bool;
+    /// Makes room for outer headers of so many bytes behind the Ethernet header.
+    fn wrap<F: Family>(self, bytes: u32, encapsulation: Encapsulation) -> bool;
+    /// Takes so many bytes of outer headers away.
+    fn unwrap(self, bytes: u32) -> bool;
     /// Sends the packet to where one came from at `hook`.
     fn answer(self, hook: Hook) -> i32;
 }
@@ -68,6 +79,8 @@ pub(crate) enum Way {
     By(u32),
     /// As the next medium finds: this one cannot, and leaves the packet as it is.
     Later,
+    /// It is larger than the way carries, which is so many bytes.
+    TooBig(u16),
     /// Nowhere.
     Nowhere(DropReason),
 }

@@ -5,11 +5,13 @@
 
 use svclb_common::{
     balance::{self, Edge, Learned, Place, decides},
+    encap::is_gue,
     family::{Family, V4, V6},
     key::Hook,
+    outline::{HEADERS, Outline},
     packet::{Packet, Unparsed},
     verdict::DropReason,
-    wire::{Cursor, Eth},
+    wire::{Eth, Transport},
 };
 
 use crate::{
@@ -29,51 +31,85 @@ pub(crate) fn handle<M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     let mut rest = medium.frame();
     let Some(eth) = rest.take::<Eth>() else { return M::NEXT };
     match eth.ethertype {
-        V4::ETHERTYPE => family::<V4, M>(medium, eth, rest, edge, hook),
-        V6::ETHERTYPE => family::<V6, M>(medium, eth, rest, edge, hook),
+        V4::ETHERTYPE => family::<V4, M>(medium, edge, hook),
+        V6::ETHERTYPE => family::<V6, M>(medium, edge, hook),
         _ => M::NEXT,
     }
 }
 
+/// What is done by itself needs no stack here: the frames of one call's functions come on top of
+/// this one, and not of each other's.
 #[inline(always)]
-fn family<F: Maps, M: Medium>(medium: M, eth: &mut Eth, rest: Cursor<'_>, edge: Edge, hook: Hook) -> i32 {
-    match Packet::<F>::parse(eth, rest) {
-        Ok(packet) => {
-            if let Some(entry) = flow::established::<F>(&packet.flow(hook))
-                && decides::<F>(entry, packet.transport, packet.flags, &Kernel { medium })
-            {
-                return act(medium, packet, entry, hook);
-            }
-        }
-        Err(Unparsed::Short) => {}
-        Err(Unparsed::Foreign) => return M::NEXT,
-        Err(Unparsed::Fragment) => return fragment::handle::<F, M>(medium, edge, hook),
-        Err(Unparsed::Icmp) => return icmp::handle::<F, M>(medium, edge, hook),
-        Err(Unparsed::Tunnel) => return tunnel::handle::<F, M>(medium, edge, hook),
-    }
-    let learned = match (edge, hook) {
-        (Edge::Pod, Hook::Ingress) => learn_pod_ingress::<F, M>(medium),
-        (Edge::Pod, Hook::Egress) => learn_pod_egress::<F, M>(medium),
-        (Edge::Uplink, Hook::Ingress) => learn_uplink_ingress::<F, M>(medium),
-        (Edge::Uplink, Hook::Egress) => learn_uplink_egress::<F, M>(medium),
+fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
+    let first = match hook {
+        Hook::Ingress => established_ingress::<F, M>(medium),
+        Hook::Egress => established_egress::<F, M>(medium),
     };
+    let outlined = if first == UNUSUAL { outline::<F, M>(medium) } else { first };
+    let takes_others = edge == Edge::Uplink && hook == Hook::Ingress;
+    let is_inner = match outlined {
+        KNOWN => false,
+        GUE => takes_others && tunnel::is_in_gue::<F, M>(medium),
+        TUNNEL if takes_others && tunnel::is_in_ip::<F, M>(medium) => true,
+        TUNNEL => return M::NEXT,
+        HEADLESS => return fragment::handle::<F, M>(medium, hook),
+        ICMP => return icmp::handle::<F, M>(medium, edge, hook),
+        code => return code,
+    };
+    if takes_others && !is_inner {
+        tunnel::is_alone::<F>();
+    }
+    let learned = if is_inner && tunnel::goes_on::<F, M>(medium) {
+        KNOWN_INSIDE
+    } else {
+        match (edge, hook) {
+            (Edge::Pod, Hook::Ingress) => learn_pod_ingress::<F, M>(medium),
+            (Edge::Pod, Hook::Egress) => learn_pod_egress::<F, M>(medium),
+            (Edge::Uplink, Hook::Ingress) => learn_uplink_ingress::<F, M>(medium),
+            (Edge::Uplink, Hook::Egress) => learn_uplink_egress::<F, M>(medium),
+        }
+    };
+    let learned =
+        if takes_others && learned == KNOWN_INSIDE { tunnel::unwrap::<F, M>(medium) } else { learned };
     match (learned, hook) {
         (KNOWN, Hook::Ingress) => act_ingress::<F, M>(medium),
         (KNOWN, Hook::Egress) => act_egress::<F, M>(medium),
         (REFUSE, _) => refuse::refuse::<F, M>(medium, hook, DropReason::NoBackend),
         (REFUSE_PORT, _) => refuse::refuse::<F, M>(medium, hook, DropReason::UnknownPort),
+        (REFUSE_EXHAUSTED, _) => refuse::refuse::<F, M>(medium, hook, DropReason::PortsExhausted),
         (code, _) => code,
     }
 }
 
 /// Besides verdicts: the flow tables know what to do.
-const KNOWN: i32 = 1 << 16;
+pub(crate) const KNOWN: i32 = 1 << 16;
+
+/// The same of a packet that is still inside another one.
+const KNOWN_INSIDE: i32 = 9 << 16;
+
+/// Besides verdicts: a datagram in which there may be a packet, of no established flow.
+const GUE: i32 = 10 << 16;
+
+/// Besides verdicts: the packet is a fragment without a transport header.
+const HEADLESS: i32 = 5 << 16;
+
+/// Besides verdicts: the packet is ICMP.
+const ICMP: i32 = 6 << 16;
+
+/// Besides verdicts: there is a packet in the packet.
+const TUNNEL: i32 = 7 << 16;
+
+/// Besides verdicts: more must be looked at than the usual headers.
+const UNUSUAL: i32 = 8 << 16;
 
 /// Besides verdicts: the packet is to be refused, because nobody serves.
 const REFUSE: i32 = 2 << 16;
 
 /// The same, because there is no such port.
 const REFUSE_PORT: i32 = 3 << 16;
+
+/// The same, because all ports towards the backend are taken.
+const REFUSE_EXHAUSTED: i32 = 4 << 16;
 
 /// Functions of their own, each with edge and hook known to the compiler.
 macro_rules! per_hook {
@@ -87,6 +123,8 @@ macro_rules! per_hook {
     };
 }
 per_hook! {
+    established_ingress => |medium| established::<F, M>(medium, Hook::Ingress);
+    established_egress => |medium| established::<F, M>(medium, Hook::Egress);
     learn_pod_ingress => |medium| learn::<F, M>(medium, Edge::Pod, Hook::Ingress);
     learn_pod_egress => |medium| learn::<F, M>(medium, Edge::Pod, Hook::Egress);
     learn_uplink_ingress => |medium| learn::<F, M>(medium, Edge::Uplink, Hook::Ingress);
@@ -95,21 +133,77 @@ per_hook! {
     act_egress => |medium| act_on_known::<F, M>(medium, Hook::Egress);
 }
 
-/// Enough for every header that the datapath reads: Ethernet, the longest IPv4
-/// header, and TCP without options.
-const HEADERS: u32 = 14 + 60 + 20;
+/// Acts on a packet whose flow is established. The hot path: one lookup decides.
+#[inline(always)]
+fn established<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
+    let mut rest = medium.frame();
+    let Some(eth) = rest.take::<Eth>() else { return M::NEXT };
+    match Packet::<F>::parse(eth, rest) {
+        Ok(packet) => {
+            let transport = packet.transport;
+            if let Some(entry) = flow::established::<F>(&packet.flow(hook))
+                && decides::<F>(entry, packet.transport, packet.flags, &Kernel { medium })
+            {
+                return act(medium, packet, entry, hook);
+            }
+            let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
+            scratch.outline = Outline::plain(transport);
+            if hook == Hook::Ingress && is_gue(&packet) { GUE } else { KNOWN }
+        }
+        Err(Unparsed::Foreign) => M::NEXT,
+        Err(Unparsed::Short | Unparsed::Extended | Unparsed::Fragment) => UNUSUAL,
+        Err(Unparsed::Icmp) => ICMP,
+        Err(Unparsed::Tunnel) => TUNNEL,
+    }
+}
+
+/// Notes the outline of a packet that is not as plain as most, or whose headers are not at hand.
+#[inline(never)]
+fn outline<F: Maps, M: Medium>(medium: M) -> i32 {
+    let mut is_pulled = false;
+    let outline = loop {
+        match look::<F, M>(medium) {
+            Ok(outline) => break outline,
+            Err(Unparsed::Short) if !is_pulled && medium.pull(HEADERS) => is_pulled = true,
+            Err(_) => return M::NEXT,
+        }
+    };
+    let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
+    scratch.outline = outline;
+    if outline.is_headless() { HEADLESS } else { KNOWN }
+}
+
+/// The outline, as far as the bytes at hand tell. In its caller: alone, the compiler would hand it
+/// the packet's bounds as numbers, which the verifier does not take for pointers.
+#[inline(always)]
+fn look<F: Maps, M: Medium>(medium: M) -> Result<Outline, Unparsed> {
+    let mut rest = medium.frame();
+    let _eth = rest.take::<Eth>().ok_or(Unparsed::Short)?;
+    let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
+    Outline::of::<F>(ip, &rest)
+}
 
 /// Finds or makes the flow of a packet that no established flow decides.
 #[inline(always)]
 fn learn<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
-    let Some(packet) = parse::<F, M>(medium) else { return M::NEXT };
-    let place = Place { edge, hook, ifindex: medium.ifindex() };
     let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
-    scratch.key = packet.flow(hook);
-    match balance::learn::<F, _>(&Kernel { medium }, place, scratch, packet.transport, packet.flags) {
+    let place = Place { edge, hook, ifindex: medium.ifindex() };
+    let is_inner = place.takes_others() && scratch.around() != 0;
+    let (transport, flags) = if is_inner {
+        let Some(transport) = Transport::of(scratch.key.proto) else { return M::NEXT };
+        (transport, scratch.flags())
+    } else {
+        let Some(packet) = parse::<F, M>(medium, scratch.outline) else { return M::NEXT };
+        scratch.key = packet.flow(hook);
+        (packet.transport, packet.flags)
+    };
+    match balance::learn_part::<F, _>(&Kernel { medium }, place, scratch, transport, flags) {
         Learned::NotOurs => M::NEXT,
+        Learned::Known if place.takes_others() && scratch.around() != 0 => KNOWN_INSIDE,
         Learned::Known => KNOWN,
+        Learned::Refused(_) if place.takes_others() && scratch.around() != 0 => M::NEXT,
         Learned::Refused(DropReason::UnknownPort) => REFUSE_PORT,
+        Learned::Refused(DropReason::PortsExhausted) => REFUSE_EXHAUSTED,
         Learned::Refused(_) => REFUSE,
         Learned::Dropped(reason) => drop::<F, M>(medium, &scratch.key, reason),
     }
@@ -118,33 +212,20 @@ fn learn<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
 /// Acts on a packet whose flow was just found or made.
 #[inline(always)]
 fn act_on_known<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
-    let Some(packet) = parse::<F, M>(medium) else { return M::NEXT };
+    let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
+    let Some(packet) = parse::<F, M>(medium, scratch.outline) else { return M::NEXT };
     let key = packet.flow(hook);
-    // Another CPU may establish it between the two looks.
-    let entry =
-        flow::find::<F>(&key).or_else(|| flow::half_open::<F>(&key)).or_else(|| flow::find::<F>(&key));
-    match entry {
+    match flow::any::<F>(&key) {
         Some(entry) => act(medium, packet, entry, hook),
         // Evicted a moment after it was found: the sender repeats itself.
         None => drop::<F, M>(medium, &key, DropReason::FlowTableFull),
     }
 }
 
-/// The packet, with its headers brought to hand if they were not.
+/// The packet of that outline, whose headers are at hand.
 #[inline(always)]
-pub(crate) fn parse<'f, F: Family, M: Medium>(medium: M) -> Option<Packet<'f, F>> {
+pub(crate) fn parse<'f, F: Family, M: Medium>(medium: M, outline: Outline) -> Option<Packet<'f, F>> {
     let mut rest = medium.frame();
     let eth = rest.take::<Eth>()?;
-    match Packet::<F>::parse(eth, rest) {
-        Ok(packet) => Some(packet),
-        Err(Unparsed::Short) => {
-            if !medium.pull(HEADERS) {
-                return None;
-            }
-            let mut rest = medium.frame();
-            let eth = rest.take::<Eth>()?;
-            Packet::<F>::parse(eth, rest).ok()
-        }
-        Err(_) => None,
-    }
+    Packet::<F>::parse_at(eth, rest, outline).ok()
 }

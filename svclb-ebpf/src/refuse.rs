@@ -1,23 +1,37 @@
 //! Answering a packet that nobody serves.
 
 use svclb_common::{
+    family::IpHeader as _,
     key::Hook,
-    refuse::{Refusal, Segment, kept, room, write_reset, write_unreachable},
+    refuse::{Refusal, Segment, close_up, kept, reset_offset, room, write_reset, write_unreachable},
     verdict::DropReason,
     wire::Eth,
 };
 
-use crate::{act::drop, kernel::Maps, medium::Medium, pipeline::parse};
+use crate::{act::drop, flow, kernel::Maps, medium::Medium, pipeline::parse};
 
 /// Turns the packet into its refusal and sends it back to where it came from.
 #[inline(never)]
 pub(crate) fn refuse<F: Maps, M: Medium>(medium: M, hook: Hook, reason: DropReason) -> i32 {
-    let Some(packet) = parse::<F, M>(medium) else { return M::DROP };
+    let Some(scratch) = flow::scratch::<F>() else { return M::DROP };
+    let outline = scratch.outline;
+    let Some(packet) = parse::<F, M>(medium, outline) else { return M::DROP };
+    if !medium.can_cut(packet.ip.total_len()) {
+        return M::NEXT;
+    }
     let _counted = drop::<F, M>(medium, &packet.flow(hook), reason);
-    let Some(refusal) = Refusal::of(packet.transport, packet.flags) else { return M::DROP };
+    let Some(refusal) = Refusal::of_part(outline, packet.transport, packet.flags) else { return M::DROP };
     let mut segment = Segment::of(&packet);
-    segment.partial &= M::MAY_BE_PARTIAL;
-    let l4_offset = segment.l4_offset;
+    // The kernel completes checksums before it fragments.
+    segment.partial &= M::MAY_BE_PARTIAL && !outline.is_fragment();
+    let mut l4_offset = segment.l4_offset;
+    if refusal == Refusal::Reset {
+        if close_up::<F>(medium.frame(), l4_offset).is_err() {
+            return M::DROP;
+        }
+        l4_offset = reset_offset::<F>(l4_offset);
+        segment.l4_offset = l4_offset;
+    }
     if !medium.cut(kept(refusal, l4_offset) as u32) {
         return M::DROP;
     }

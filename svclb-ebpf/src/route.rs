@@ -13,7 +13,7 @@ use svclb_common::{
     wire::{Eth, Mac},
 };
 
-use crate::medium::Medium;
+use crate::{medium::Medium, xdp::Xdp};
 
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: usize = 1;
@@ -86,21 +86,35 @@ const LOOKUP_SRC: u32 = 1 << 4;
 /// Bytes of the helper's arguments.
 const PARAMS_LEN: i32 = size_of::<FibParams>().cast_signed() as i32;
 
-/// Beside a device: the packet is larger than it carries.
-const TOO_BIG: i64 = 1 << 32;
+/// No way.
+const NOTHING: i64 = -1;
 
-/// Asks for the way from `src` to `dst`: the device, or a negative number. A
-/// function of its own, because the helper's arguments are an eighth of the stack.
+/// Below: the packet is larger than the way carries, whose bytes are subtracted.
+const TOO_BIG: i64 = -2;
+
+/// The size of what fits everywhere. A size of zero would have the kernel judge the packet at hand,
+/// by the device alone.
+const ANY_SIZE: u16 = 1;
+
+/// Asks for the way of a packet of `size` bytes from `src` to `dst`: the device, or a negative
+/// number. A function of its own, because the helper's arguments are an eighth of the stack.
 #[inline(never)]
-fn lookup<F: RouteMaps, M: Medium>(medium: M, src: &F::Addr, dst: &F::Addr) -> i64 {
+fn lookup<F: RouteMaps, M: Medium>(medium: M, src: &F::Addr, dst: &F::Addr, size: u16) -> i64 {
     let mut params = MaybeUninit::uninit();
-    let params = fill::<F, M>(&mut params, medium, *src, *dst);
+    let params = fill::<F, M>(&mut params, medium, *src, *dst, size);
     // SAFETY: context and arguments are valid, the size is the arguments'.
     match unsafe { bpf_fib_lookup(medium.context(), &raw mut *params, PARAMS_LEN, 0) } {
         SUCCESS | NO_NEIGH => i64::from(params.ifindex),
-        FRAG_NEEDED => i64::from(params.ifindex) | TOO_BIG,
-        _ => -1,
+        FRAG_NEEDED => TOO_BIG - i64::from(mtu(params)),
+        _ => NOTHING,
     }
+}
+
+/// What the way carries, after the kernel has found a packet too big for it.
+#[inline(always)]
+fn mtu(params: &FibParams) -> u16 {
+    // SAFETY: integers all.
+    unsafe { params.__bindgen_anon_1.mtu_result }
 }
 
 /// Replaces `source` by the address that the node uses towards `dst`, where the kernel
@@ -108,7 +122,7 @@ fn lookup<F: RouteMaps, M: Medium>(medium: M, src: &F::Addr, dst: &F::Addr) -> i
 #[inline(never)]
 fn prefer_source<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Addr) {
     let mut params = MaybeUninit::uninit();
-    let params = fill::<F, M>(&mut params, medium, F::Addr::ZERO, *dst);
+    let params = fill::<F, M>(&mut params, medium, F::Addr::ZERO, *dst, ANY_SIZE);
     // SAFETY: as above.
     match unsafe { bpf_fib_lookup(medium.context(), &raw mut *params, PARAMS_LEN, LOOKUP_SRC) } {
         SUCCESS | NO_NEIGH | FRAG_NEEDED => *source = F::source(params),
@@ -127,6 +141,7 @@ fn fill<F: RouteMaps, M: Medium>(
     medium: M,
     src: F::Addr,
     dst: F::Addr,
+    size: u16,
 ) -> &mut FibParams {
     let words = params.as_mut_ptr().cast::<u64>();
     let mut word = 0;
@@ -141,6 +156,7 @@ fn fill<F: RouteMaps, M: Medium>(
     let params = unsafe { &mut (*params.as_mut_ptr()).0 };
     params.family = F::AF;
     params.ifindex = medium.ifindex();
+    params.__bindgen_anon_1.tot_len = size;
     F::put(params, src, dst);
     params
 }
@@ -150,9 +166,9 @@ fn fill<F: RouteMaps, M: Medium>(
 #[inline(always)]
 pub(crate) fn route<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Addr) -> Route {
     *source = F::Addr::ZERO;
-    // What is wrong with this packet is not wrong with the route.
-    let result = lookup::<F, M>(medium, source, dst) & !TOO_BIG;
-    let Ok(ifindex) = u32::try_from(result) else { return Route::None };
+    let Ok(ifindex) = u32::try_from(lookup::<F, M>(medium, source, dst, ANY_SIZE)) else {
+        return Route::None;
+    };
     // SAFETY: the value is copied at once.
     let Some(known) = (unsafe { F::sources().get(ifindex) }) else { return Route::None };
     *source = *known;
@@ -165,44 +181,66 @@ pub(crate) fn route<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &
 pub(crate) enum Found {
     /// By this device.
     By(u32),
-    /// By a device that does not carry packets of this size.
-    TooSmall,
+    /// On a way that carries packets of so many bytes only.
+    TooSmall(u16),
     /// Nowhere.
     Nothing,
 }
 
-/// The device by which a packet from `src` to `dst` leaves.
+/// What a lookup has told.
 #[inline(always)]
-pub(crate) fn find<F: RouteMaps, M: Medium>(medium: M, src: &F::Addr, dst: &F::Addr) -> Found {
-    let result = lookup::<F, M>(medium, src, dst);
-    if result < 0 {
-        return Found::Nothing;
+fn found(result: i64) -> Found {
+    match result {
+        NOTHING => Found::Nothing,
+        ..=TOO_BIG => Found::TooSmall((TOO_BIG - result) as u16),
+        ifindex => Found::By(ifindex as u32),
     }
-    u32::try_from(result).map_or(Found::TooSmall, Found::By)
 }
 
-/// The device by which a packet from `src` to `dst` leaves, if the next hop's address is known; it
-/// is written into `eth`. A function of its own, for the stack's sake.
-#[inline(never)]
-pub(crate) fn next_hop<F: RouteMaps, M: Medium>(
-    medium: M,
+/// The device by which a packet of `size` bytes from `src` to `dst` leaves.
+#[inline(always)]
+pub(crate) fn find<F: RouteMaps, M: Medium>(medium: M, src: &F::Addr, dst: &F::Addr, size: u16) -> Found {
+    found(lookup::<F, M>(medium, src, dst, size))
+}
+
+/// Whether packets of `size` bytes reach `dst`, as far as the node knows of the way.
+#[inline(always)]
+pub(crate) fn fits<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, size: u16) -> bool {
+    lookup::<F, M>(medium, &F::Addr::ZERO, dst, size) >= 0
+}
+
+/// [`find`] for a frame, if it can be sent from here and the next hop's address is known, which is written
+/// into `eth`.
+#[inline(always)]
+pub(crate) fn next_hop<F: RouteMaps>(
+    frame: Xdp,
     src: &F::Addr,
     dst: &F::Addr,
+    size: u16,
     eth: &mut Eth,
-) -> Option<u32> {
+) -> Found {
+    found(address::<F>(frame, src, dst, size, eth))
+}
+
+/// A function of its own, for the stack's sake.
+#[inline(never)]
+fn address<F: RouteMaps>(frame: Xdp, src: &F::Addr, dst: &F::Addr, size: u16, eth: &mut Eth) -> i64 {
     let mut params = MaybeUninit::uninit();
-    let params = fill::<F, M>(&mut params, medium, *src, *dst);
+    let params = fill::<F, Xdp>(&mut params, frame, *src, *dst, size);
     // SAFETY: context and arguments are valid, the size is the arguments'.
-    if unsafe { bpf_fib_lookup(medium.context(), &raw mut *params, PARAMS_LEN, 0) } != SUCCESS {
-        return None;
+    match unsafe { bpf_fib_lookup(frame.context(), &raw mut *params, PARAMS_LEN, 0) } {
+        SUCCESS if frame.reaches(params.ifindex, size) => {}
+        FRAG_NEEDED => return TOO_BIG - i64::from(mtu(params)),
+        _ => return NOTHING,
     }
     copy(&params.dmac, &mut eth.dst);
     copy(&params.smac, &mut eth.src);
-    Some(params.ifindex)
+    i64::from(params.ifindex)
 }
 
 /// Copies an address that lies at two bytes' alignment; wider loads the verifier refuses there.
 #[inline(always)]
+#[expect(clippy::cast_ptr_alignment, reason = "what is read is aligned, and what is written need not be")]
 fn copy(from: &Mac, to: &mut Mac) {
     let (from, to) = (from.as_ptr().cast::<u16>(), to.as_mut_ptr().cast::<u16>());
     let mut word = 0;

@@ -3,15 +3,19 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC},
+    bindings::{
+        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
+        BPF_F_ADJ_ROOM_FIXED_GSO, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+    },
     helpers::generated::{
-        bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_skb_adjust_room, bpf_skb_change_tail,
-        bpf_skb_pull_data,
+        bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_skb_adjust_room,
+        bpf_skb_change_tail, bpf_skb_pull_data,
     },
 };
 use svclb_common::{
     balance::LOOPBACK_IFINDEX,
-    family::Family,
+    encap::Encapsulation,
+    family::{Family, V4},
     flow::{Action, Recipe},
     key::Hook,
     packet::Packet,
@@ -77,9 +81,9 @@ impl Medium for Skb {
     #[inline(always)]
     fn is_done(self) -> bool {
         // SAFETY: as above; the kernel's bounds of what XDP left before the packet.
-        let (meta, data) = unsafe { ((*self.0).data_meta as usize as *const u32, (*self.0).data as usize) };
-        // SAFETY: read only where it ends before the packet begins.
-        meta.wrapping_add(1) as usize <= data && unsafe { meta.read_unaligned() } == MARK
+        let (meta, data) = unsafe { ((*self.0).data_meta as usize as *mut u32, (*self.0).data as usize) };
+        // SAFETY: read and written only where it ends before the packet begins.
+        meta.wrapping_add(1) as usize <= data && unsafe { meta.replace(0) } == MARK
     }
 
     #[inline(always)]
@@ -95,18 +99,25 @@ impl Medium for Skb {
 
     /// The neighbour is resolved by the kernel, as for a packet of its own.
     #[inline(always)]
-    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, _eth: &mut Eth) -> Way {
-        match route::find::<F, Self>(self, src, dst) {
+    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, size: u16, _eth: &mut Eth) -> Way {
+        match route::find::<F, Self>(self, src, dst, size) {
             Found::By(ifindex) => Way::By(ifindex),
-            Found::TooSmall => Way::Nowhere(DropReason::TooBig),
+            Found::TooSmall(mtu) => Way::TooBig(mtu),
             Found::Nothing => Way::Nowhere(DropReason::NoRoute),
         }
+    }
+
+    #[inline(always)]
+    fn merged(self) -> u32 {
+        // SAFETY: the context lives as long as the program runs.
+        unsafe { (*self.0).gso_size }
     }
 
     #[inline(always)]
     fn rewrite<F: Maps>(self, mut packet: Packet<'_, F>, recipe: &Recipe<F::Addr>) -> bool {
         let unchecked = packet.is_unchecked();
         let transport = packet.transport;
+        let is_later = packet.is_later();
         let check_at = packet.l4_offset
             + match transport {
                 Transport::Tcp => 16,
@@ -118,6 +129,9 @@ impl Medium for Skb {
                 }
             };
         packet.rewrite_headers(recipe);
+        if is_later && F::ICMP_PSEUDO_HEADER {
+            self.update_sum(recipe.addr_delta);
+        }
         unchecked || self.update_check::<F>(check_at as u32, recipe.addr_delta, recipe.port_delta, transport)
     }
 
@@ -143,15 +157,36 @@ impl Medium for Skb {
     }
 
     #[inline(always)]
+    fn can_cut(self, _len: u16) -> bool {
+        true
+    }
+
+    #[inline(always)]
     fn cut(self, bytes: u32) -> bool {
         // SAFETY: the context lives as long as the program runs; no reference into the packet is alive.
-        unsafe { bpf_skb_change_tail(self.0, bytes, 0) == 0 }
+        unsafe { (*self.0).len >= bytes && bpf_skb_change_tail(self.0, bytes, 0) == 0 }
     }
 
     #[inline(always)]
     fn grow(self, bytes: u32) -> bool {
-        // SAFETY: as above.
-        unsafe { bpf_skb_adjust_room(self.0, bytes.cast_signed(), BPF_ADJ_ROOM_MAC, 0) == 0 }
+        self.adjust(bytes.cast_signed(), 0)
+    }
+
+    /// Merged packets keep their sizes: each was found to fit, outer headers and all.
+    #[inline(always)]
+    fn wrap<F: Family>(self, bytes: u32, encapsulation: Encapsulation) -> bool {
+        let network =
+            if F::AF == V4::AF { BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 } else { BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 };
+        let transport = match encapsulation {
+            Encapsulation::Ip => 0,
+            Encapsulation::Gue => BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
+        };
+        self.adjust(bytes.cast_signed(), BPF_F_ADJ_ROOM_FIXED_GSO | network | transport)
+    }
+
+    #[inline(always)]
+    fn unwrap(self, bytes: u32) -> bool {
+        self.adjust(-bytes.cast_signed(), BPF_F_ADJ_ROOM_FIXED_GSO)
     }
 
     #[inline(always)]
@@ -164,6 +199,21 @@ impl Medium for Skb {
 }
 
 impl Skb {
+    /// The sum of the whole packet, if the device has made it (`CHECKSUM_COMPLETE`): nothing
+    /// in a later fragment of IPv6 makes up for other addresses.
+    #[inline(always)]
+    fn update_sum(self, delta: u16) {
+        // SAFETY: a helper with plain arguments. It fails where there is no such sum.
+        let _sum = unsafe { bpf_csum_update(self.0, delta.into()) };
+    }
+
+    /// Makes so many bytes of room behind the Ethernet header, or takes them away.
+    #[inline(always)]
+    fn adjust(self, bytes: i32, flags: u32) -> bool {
+        // SAFETY: the context lives as long as the program runs; no reference into the packet is alive.
+        unsafe { bpf_skb_adjust_room(self.0, bytes, BPF_ADJ_ROOM_MAC, flags.into()) == 0 }
+    }
+
     /// The transport's checksum, in whatever state the packet keeps it: complete, left
     /// to the device, or summed by it. Only the kernel knows, so only its helper can.
     #[inline(always)]

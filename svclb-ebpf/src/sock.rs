@@ -22,7 +22,9 @@ use svclb_common::{
 use crate::{
     backend, client, config, flow, frontend,
     kernel::{Maps, maps_as_tables},
+    load,
     observe::{self, What},
+    opt_out,
 };
 
 type Translations<A> = LruHashMap<SocketKey<A>, SocketPeer<A>, { capacity::SOCKETS }>;
@@ -103,6 +105,11 @@ impl<F: Maps> Tables<F> for AtSocket {
     maps_as_tables!();
 
     #[inline(always)]
+    fn fits(&self, _dst: &F::Addr, _bytes: u16) -> bool {
+        true
+    }
+
+    #[inline(always)]
     fn route(&self, _dst: &F::Addr, _source: &mut F::Addr) -> Route {
         Route::None
     }
@@ -119,6 +126,11 @@ impl<F: SocketMaps> SocketTables<F> for AtSocket {
     fn remember(&self, key: SocketKey<F::Addr>, peer: &SocketPeer<F::Addr>) {
         // An LRU table makes room; should it fail, only the name that is reported back is lost.
         let _written = F::translations().insert(Wide::new(key).get(), peer, BPF_ANY.into());
+    }
+
+    #[inline(always)]
+    fn has_opted_out(&self) -> bool {
+        opt_out::is_caller_in()
     }
 }
 
@@ -141,7 +153,21 @@ fn socket(ctx: *mut bpf_sock_addr, unconnected: bool) -> Option<Socket> {
     };
     // SAFETY: as above.
     let (cookie, netns) = unsafe { (bpf_get_socket_cookie(ctx.cast()), bpf_get_netns_cookie(ctx.cast())) };
-    Some(Socket { cookie, in_host: netns == config::host_netns(), transport, unconnected })
+    // Nothing is asked of a socket that is about to be connected.
+    let connected = unconnected && is_connected(ctx);
+    Some(Socket { cookie, in_host: netns == config::host_netns(), transport, unconnected, connected })
+}
+
+/// Whether the socket of a call is connected.
+#[inline(always)]
+fn is_connected(ctx: *mut bpf_sock_addr) -> bool {
+    /// `TCP_ESTABLISHED` (`net/tcp_states.h`), which connected datagram sockets have as well.
+    const ESTABLISHED: u32 = 1;
+    // SAFETY: the context lives as long as the program runs, and so does its socket.
+    unsafe {
+        let socket = (&raw const (*ctx).__bindgen_anon_1.sk).read_volatile();
+        !socket.is_null() && (&raw const (*socket).state).read_volatile() == ESTABLISHED
+    }
 }
 
 /// `connect` and `sendmsg`: where the connection or the datagram goes.

@@ -7,11 +7,16 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
+    btf_maps::DevMapHash,
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail},
+    macros::btf_map,
 };
 use svclb_common::{
+    encap::Encapsulation,
+    family::Family,
     flow::{Action, Recipe},
     key::Hook,
+    layout::capacity,
     packet::Packet,
     wire::{Cursor, Eth},
 };
@@ -19,27 +24,37 @@ use svclb_common::{
 use crate::{
     kernel::Maps,
     medium::{Medium, Way},
-    route,
+    route::{self, Found},
 };
 
 /// What stands before a packet that was translated here, for the TC hook of the same device:
 /// "svcl" in ASCII.
 pub(crate) const MARK: u32 = u32::from_be_bytes(*b"svcl");
 
-/// A frame.
+/// Other devices that take frames from here, by index.
+#[btf_map(name = "XDP_UPLINKS")]
+static XDP_UPLINKS: DevMapHash<{ capacity::XDP_UPLINKS }> = DevMapHash::new();
+
+/// A frame. One of several buffers has its headers in the first.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(crate) struct Xdp(pub(crate) *mut xdp_md);
 
 impl Medium for Xdp {
-    const NEXT: i32 = xdp_action::XDP_PASS as i32;
-    const DROP: i32 = xdp_action::XDP_DROP as i32;
+    const NEXT: i32 = xdp_action::XDP_PASS.cast_signed();
+    const DROP: i32 = xdp_action::XDP_DROP.cast_signed();
     const MAY_BE_PARTIAL: bool = false;
 
+    /// Volatile, because the compiler hands a function that needs nothing but the bounds these as
+    /// numbers, which the verifier does not take for pointers.
     #[inline(always)]
     fn frame<'f>(self) -> Cursor<'f> {
         // SAFETY: the kernel's bounds of the packet; who calls keeps no older cursor.
-        unsafe { Cursor::new((*self.0).data as usize as *mut u8, (*self.0).data_end as usize as *mut u8) }
+        unsafe {
+            let data = (&raw const (*self.0).data).read_volatile();
+            let end = (&raw const (*self.0).data_end).read_volatile();
+            Cursor::new(data as usize as *mut u8, end as usize as *mut u8)
+        }
     }
 
     #[inline(always)]
@@ -72,15 +87,22 @@ impl Medium for Xdp {
 
     #[inline(always)]
     fn carries(action: Action) -> bool {
-        matches!(action, Action::Pass | Action::Forward)
+        matches!(action, Action::Pass | Action::Forward | Action::Tunnel)
     }
 
     #[inline(always)]
-    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, eth: &mut Eth) -> Way {
-        match route::next_hop::<F, Self>(self, src, dst, eth) {
-            Some(ifindex) if ifindex == self.ifindex() => Way::By(ifindex),
-            _ => Way::Later,
+    fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, size: u16, eth: &mut Eth) -> Way {
+        match route::next_hop::<F>(self, src, dst, size, eth) {
+            Found::By(ifindex) => Way::By(ifindex),
+            // Who is told about its size, TC tells.
+            Found::TooSmall(_) | Found::Nothing => Way::Later,
         }
+    }
+
+    /// Merging happens after this hook.
+    #[inline(always)]
+    fn merged(self) -> u32 {
+        0
     }
 
     #[inline(always)]
@@ -92,8 +114,9 @@ impl Medium for Xdp {
     /// Marks the packet, where the driver has room for that; else the TC hook finds out by itself.
     #[inline(always)]
     fn pass(self) -> i32 {
+        const ROOM: i32 = (u32::BITS / u8::BITS).cast_signed();
         // SAFETY: the context lives as long as the program runs; no reference into the packet is alive.
-        if unsafe { bpf_xdp_adjust_meta(self.0, -(size_of::<u32>() as i32)) } == 0 {
+        if unsafe { bpf_xdp_adjust_meta(self.0, -ROOM) } == 0 {
             // SAFETY: the kernel's bounds of what stands before the packet.
             let (meta, data) = unsafe { ((*self.0).data_meta as usize as *mut u32, (*self.0).data as usize) };
             if meta.wrapping_add(1) as usize <= data {
@@ -105,13 +128,18 @@ impl Medium for Xdp {
     }
 
     #[inline(always)]
-    fn send(self, _ifindex: u32) -> i32 {
-        xdp_action::XDP_TX as i32
+    fn send(self, ifindex: u32) -> i32 {
+        if ifindex == self.ifindex() {
+            return xdp_action::XDP_TX.cast_signed();
+        }
+        // It was there a moment ago.
+        let (Ok(verdict) | Err(verdict)) = XDP_UPLINKS.redirect(ifindex, u64::from(xdp_action::XDP_DROP));
+        verdict.cast_signed()
     }
 
     #[inline(always)]
     fn reflect(self) -> i32 {
-        xdp_action::XDP_TX as i32
+        xdp_action::XDP_TX.cast_signed()
     }
 
     #[inline(always)]
@@ -119,10 +147,21 @@ impl Medium for Xdp {
         Self::NEXT
     }
 
+    /// What lies in further buffers cannot be counted on every kernel that has them.
+    #[inline(always)]
+    fn can_cut(self, len: u16) -> bool {
+        // SAFETY: the context lives as long as the program runs.
+        let at_hand = unsafe { (*self.0).data_end - (*self.0).data };
+        at_hand >= size_of::<Eth>() as u32 + u32::from(len)
+    }
+
     #[inline(always)]
     fn cut(self, bytes: u32) -> bool {
         // SAFETY: the context lives as long as the program runs.
         let len = unsafe { (*self.0).data_end - (*self.0).data };
+        // By way of memory, so that the compiler does not add to a pointer in 32 bits, which the verifier refuses.
+        // SAFETY: a value of this function's own.
+        let len = unsafe { (&raw const len).read_volatile() };
         // SAFETY: as above; no reference into the packet is alive.
         unsafe { bpf_xdp_adjust_tail(self.0, (bytes.wrapping_sub(len)).cast_signed()) == 0 }
     }
@@ -142,7 +181,32 @@ impl Medium for Xdp {
     }
 
     #[inline(always)]
+    fn wrap<F: Family>(self, bytes: u32, _encapsulation: Encapsulation) -> bool {
+        self.grow(bytes)
+    }
+
+    #[inline(always)]
+    fn unwrap(self, bytes: u32) -> bool {
+        let mut frame = self.frame();
+        let Some(old) = frame.take::<Eth>() else { return false };
+        frame.skip((bytes as usize - size_of::<Eth>()) & 63);
+        let Some(new) = frame.take::<Eth>() else { return false };
+        *new = *old;
+        // SAFETY: the context lives as long as the program runs; no reference into the packet is alive.
+        unsafe { bpf_xdp_adjust_head(self.0, bytes.cast_signed()) == 0 }
+    }
+
+    #[inline(always)]
     fn answer(self, _hook: Hook) -> i32 {
-        xdp_action::XDP_TX as i32
+        xdp_action::XDP_TX.cast_signed()
+    }
+}
+
+impl Xdp {
+    /// Whether a frame with a packet of `len` bytes can be sent out by a device from here. Not
+    /// every device that takes frames takes several buffers.
+    #[inline(always)]
+    pub(crate) fn reaches(self, ifindex: u32, len: u16) -> bool {
+        ifindex == self.ifindex() || self.can_cut(len) && XDP_UPLINKS.get_ifindex(ifindex).is_some()
     }
 }

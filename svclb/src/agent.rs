@@ -12,18 +12,27 @@
 //! | `settings`, `devices` | what the operator asked for |
 //! | `inputs` | the source and the Events of the run |
 //! | `services` | the model, the plan and the tables of Services |
-//! | `sync` | one pass: services, addresses, ranges, hooks |
+//! | `opt_outs` | pods whose sockets are left alone |
+//! | `stranded` | connected sockets whose backend is gone |
+//! | `sync` | one pass: all of these, addresses, ranges, hooks |
 //! | `servers` | health, metrics and Events of a pass |
+//! | `expiry` | forgetting what is over |
 //! | `collect` | what a scrape reads from the pins |
+//! | `recount` | the flows that backends are said to have |
 //! | `told` | lines that are told once |
 
 mod collect;
+mod detect;
 mod devices;
 mod error;
+mod expiry;
 mod inputs;
+mod opt_outs;
+mod recount;
 mod servers;
 mod services;
 mod settings;
+mod stranded;
 mod sync;
 mod told;
 
@@ -37,7 +46,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{devices::Devices, error::RunError, settings::Settings};
-use self::{inputs::Inputs, servers::Servers, sync::Syncer};
+use self::{expiry::Expiry, inputs::Inputs, servers::Servers, sync::Syncer};
 use crate::{
     config,
     datapath::{Error, events, lock, probe, tables},
@@ -65,18 +74,24 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let Inputs { mut batches, events } = Inputs::open(&settings, &tasks).await?;
     let mut network = netdev::watch().await.map_err(RunError::other)?;
+    for line in settings.lacks_room(&network.borrow()) {
+        tracing::warn!("{line}");
+    }
     settings.pins.create()?;
     let _lock = lock::take(&settings.pins).await?;
     // An agent that was killed has left its word behind, which is not ours to keep.
     tables::disown(&settings.pins)?;
     let mut syncer = Syncer::new(&settings)?;
     let mut servers = Servers::start(&settings, events, &tasks, &stop)?;
+    let _expiry = Expiry::start(&settings.pins, settings.config.flow_timeouts.0, servers.metrics().clone())
+        .map_err(RunError::other)?;
     let pins = settings.pins.clone();
     let logging = tokio::spawn(async move {
         if let Err(error) = events::log(&pins).await {
             tracing::warn!("events are not logged: {error}");
         }
     });
+    let counting = tokio::spawn(recount::keep(settings.pins.clone()));
     let rewritten = rewritten(settings.file.as_ref());
     tokio::pin!(rewritten);
 
@@ -95,6 +110,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             },
             changed = network.changed() => if let Err(error) = changed { break Err(RunError::other(error)) },
             () = sleep(RETRY), if pass.is_to_be_repeated => {}
+            () = syncer.pods_changed() => {}
             () = sleep(PORT_RETRY), if servers.has_closed_ports() => {}
             () = &mut rewritten => break Err(RunError::other("the file of --config has changed: start again")),
             _ = terminate.recv() => break Ok(()),
@@ -102,6 +118,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         }
     };
     logging.abort();
+    counting.abort();
     stop.cancel();
     drop((batches, servers));
     tasks.close();

@@ -1,8 +1,12 @@
-//! Where control groups of version 2 are.
+//! Control groups of version 2: where they are, and which of them are pods'.
+
+mod pods;
 
 use std::{fs, path::PathBuf};
 
 use anyhow::Context as _;
+
+pub use self::pods::PodGroups;
 
 /// Where cgroup v2 is mounted: `/sys/fs/cgroup`, or below it on hosts that
 /// keep version 1 too.

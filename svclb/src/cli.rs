@@ -15,10 +15,11 @@ use svclb_common::config::SocketMode;
 use self::run::RunArgs;
 use crate::{
     agent::{self, RunError},
-    config::{SocketLb, Tc},
+    config::{PortRange, SocketLb, Tc, Xdp},
     datapath::{attach::TcMode, cleanup, pins::Pins},
     manifest::Folder,
     model::{self, build},
+    netdev::XdpMode,
     report::{self, Output},
     sandbox,
 };
@@ -73,6 +74,10 @@ struct DeviceArgs {
     /// Translate at sockets: for all processes, for those of the host, or not at all [default: all]
     #[arg(long, value_name = "all|host|off")]
     socket_lb: Option<SocketLb>,
+    /// Whether to take packets from outside before the stack does: in drivers where that is a gain, wherever a driver
+    /// can, in the kernel, or not at all [default: auto]
+    #[arg(long, value_name = "auto|native|generic|off")]
+    xdp: Option<Xdp>,
 }
 
 #[derive(Args, Debug)]
@@ -111,6 +116,9 @@ struct CheckArgs {
     report: ReportArgs,
     #[command(flatten)]
     devices: DeviceArgs,
+    /// Source ports of flows that get the node's address [default: 1024-29999]
+    #[arg(long, value_name = "MIN-MAX")]
+    snat_ports: Option<PortRange>,
 }
 
 impl From<SocketLb> for SocketMode {
@@ -119,6 +127,17 @@ impl From<SocketLb> for SocketMode {
             SocketLb::All => Self::All,
             SocketLb::Host => Self::Host,
             SocketLb::Off => Self::Off,
+        }
+    }
+}
+
+impl From<Xdp> for XdpMode {
+    fn from(flag: Xdp) -> Self {
+        match flag {
+            Xdp::Auto => Self::Auto,
+            Xdp::Native => Self::Native,
+            Xdp::Generic => Self::Generic,
+            Xdp::Off => Self::Off,
         }
     }
 }
@@ -222,9 +241,11 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
                 report::flows(&pins, args.report.output, args.service.as_ref())
             }
             Command::Check(args) => {
-                let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb } = args.devices;
-                let devices = devices(cgroup, socket_lb.unwrap_or_default(), uplinks, pod_interfaces)?;
-                report::check(&Pins::new(args.report.pins.bpffs), &devices, args.report.output).await
+                let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb, xdp } = args.devices;
+                let (socket_lb, xdp) = (socket_lb.unwrap_or_default(), xdp.unwrap_or_default());
+                let devices = devices(cgroup, socket_lb, uplinks, pod_interfaces, xdp)?;
+                let ports = args.snat_ports.unwrap_or_default();
+                report::check(&Pins::new(args.report.pins.bpffs), &devices, ports, args.report.output).await
             }
             Command::Cleanup(args) => {
                 let pins = Pins::new(args.bpffs);
@@ -240,6 +261,7 @@ fn devices(
     socket_lb: SocketLb,
     uplinks: Vec<String>,
     pod_globs: Vec<String>,
+    xdp: Xdp,
 ) -> Result<agent::Devices, RunError> {
     let socket_mode = SocketMode::from(socket_lb);
     let cgroup = match (cgroup, socket_mode) {
@@ -252,7 +274,7 @@ fn devices(
             crate::cgroup::mount_point().map_err(|error| RunError::Config(format!("--cgroup: {error}")))?,
         ),
     };
-    Ok(agent::Devices { cgroup, socket_mode, uplinks, pod_globs })
+    Ok(agent::Devices { cgroup, socket_mode, uplinks, pod_globs, xdp: xdp.into() })
 }
 
 /// Which Services of a folder are left alone, and why.

@@ -13,23 +13,30 @@ mod detect;
 mod duration;
 mod error;
 mod file;
+mod flow_timeouts;
 mod kube_proxy;
 mod layer;
 mod own;
+mod port_range;
 mod resolve;
 mod run;
 mod schema;
+mod table_size;
 mod text;
 
 pub use self::{
     bind::Bind,
-    choice::{Algorithm, ExternalMode, SocketLb, Tc, Xdp},
+    choice::{DsrEncapsulation, ExternalMode, Masquerade, SocketLb, Tc, Xdp},
     cidr::{ClusterCidrs, NodePortAddresses},
     conntrack::Conntrack,
     detect::DetectLocal,
     error::ConfigError,
     file::File,
+    flow_timeouts::FlowTimeouts,
     layer::Layer,
+    port_range::PortRange,
     resolve::{Environment, Resolved, resolve},
     run::{RunConfig, Source},
+    table_size::TableSize,
 };
+pub use crate::model::Algorithm;

@@ -8,18 +8,25 @@
 //! | [`family`] | one address family's types in userspace |
 //! | [`tables`] | the maps that hold services; the one writer |
 //! | [`readback`] | what the maps hold, for a restarted agent and for reports |
+//! | [`active`] | how many flows each backend has |
 //! | [`addresses`] | the maps of the node's addresses |
 //! | [`ranges`] | the map of the ranges in which addresses of Services are |
+//! | [`pods`] | the map of which clients are local pods |
+//! | [`opt_outs`] | the map of pods whose sockets are left alone |
+//! | [`translations`] | the translations that the programs make at sockets |
 //! | [`attach`] | which programs are attached where |
+//! | [`xdp`] | programs in front of the stack, on top of those |
 //! | [`clsact`] | attachment for kernels without TCX |
 //! | [`counters`] | what the programs count |
 //! | [`flows`] | the flows that the programs keep |
+//! | [`sweep`] | walking through what programs write, and forgetting what is over |
 //! | [`loopback`] | sysctls of the loopback device for `--socket-lb=off` |
 //! | [`lock`] | one agent per set of pins |
 //! | [`events`] | the events ring |
 //! | [`cleanup`] | removing everything |
 //! | [`probe`] | what the kernel offers |
 
+pub mod active;
 pub mod addresses;
 pub mod attach;
 pub mod cleanup;
@@ -33,10 +40,15 @@ pub mod loader;
 pub mod lock;
 pub mod loopback;
 pub mod object;
+pub mod opt_outs;
 pub mod pins;
+pub mod pods;
 pub mod probe;
 pub mod ranges;
 pub mod readback;
+pub mod sweep;
 pub mod tables;
+pub mod translations;
+pub mod xdp;
 
 pub use self::error::Error;

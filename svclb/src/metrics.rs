@@ -9,6 +9,7 @@ mod classic;
 mod collect;
 mod kube_proxy;
 mod own;
+mod tracked;
 
 use std::{
     fmt,
@@ -24,8 +25,9 @@ pub use self::{
     answer::Pages,
     collect::{Collect, Counts, MapFill, Sample, ServiceTraffic},
     kube_proxy::{NoLocal, Probe, SyncKind},
+    tracked::Walk,
 };
-use self::{kube_proxy::KubeProxy, own::Own};
+use self::{kube_proxy::KubeProxy, own::Own, tracked::Tracked};
 use crate::{http, model::Family};
 
 /// All metrics. A clone is the same metrics.
@@ -35,6 +37,7 @@ pub struct Metrics(Arc<Inner>);
 struct Inner {
     registry: Registry,
     kube_proxy: KubeProxy,
+    tracked: Tracked,
     collect: Arc<OnceLock<Box<dyn Collect>>>,
     started: SystemTime,
 }
@@ -45,8 +48,10 @@ impl Metrics {
         let mut registry = Registry::default();
         let kube_proxy = KubeProxy::register(registry.sub_registry_with_prefix("kubeproxy"));
         let collect = Arc::default();
-        Own::register(registry.sub_registry_with_prefix("svclb"), &collect);
-        Self(Arc::new(Inner { registry, kube_proxy, collect, started: SystemTime::now() }))
+        let own = registry.sub_registry_with_prefix("svclb");
+        Own::register(own, &collect);
+        let tracked = Tracked::register(own);
+        Self(Arc::new(Inner { registry, kube_proxy, tracked, collect, started: SystemTime::now() }))
     }
 
     /// Gives what reads the kernel's tables from now on; once, the first one counts.
@@ -93,6 +98,11 @@ impl Metrics {
     /// How many Service ports of a family want endpoints of this node and have none.
     pub fn set_no_local(&self, family: Family, counts: NoLocal) {
         self.0.kube_proxy.set_no_local(family, counts);
+    }
+
+    /// The collector has walked through the tables of a family.
+    pub fn walked(&self, family: Family, walk: &Walk) {
+        self.0.tracked.walked(family, walk);
     }
 
     /// Somebody asked for the agent's health and got this status.

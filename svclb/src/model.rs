@@ -30,6 +30,7 @@ mod node_ports;
 mod notice;
 mod notice_board;
 mod objects;
+mod opt_out;
 mod policy;
 mod port;
 mod protocol;
@@ -59,6 +60,7 @@ pub use self::{
     node_ports::NodePortAddresses,
     notice::{Notice, ObjectKind, Reason},
     objects::{ObjectKey, Objects},
+    opt_out::{CONFIG_HASH, OptOut, OptOuts, SOCKET_LB},
     policy::{Policy, TrafficPolicy},
     protocol::Protocol,
     select::{List, Outcome, SourceClass},

@@ -2,14 +2,18 @@
 //! routes, as the kernel announces them.
 //!
 //! [`watch()`] follows one network namespace, the one of the calling thread;
-//! [`roles`] decides, without asking anybody, which devices carry programs.
+//! [`roles`] decides, without asking anybody, which devices carry programs, and
+//! [`decide_xdp`] which of these take packets before the stack does.
 
 mod change;
 mod dump;
-mod glob;
+mod features;
+pub(crate) mod glob;
 mod link;
 mod role;
+mod room;
 mod watch;
+mod xdp;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,9 +21,12 @@ use std::{
 };
 
 pub use self::{
+    features::{Features, features},
     link::{Link, LinkKind},
     role::{LeftOut, Role, Roles, Wanted, roles},
+    room::{lacks_room, room},
     watch::watch,
+    xdp::{NoXdp, XdpFacts, XdpHook, XdpMode, decide as decide_xdp, xdp_facts},
 };
 
 /// The node's network at one moment.

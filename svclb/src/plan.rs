@@ -11,6 +11,7 @@
 //! | `limits` | how much the tables hold |
 //! | `cells`, `slots`, `cluster_ips`, `names` | their parts: backends, slots, `ClusterIP`s, nodes |
 //! | `numbers`, `ranges`, `draft` | free cells and slots; slots that a plan takes |
+//! | [`layout`] | in which slots the backends of a list lie |
 //! | `visits` | how much of the tables a plan looks at |
 //! | `policy` | a service's policy in the model's words and in the maps' |
 //! | `change`, `list_change` | what is to change about one service, and about one of its lists |
@@ -28,6 +29,7 @@ mod cluster_ips;
 mod draft;
 mod entry;
 mod family;
+pub mod layout;
 mod limits;
 mod list_change;
 mod names;
@@ -53,10 +55,10 @@ pub use self::{
     },
     limits::Limits,
     op::{MapOp, TableOp},
-    policy::model_policy,
+    policy::{map_policy, model_policy},
     raw::{Fault, Raw, RawTables, Readback, Repair},
     retained::retained,
-    tables::Tables,
+    tables::{Member, Tables},
 };
 use self::{family::FamilyPlan, nodes::Nodes, steps::Steps};
 use crate::model::{Family, ServicePort, ServicePortKey};

@@ -37,6 +37,12 @@ pub const CALLS: &[Call] = &[
         why: "the agent's own node, by a field selector: addresses, zone, deletion",
     },
     Call {
+        group: "",
+        resource: "pods",
+        verbs: &["list", "watch"],
+        why: "those of the agent's own node, by a field selector: who has opted out of translation at sockets",
+    },
+    Call {
         group: "events.k8s.io",
         resource: "events",
         verbs: &["create", "patch"],

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::{
-    core::v1::{Node, Service},
+    core::v1::{Node, Pod, Service},
     discovery::v1::EndpointSlice,
     networking::v1::ServiceCIDR,
 };
@@ -24,6 +24,8 @@ pub enum Change {
     Node(ObjectKey, Option<Arc<Node>>),
     /// A ServiceCIDR.
     ServiceCidr(ObjectKey, Option<Arc<ServiceCIDR>>),
+    /// A Pod; an API server tells of those of this node.
+    Pod(ObjectKey, Option<Arc<Pod>>),
 }
 
 /// What a source tells at once.

@@ -1,6 +1,8 @@
 //! System calls that no library wraps: the only unsafe code of the agent.
 #![expect(unsafe_code, reason = "raw system calls and mapped memory")]
 
+pub mod ethtool;
+pub mod hash;
 pub mod link;
 pub mod mapped;
 pub mod netns;

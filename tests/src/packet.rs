@@ -5,12 +5,14 @@
 //! parser has no part in it, so that an error there cannot hide itself.
 
 mod build;
+mod extension;
 mod line;
 mod referee;
 mod sctp;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use extension::Extension;
 pub use referee::{differences, judge};
 pub use sctp::Sctp;
 
@@ -39,14 +41,31 @@ pub struct Packet {
     pub ttl: u8,
     /// IPv4's options.
     pub options: Vec<u8>,
+    /// IPv6's extension headers, but for the one of fragments, which comes last.
+    pub extensions: Vec<Extension>,
     /// Place in a larger packet.
     pub fragment: Option<Fragment>,
     /// What the IP header carries.
     pub body: Body,
     /// What the body carries.
     pub payload: Vec<u8>,
+    /// The packet that this one travels in.
+    pub outer: Option<Outer>,
     /// Bytes behind the IP packet: the link's padding.
     pub padding: usize,
+}
+
+/// The headers of a packet around another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outer {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Both ports, if it is a UDP datagram.
+    pub ports: Option<(u16, u16)>,
+    /// Time to live or hop limit.
+    pub ttl: u8,
 }
 
 /// Place of a fragment in the packet that it is of.
@@ -76,8 +95,27 @@ pub enum Body {
     Sctp(Sctp),
     /// A protocol without a header that matters.
     Other(u8),
-    /// ICMP or ICMPv6 "port unreachable"; the payload is what it quotes.
+    /// ICMP or ICMPv6; the payload of an error is what it quotes.
+    Icmp(Icmp),
+}
+
+/// An ICMP message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Icmp {
+    /// Error: nobody listens there.
     PortUnreachable,
+    /// Error: too large for a link that carries packets of so many bytes.
+    TooBig(u16),
+    /// Error: the hop limit has run out.
+    TimeExceeded,
+    /// Error: a header makes no sense.
+    ParameterProblem,
+    /// Between neighbours: another router is nearer. IPv4 only.
+    Redirect,
+    /// Is anybody there?
+    EchoRequest,
+    /// Yes.
+    EchoReply,
 }
 
 /// A TCP header.
@@ -150,7 +188,7 @@ impl Packet {
             Body::Tcp(Tcp { check, .. }) | Body::Udp { check, .. } => *check != Check::Partial,
             Body::Sctp(sctp) => sctp.check == Check::Full,
             Body::Other(_) => false,
-            Body::PortUnreachable => true,
+            Body::Icmp(_) => true,
         }
     }
 
@@ -159,7 +197,7 @@ impl Packet {
             Body::Tcp(tcp) => (tcp.sport, tcp.dport),
             Body::Udp { sport, dport, .. } => (*sport, *dport),
             Body::Sctp(sctp) => (sctp.sport, sctp.dport),
-            Body::Other(_) | Body::PortUnreachable => (0, 0),
+            Body::Other(_) | Body::Icmp(_) => (0, 0),
         }
     }
 }

@@ -3,12 +3,14 @@
 use crate::{
     balance::{
         affinity::{NOWHERE, returns},
+        pick::{hash_of, pick},
+        place::Place,
         scratch::Scratch,
-        source::{Side, is_restricted, list, nobody},
+        source::{Side, is_internal, is_masqueraded, is_restricted, list, nobody},
         tables::Tables,
     },
     family::Family,
-    service::{AffinityKey, Slab},
+    service::{AffinityKey, Algorithm, List, Policy, Slab},
     verdict::DropReason,
 };
 
@@ -17,41 +19,71 @@ use crate::{
 pub(super) struct Choice {
     /// The list that its service's policy names.
     pub(super) slab: Slab,
-    /// The place in it of the backend that the client comes back to, or [`NOWHERE`].
+    /// The place in it of the backend that the client comes back to, or that a hash names, or [`NOWHERE`].
     pub(super) home: u32,
-    /// Seconds of session affinity.
-    pub(super) affinity: u32,
+    /// Whether the backend must see the client's own address (`externalTrafficPolicy: Local`).
+    pub(super) keeps_source: bool,
+    /// The place that the service's algorithm names for the first try.
+    pub(super) first: u32,
+    /// The service's policy.
+    pub(super) policy: Policy,
 }
 
 impl Choice {
     /// Nothing.
-    pub(super) const NONE: Self = Self { slab: Slab { base: 0, len: 0 }, home: NOWHERE, affinity: 0 };
+    pub(super) const NONE: Self = Self {
+        slab: Slab { base: 0, len: 0 },
+        home: NOWHERE,
+        keeps_source: false,
+        first: 0,
+        policy: Policy { flags: 0, affinity: 0 },
+    };
 }
 
 /// Finds out what the packet in `scratch` may choose from, for the frontend that is there
-/// too; or why it may not. A flow of which half is kept was admitted before.
+/// too, and whether it is masqueraded; or why it may not. A flow of which half is kept was admitted before.
 ///
 /// Not inlined, for the stack's sake.
 #[inline(never)]
 pub(super) fn choose<F: Family, T: Tables<F>>(
     tables: &T,
     scratch: &mut Scratch<F::Addr>,
-    side: Side,
+    place: Place,
 ) -> Option<DropReason> {
     let is_kept = scratch.is_kept();
-    let Scratch { key, frontend, client, choice, .. } = scratch;
-    let service = frontend.service;
+    let service = scratch.frontend.service;
     let policy = tables.policy(service);
+    let side = Side::of(place);
+    let class = side.class(tables, place.ifindex, scratch.key.src);
+    scratch.set_masquerades(is_masqueraded(tables, side, class, scratch.frontend, policy));
+    let Scratch { key, frontend, client, choice, .. } = scratch;
     if !is_kept && is_restricted(*frontend, policy) && !tables.admits(service, &key.src) {
         return Some(DropReason::SourceRange);
     }
-    let list = list(*frontend, policy, || side.is_outside(tables, key.src));
+    let list = list(*frontend, policy, || side.is_outside(class));
     choice.slab = tables.slab(service, list);
-    choice.affinity = policy.affinity;
+    choice.keeps_source = matches!(list, List::Local) && !is_internal(*frontend);
+    choice.policy = policy;
     choice.home = NOWHERE;
     if policy.affinity != 0 {
         *client = AffinityKey { service, client: key.src };
         choice.home = returns(tables, client, choice.slab, policy.affinity);
     }
     (choice.slab.len == 0 && !is_kept).then(|| nobody(policy, list))
+}
+
+/// Asks the service's algorithm for the place of the packet in `scratch`, unless its client comes back to another.
+///
+/// A function of its own, because the verifier would follow it for each place that [`choose`] may have found.
+#[inline(never)]
+pub(super) fn ask<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) {
+    let Scratch { key, frontend, choice, .. } = scratch;
+    if choice.home == NOWHERE {
+        let hash = |algorithm| hash_of::<F>(key, algorithm == Algorithm::SourceHash);
+        choice.first = pick(tables, frontend.service, choice.policy, choice.slab, hash);
+        if choice.policy.chooses_by(Algorithm::Maglev) || choice.policy.chooses_by(Algorithm::SourceHash) {
+            // A clash takes another port: all nodes agree about the backend.
+            choice.home = choice.first;
+        }
+    }
 }

@@ -6,8 +6,8 @@
 
 use crate::{
     balance::{scratch::Scratch, tables::Tables},
-    family::{Address, Family},
-    flow::{FlowEntry, TICK_NS},
+    family::Family,
+    flow::{FlowEntry, TICK_NS, state::has_ended},
     key::FlowKey,
     wire::{TcpFlags, Transport},
 };
@@ -47,7 +47,10 @@ pub(super) fn is_current<F: Family>(entry: &FlowEntry<F::Addr>, tables: &impl Ta
 /// Another CPU may establish it between the two looks: then it is in neither table where
 /// it is looked for, and in the first one when that is asked again.
 #[inline(always)]
-fn any<'t, F: Family>(tables: &'t impl Tables<F>, key: &FlowKey<F::Addr>) -> Option<&'t FlowEntry<F::Addr>> {
+pub(super) fn any<'t, F: Family>(
+    tables: &'t impl Tables<F>,
+    key: &FlowKey<F::Addr>,
+) -> Option<&'t FlowEntry<F::Addr>> {
     tables.flow(key).or_else(|| half_open(tables, key))
 }
 
@@ -70,13 +73,15 @@ fn opposite<'t, F: Family>(
     any(tables, key).filter(|entry| entry.recipe.names(of))
 }
 
-/// Whether the connection of a flow has ended, or nobody promises to remember it.
+/// Whether the connection of a flow has ended, or nobody promises to remember it: its tuple may be another flow's.
 #[inline(always)]
-fn is_over<A: Address>(entry: &FlowEntry<A>, peer: Option<&FlowEntry<A>>, now: u64) -> bool {
-    entry.is_reset()
-        || peer.is_some_and(FlowEntry::is_reset)
-        || entry.is_finished() && peer.is_none_or(FlowEntry::is_finished)
-        || entry.is_idle(peer, now)
+fn is_over<F: Family>(
+    entry: &FlowEntry<F::Addr>,
+    peer: Option<&FlowEntry<F::Addr>>,
+    tables: &impl Tables<F>,
+) -> bool {
+    let number = entry.number(peer);
+    has_ended(number) || entry.last(peer).wrapping_add(tables.timeout(number)) < tables.now()
 }
 
 /// Whether a packet from the client may go on with the entry that is there.
@@ -91,13 +96,29 @@ fn continues<F: Family>(
     match transport {
         Transport::Udp => is_current(entry, tables),
         Transport::Tcp | Transport::Sctp if flags.opens() => {
-            let Some(peer) = peer else { return false };
+            let Some(peer) = peer else {
+                // Nobody here sees the answers: a repeated SYN is to reach the same backend.
+                let goes_on = entry.recipe.is_one_way() && is_current(entry, tables);
+                return goes_on && !is_over(entry, None, tables);
+            };
             // Towards a backend that is gone, a SYN that was not answered would only be
             // repeated in vain.
             let answered = peer.is_seen() && peer.seen.load().saturating_add(TICK_NS) >= entry.seen.load();
-            (answered || is_current(entry, tables)) && !is_over(entry, Some(peer), tables.now())
+            (answered || is_current(entry, tables)) && !is_over(entry, Some(peer), tables)
         }
         Transport::Tcp | Transport::Sctp => true,
+    }
+}
+
+/// Notes that a flow has left its backend, whichever direction `entry` is. Nobody counts for a backend that is gone.
+#[inline(never)]
+fn leave<F: Family>(tables: &impl Tables<F>, entry: &FlowEntry<F::Addr>, other: Option<&FlowEntry<F::Addr>>) {
+    let original = if entry.recipe.is_original() { Some(entry) } else { other };
+    if let Some(original) = original
+        && original.leaves()
+        && is_current(original, tables)
+    {
+        tables.add_active(original.recipe.backend, -1);
     }
 }
 
@@ -131,11 +152,19 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
     *peer_key = entry.recipe.peer();
     let peer = opposite(tables, peer_key, key);
     if !continues(entry, peer, transport, flags, tables) {
+        leave(tables, entry, peer);
         if peer.is_some() {
             tables.forget(peer_key);
         }
         tables.forget(key);
         return Memory::Nothing;
+    }
+    if entry.recipe.is_one_way() {
+        // The answers are not seen. A client that sends more than SYNs has had one.
+        if !flags.any(TcpFlags::SYN | TcpFlags::RST) && !is_over(entry, None, tables) {
+            tables.establish(key, entry);
+        }
+        return Memory::Flow;
     }
     let Some(peer) = peer else {
         // The table made room with the other entry, which is written again unless its
@@ -149,7 +178,7 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
         return Memory::Half;
     };
     let speaks = peer.is_seen() && !flags.any(TcpFlags::SYN | TcpFlags::RST);
-    if speaks && !is_over(entry, Some(peer), tables.now()) {
+    if speaks && !is_over(entry, Some(peer), tables) {
         // The backend has answered and the client goes on. That does not prove the client's
         // address, which a forger can use twice; it keeps a flood of first packets, and
         // whatever no backend answers, from pushing out established flows.
@@ -177,9 +206,13 @@ pub(super) fn ends<F: Family, T: Tables<F>>(
     let Some(peer) = opposite(tables, peer_key, key) else {
         // The table made room with the other entry. This one still says where the end of the
         // connection goes, unless the client goes on: then the other is written again.
-        return flags.any(TcpFlags::RST) || !entry.recipe.is_original();
+        if flags.any(TcpFlags::RST) && entry.recipe.is_one_way() && tables.flow(key).is_some() {
+            tables.retire(key, entry);
+        }
+        return flags.any(TcpFlags::RST) || !entry.recipe.is_original() || entry.recipe.is_one_way();
     };
     if flags.any(TcpFlags::RST) || peer.is_finished() {
+        leave(tables, entry, Some(peer));
         if tables.flow(peer_key).is_some() {
             tables.retire(peer_key, peer);
         }
@@ -199,9 +232,10 @@ pub(super) fn claim<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F
     if !taken.recipe.names(key) {
         *other = taken.recipe.peer();
         let opposite = opposite(tables, other, peer);
-        if !is_over(taken, opposite, tables.now()) {
+        if !is_over(taken, opposite, tables) {
             return false;
         }
+        leave(tables, taken, opposite);
         if opposite.is_some() {
             tables.forget(other);
         }

@@ -24,6 +24,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// Whether packets that other nodes send for backends of this one are taken out of theirs.
+    #[inline(always)]
+    pub fn takes_others(self) -> bool {
+        matches!((self.edge, self.hook), (Edge::Uplink, Hook::Ingress))
+    }
+
     /// The hook that the answers to an untranslated packet pass: the other side of the
     /// device. On the loopback device everything is seen as it leaves.
     #[inline(always)]

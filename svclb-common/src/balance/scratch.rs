@@ -5,7 +5,10 @@ use crate::{
     family::Address,
     flow::{FlowEntry, Recipe},
     key::FlowKey,
+    outline::Outline,
     service::{AffinityKey, Backend, Frontend},
+    snat::{PortsKey, PortsMemory},
+    wire::{TcpFlags, Transport},
 };
 
 /// Working memory of [`learn`](super::learn).
@@ -16,6 +19,8 @@ use crate::{
 pub struct Scratch<A: Address> {
     /// The packet's key; the caller fills it in.
     pub key: FlowKey<A>,
+    /// Where things are in the packet; the caller fills it in.
+    pub outline: Outline,
     /// The other direction's key.
     pub(super) peer: FlowKey<A>,
     /// The opposite of an entry that is in the way.
@@ -26,7 +31,7 @@ pub struct Scratch<A: Address> {
     pub(super) place: u32,
     /// Source port towards the backend, network byte order.
     pub(super) sport: u16,
-    /// The node's address on the way to the backend.
+    /// The node's address on the way to the backend; or the backend's, if the packet came in another one.
     pub(super) source: A,
     /// The way there and back.
     pub(super) path: Path<A>,
@@ -38,9 +43,21 @@ pub struct Scratch<A: Address> {
     pub(super) frontend: Frontend,
     /// What it may choose from.
     pub(super) choice: Choice,
+    /// Whom a source port is looked for towards.
+    pub(super) pair: PortsKey<A>,
+    /// How far the search is.
+    pub(super) memory: PortsMemory,
+    /// How searches ended: a [`Found`](super::ports::Found).
+    pub(super) found: u32,
+    /// [`masquerades`](Self::masquerades), as the verifier shall not know it.
+    masquerades: u32,
     /// [`is_kept`](Self::is_kept), as the verifier shall not know it: it would follow all
     /// that comes after once for each answer.
     kept: u32,
+    /// Bytes of the headers around the packet; 0 if it travels alone.
+    around: u32,
+    /// TCP control bits of a packet that does not travel alone.
+    flags: u32,
 }
 
 impl<A: Address> Scratch<A> {
@@ -50,6 +67,7 @@ impl<A: Address> Scratch<A> {
         let entry = FlowEntry::new(Recipe::empty(&key), 0);
         Self {
             key,
+            outline: Outline::plain(Transport::Udp),
             peer: key,
             other: key,
             backend,
@@ -61,8 +79,46 @@ impl<A: Address> Scratch<A> {
             client: AffinityKey { service: 0, client: A::ZERO },
             frontend: Frontend { service: 0, kind: 0 },
             choice: Choice::NONE,
+            pair: PortsKey { src: A::ZERO, dst: A::ZERO, port: 0, proto: 0, pad: 0 },
+            memory: PortsMemory::default(),
+            found: 0,
+            masquerades: 0,
             kept: 0,
+            around: 0,
+            flags: 0,
         }
+    }
+
+    /// Says that the packet of `key` travels alone.
+    #[inline(always)]
+    pub fn set_alone(&mut self) {
+        self.around = 0;
+    }
+
+    /// Says that the packet of `key` travels in another one to `to`, with `around` bytes of headers.
+    #[inline(always)]
+    pub fn set_inner(&mut self, to: A, around: u32, flags: TcpFlags) {
+        self.source = to;
+        self.around = around;
+        self.flags = flags.0.into();
+    }
+
+    /// Whether a flow goes to the backend that the packet around this one does.
+    #[inline(always)]
+    pub fn is_to(&self, recipe: &Recipe<A>) -> bool {
+        recipe.is_delivered_to(&self.source)
+    }
+
+    /// Bytes of the headers around the packet; 0 if it travels alone.
+    #[inline(always)]
+    pub fn around(&self) -> u32 {
+        self.around
+    }
+
+    /// TCP control bits of a packet that does not travel alone.
+    #[inline(always)]
+    pub fn flags(&self) -> TcpFlags {
+        TcpFlags(self.flags as u8)
     }
 
     /// Whether half of the packet's flow was found, whose backend and port are in `backend` and `sport`.
@@ -75,5 +131,33 @@ impl<A: Address> Scratch<A> {
     #[inline(always)]
     pub(super) fn set_kept(&mut self, is_kept: bool) {
         self.kept = is_kept.into();
+    }
+
+    /// Whether the flow gets the node's address as its source wherever that is not its own.
+    #[inline(always)]
+    pub(super) fn masquerades(&self) -> bool {
+        self.masquerades != 0
+    }
+
+    /// Says so.
+    #[inline(always)]
+    pub(super) fn set_masquerades(&mut self, masquerades: bool) {
+        self.masquerades = masquerades.into();
+    }
+
+    /// Takes `sport`, in network byte order, for the port towards the backend, and makes the
+    /// other direction's key of it.
+    #[inline(always)]
+    pub(super) fn aim(&mut self, sport: u16) {
+        self.sport = sport;
+        self.peer = FlowKey {
+            src: self.backend.addr,
+            dst: self.path.src,
+            sport: self.backend.port,
+            dport: sport,
+            proto: self.key.proto,
+            hook: self.path.back_hook as u8,
+            pad: 0,
+        };
     }
 }

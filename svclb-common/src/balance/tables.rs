@@ -1,13 +1,16 @@
 //! The tables of a family, and what else a decision needs of the world.
 
 use crate::{
+    client::PodRange,
     config::SocketMode,
     family::Family,
     flow::FlowEntry,
+    fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey},
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
     },
+    snat::{PortsKey, PortsMemory},
     wire::Transport,
 };
 
@@ -31,6 +34,12 @@ pub enum PutError {
     Full,
 }
 
+/// Something that is done step by step.
+pub trait Repeat<F: Family> {
+    /// Takes a step. Returns whether it was the last one.
+    fn step(&mut self) -> bool;
+}
+
 /// The tables of a family, and what else a decision needs of the world.
 pub trait Tables<F: Family> {
     /// The [`SocketMode`]. Settings are asked for one by one: all of them together do not fit
@@ -40,8 +49,11 @@ pub trait Tables<F: Family> {
     fn snat_ports(&self) -> (u16, u16);
     /// Whether the setting `flag` is on: [`MASQUERADE_ALL`](crate::config::MASQUERADE_ALL) and its like.
     fn is_set(&self, flag: u32) -> bool;
-    /// The pods' addresses, as an address and its mask; a mask of zeros says nothing.
-    fn cluster_cidr(&self) -> [F::Addr; 2];
+    /// For how long a flow is remembered after its last packet, in nanoseconds, by the number of its
+    /// [`FlowState`](crate::flow::FlowState).
+    fn timeout(&self, number: u32) -> u64;
+    /// Which clients behind a device are local pods; none if nobody is told apart.
+    fn pods_behind(&self, ifindex: u32) -> Option<PodRange<F::Addr>>;
     /// The exact frontend.
     fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<Frontend>;
     /// The service cell behind a node port; `port` in network byte order.
@@ -55,6 +67,14 @@ pub trait Tables<F: Family> {
     fn slab(&self, service: ServiceId, list: List) -> Slab;
     /// The backend in a slot.
     fn slot(&self, slot: u32) -> Option<BackendId>;
+    /// The weight of the backend in a slot.
+    fn weight(&self, slot: u32) -> u8;
+    /// The next turn of a service: numbers in ascending order, each once.
+    fn turn(&self, service: ServiceId) -> u64;
+    /// How many flows and connections a backend has.
+    fn active(&self, id: BackendId) -> u32;
+    /// Notes that a backend has that many more, or fewer.
+    fn add_active(&self, id: BackendId, change: i64);
     /// The backend in a cell.
     fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>>;
     /// The backend that a client comes back to.
@@ -81,9 +101,22 @@ pub trait Tables<F: Family> {
     fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>);
     /// Forgets the entry under `key`, established or not.
     fn forget(&self, key: &FlowKey<F::Addr>);
+    /// What the first fragment of a datagram has told.
+    fn fragment(&self, key: &FragmentKey<F::Addr>) -> Option<FragmentHead>;
+    /// Notes what the first fragment of a datagram tells; the table makes room by itself.
+    fn keep_fragment(&self, key: &FragmentKey<F::Addr>, head: &FragmentHead);
     /// How the node reaches `dst`; with [`Route::Via`], `source` becomes the address that
     /// the node uses on the way.
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route;
+    /// What is remembered of a search for a port that found none.
+    fn searched(&self, key: &PortsKey<F::Addr>) -> Option<PortsMemory>;
+    /// Remembers one; the table makes room by itself.
+    fn keep_search(&self, key: &PortsKey<F::Addr>, memory: &PortsMemory);
+    /// Takes so many steps, at least one, unless one of them is the last. Returns whether it did: on
+    /// kernels without `bpf_loop` it takes one only.
+    fn repeat<R: Repeat<F>>(&self, steps: u32, repeat: &mut R) -> bool;
+    /// Whether packets of `bytes` bytes reach `dst`, as far as the node knows of the way.
+    fn fits(&self, dst: &F::Addr, bytes: u16) -> bool;
     /// A uniformly distributed number.
     fn random(&self) -> u32;
     /// `CLOCK_MONOTONIC_COARSE` in nanoseconds.

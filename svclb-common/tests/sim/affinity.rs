@@ -220,6 +220,37 @@ everywhere! {
         assert_ne!(second.src.port(), client.port());
     }
 
+    /// By whatever address a process of the node calls, and whether it is a socket's call or, of a pod, a packet: a
+    /// client's connections to a service port are one. The calls of a pod are left to its packets.
+    fn sockets_and_packets_agree<F>(transport) {
+        let mut shop = Shop::<F>::new(transport, 10);
+        shop.world.config.socket_mode = SocketMode::All as u32;
+        let fronts = [at::<F>(VIP, 80), at::<F>(NODE, 30080), at::<F>(VIP2, 81), SocketAddr::new(F::LOOPBACK, 30080)];
+        shop.world.add_node_port(transport, 30080, shop.service);
+        shop.world.add_frontend_of(FrontendKind::ExternalIp, transport, fronts[2], shop.service);
+        let call = |world: &World<F>, cookie, in_host, front: SocketAddr, unconnected| {
+            let socket = Socket { cookie, in_host, transport, unconnected, connected: false };
+            towards(world, socket, F::addr(front.ip()), front.port().to_be())
+        };
+        let ways = if transport == Transport::Udp { &[true, false][..] } else { &[false] };
+        let home = call(&shop.world, 1, true, fronts[0], ways[0]);
+        assert!(matches!(home, SocketVerdict::To(..)));
+        let pods_home = shop.visit(POD);
+        let mut cookie = 1;
+        for front in fronts {
+            for unconnected in ways {
+                cookie += 1;
+                shop.world.wait(u64::from(TIMEOUT) * SECOND - 1);
+                assert_eq!(call(&shop.world, cookie, true, front, *unconnected), home, "{front}");
+                assert_eq!(call(&shop.world, cookie, false, front, *unconnected), SocketVerdict::Keep);
+                if front != fronts[3] {
+                    assert_eq!(shop.call(POD, front), pods_home, "{front}");
+                }
+            }
+        }
+        assert_eq!(shop.world.affinities.len(), 2, "the node and the pod");
+    }
+
     /// Processes of the node are one client; a pod's socket has no address to be known by.
     fn sockets<F>(transport) {
         let mut shop = Shop::<F>::new(transport, 10);
@@ -227,7 +258,7 @@ everywhere! {
         let vip = at::<F>(VIP, 80);
         let call = |world: &World<F>, cookie, in_host| {
             let unconnected = transport == Transport::Udp;
-            let socket = Socket { cookie, in_host, transport, unconnected };
+            let socket = Socket { cookie, in_host, transport, unconnected, connected: false };
             towards(world, socket, F::addr(vip.ip()), vip.port().to_be())
         };
         let home = call(&shop.world, 1, true);

@@ -1,8 +1,5 @@
 //! Frames that are none for the datapath, and pass as they came.
 
-use etherparse::{
-    IpFragOffset, IpHeaders, IpNumber, Ipv4Header, Ipv6Extensions, Ipv6FragmentHeader, PacketBuilder,
-};
 use svclb_common::{
     family::{Family as _, V4, V6},
     packet::Unparsed,
@@ -74,56 +71,30 @@ everywhere! {
     }
 }
 
-/// First, middle and last fragment; "don't fragment" is none.
-#[test]
-fn fragments4() {
-    for (more, offset) in [(true, 0), (true, 8), (false, 8)] {
-        let mut ip = Ipv4Header::new(0, 61, IpNumber::UDP, [10, 200, 0, 20], [10, 200, 0, 100]).unwrap();
-        ip.more_fragments = more;
-        ip.fragment_offset = IpFragOffset::try_new(offset).unwrap();
-        ip.dont_fragment = false;
-        assert_alone::<V4>(
-            &datagram(IpHeaders::Ipv4(ip, etherparse::Ipv4Extensions::default())),
-            Unparsed::Fragment,
-        );
-    }
-}
-
-#[test]
-fn fragments6() {
-    for (more, offset) in [(true, 0), (true, 8), (false, 8)] {
-        let offset = IpFragOffset::try_new(offset).unwrap();
-        let fragment = Ipv6FragmentHeader::new(IpNumber::UDP, offset, more, 7);
-        let extensions = Ipv6Extensions { fragment: Some(fragment), ..Ipv6Extensions::default() };
-        let ip = etherparse::Ipv6Header { hop_limit: 61, ..etherparse::Ipv6Header::default() };
-        assert_alone::<V6>(&datagram(IpHeaders::Ipv6(ip, extensions)), Unparsed::Fragment);
-    }
-}
-
-fn datagram(ip: IpHeaders) -> Vec<u8> {
-    let mut frame = Vec::new();
-    PacketBuilder::ethernet2([2; 6], [4; 6]).ip(ip).udp(40000, 80).write(&mut frame, b"hello").unwrap();
-    frame
-}
-
 #[test]
 fn foreign_protocols() {
     for number in (0..=255_u8).filter(|number| Transport::of(*number).is_none()) {
         let mut frame = open(Transport::Tcp, at::<V4>(POD, 40000), at::<V4>(VIP, 80)).build();
         frame[14 + 9] = number;
-        assert_alone::<V4>(&frame, kind(number, 1));
+        assert_not_ours::<V4>(&frame, kind(number, 1));
         let mut frame = open(Transport::Tcp, at::<V6>(POD, 40000), at::<V6>(VIP, 80)).build();
         frame[14 + 6] = number;
-        assert_alone::<V6>(&frame, if number == 44 { Unparsed::Fragment } else { kind(number, 58) });
+        assert_not_ours::<V6>(&frame, kind(number, 58));
     }
 }
 
-/// What a packet of protocol `number` is where `icmp` is that of the family.
-fn kind(number: u8, icmp: u8) -> Unparsed {
+fn assert_not_ours<F: Net>(frame: &[u8], verdict: Verdict) {
+    let after = world::<F>().pass(POD_IN, frame);
+    assert_eq!((after.verdict, &after.frame[..]), (verdict, frame));
+}
+
+/// What becomes of protocol `number` where `icmp` is that of the family.
+fn kind(number: u8, icmp: u8) -> Verdict {
     match number {
-        4 | 41 => Unparsed::Tunnel,
-        number if number == icmp => Unparsed::Icmp,
-        _ => Unparsed::Foreign,
+        4 | 41 => Verdict::Unparsed(Unparsed::Tunnel),
+        // It is looked at, and quotes nothing.
+        number if number == icmp => Verdict::NotOurs,
+        _ => Verdict::Unparsed(Unparsed::Foreign),
     }
 }
 

@@ -3,15 +3,24 @@
 #![expect(clippy::unwrap_used, reason = "a frame that cannot be built or read fails its test")]
 
 mod affinity;
+mod algorithm;
 mod alone;
+mod collect;
+mod dsr;
 mod evict;
+mod extensions;
+mod fragments;
+mod icmp;
 mod life;
+mod lives;
 mod pair;
 mod policy;
+mod ports;
 mod property;
 mod refuse;
 mod reuse;
 mod socket;
+mod sources;
 mod translate;
 mod vacant;
 mod world;

@@ -293,7 +293,9 @@ fn call<F: Net>(
     in_host: bool,
     end: SocketAddr,
 ) -> SocketVerdict<F::Addr> {
-    let socket = Socket { cookie: 7, in_host, transport, unconnected: false };
+    // A pod's datagram socket is not translated where it is connected.
+    let unconnected = !in_host && transport == Transport::Udp;
+    let socket = Socket { cookie: 7, in_host, transport, unconnected, connected: false };
     towards(world, socket, F::addr(end.ip()), end.port().to_be())
 }
 

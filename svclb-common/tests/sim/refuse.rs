@@ -2,8 +2,11 @@
 
 use etherparse::{Icmpv4Type, Icmpv6Type, NetHeaders, TransportHeader, icmpv4, icmpv6};
 use svclb_common::{
+    outline::Outline,
     packet::Packet,
-    refuse::{Refusal, Segment, is_partial, kept, room, write_reset, write_unreachable},
+    refuse::{
+        Refusal, Segment, close_up, is_partial, kept, reset_offset, room, write_reset, write_unreachable,
+    },
     verdict::DropReason,
     wire::{Cursor, Eth, TcpFlags, Transport},
 };
@@ -20,11 +23,20 @@ const ETH: usize = size_of::<Eth>();
 pub(crate) fn refuse<F: Net>(frame: &[u8]) -> Option<Vec<u8>> {
     let mut frame = frame.to_vec();
     let mut cursor = Cursor::from(frame.as_mut_slice());
+    let _eth = cursor.take::<Eth>()?;
+    let outline = Outline::of::<F>(cursor.take::<F::Header>()?, &cursor).ok()?;
+    let mut cursor = Cursor::from(frame.as_mut_slice());
     let eth = cursor.take::<Eth>()?;
-    let packet = Packet::<F>::parse(eth, cursor).ok()?;
-    let refusal = Refusal::of(packet.transport, packet.flags)?;
-    let (segment, partial) = (Segment::of(&packet), is_partial(&packet));
-    let kept = kept(refusal, packet.l4_offset);
+    let packet = (!outline.is_headless()).then(|| Packet::<F>::parse_at(eth, cursor, outline).ok())??;
+    let refusal = Refusal::of_part(outline, packet.transport, packet.flags)?;
+    let mut segment = Segment::of(&packet);
+    segment.partial &= !outline.is_fragment();
+    let partial = segment.partial;
+    if refusal == Refusal::Reset {
+        close_up::<F>(Cursor::from(frame.as_mut_slice()), segment.l4_offset).unwrap();
+        segment.l4_offset = reset_offset::<F>(segment.l4_offset);
+    }
+    let kept = kept(refusal, segment.l4_offset);
     frame.truncate(kept);
     match refusal {
         Refusal::Reset => write_reset::<F>(Cursor::from(frame.as_mut_slice()), segment).unwrap(),

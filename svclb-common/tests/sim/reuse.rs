@@ -66,12 +66,12 @@ families! {
         let speaks = |client| world.send(UPLINK_IN, &open(Transport::Udp, client, vip));
         for _ in 0..10 {
             assert_eq!(speaks(clients[0]).dst, backend);
-            world.wait(60 * SECOND);
+            world.wait(30 * SECOND);
         }
         assert_ne!(speaks(clients[1]).dst, backend, "the only port is in use");
         let back = world.send(UPLINK_IN, &open(Transport::Udp, backend, at::<F>(NODE, 2000)));
         assert_eq!(back, translated(Action::Forward, 0, vip, clients[0]));
-        world.wait(181 * SECOND);
+        world.wait(122 * SECOND);
         assert_eq!(speaks(clients[1]).dst, backend, "nobody uses the port");
     }
 

@@ -14,13 +14,20 @@ use crate::world::{FAR, FAR2, NODE, Net, VIP, VIP2, World, at, everywhere, famil
 const HOST: bool = true;
 const IN_POD: bool = false;
 
+/// A socket that is translated: of a pod's datagram sockets those are that are not connected.
 fn socket(transport: Transport, in_host: bool) -> Socket {
-    Socket { cookie: 0x1_0000_0007, in_host, transport, unconnected: false }
+    let unconnected = !in_host && transport == Transport::Udp;
+    Socket { cookie: 0x1_0000_0007, in_host, transport, unconnected, connected: false }
+}
+
+/// A datagram socket that is about to be connected.
+fn fixed(cookie: u64, in_host: bool) -> Socket {
+    Socket { cookie, in_host, transport: Transport::Udp, unconnected: false, connected: false }
 }
 
 /// A UDP socket that names the destination of each datagram.
 fn free(cookie: u64) -> Socket {
-    Socket { cookie, in_host: HOST, transport: Transport::Udp, unconnected: true }
+    Socket { cookie, in_host: HOST, transport: Transport::Udp, unconnected: true, connected: false }
 }
 
 fn call<F: Net>(world: &World<F>, socket: Socket, end: SocketAddr) -> SocketVerdict<F::Addr> {
@@ -99,6 +106,41 @@ everywhere! {
         assert_eq!(verdict, SocketVerdict::Fail(DropReason::NoBackend));
     }
 
+    /// Its packets are translated at its device, whatever the mode says.
+    fn a_pod_that_has_opted_out_is_left_alone<F>(transport) {
+        let mut world = World::<F>::new().with_sockets(SocketMode::All);
+        let (vip, empty, backend) = (at::<F>(VIP, 80), at::<F>(VIP2, 80), at::<F>(FAR, 8080));
+        world.serve(transport, vip, &[backend]);
+        world.serve(transport, empty, &[]);
+        world.add_cluster_ip(vip.ip(), 32);
+        world.opted_out = true;
+        let refused = SocketVerdict::Fail(DropReason::UnknownPort);
+        for (end, host) in [
+            (vip, to::<F>(backend)),
+            (empty, SocketVerdict::Fail(DropReason::NoBackend)),
+            (at::<F>(VIP, 81), if transport == Transport::Udp { SocketVerdict::Keep } else { refused }),
+        ] {
+            assert_eq!(call(&world, socket(transport, IN_POD), end), SocketVerdict::Keep);
+            assert_eq!(call(&world, socket(transport, HOST), end), host, "the host's packets are not translated");
+        }
+    }
+
+    /// The answer of an end that the socket has called by a Service's name, and then by its own.
+    fn an_end_that_is_called_directly_has_its_own_name<F>(transport) {
+        let mut world = World::<F>::new().with_sockets(SocketMode::All);
+        let (vip, backend) = (at::<F>(VIP, 80), at::<F>(FAR, 8080));
+        world.serve(transport, vip, &[backend]);
+        for in_host in [HOST, IN_POD] {
+            let socket = socket(transport, in_host);
+            assert_eq!(call(&world, socket, vip), to::<F>(backend));
+            assert_named(&world, socket, backend, vip);
+            assert_eq!(call(&world, socket, backend), SocketVerdict::Keep);
+            assert_named(&world, socket, backend, backend);
+            assert_eq!(call(&world, socket, vip), to::<F>(backend));
+            assert_named(&world, socket, backend, vip);
+        }
+    }
+
     fn an_exact_frontend_goes_before_a_node_port<F>(transport) {
         let mut world = World::<F>::new().with_sockets(SocketMode::All);
         let front = at::<F>(NODE, 30080);
@@ -152,5 +194,66 @@ families! {
             assert_eq!(sent(&world, free(1), vip), backend);
             assert_named(&world, free(1), backend, vip);
         }
+    }
+    /// Nothing could take it away from a backend that goes; its packets can be.
+    fn a_connected_datagram_socket_of_a_pod_is_left_alone<F>() {
+        let mut world = World::<F>::new().with_sockets(SocketMode::All);
+        let (vip, empty, backend) = (at::<F>(VIP, 80), at::<F>(VIP2, 80), at::<F>(FAR, 8080));
+        world.serve(Transport::Udp, vip, &[backend]);
+        world.serve(Transport::Udp, empty, &[]);
+        let connected = Socket { in_host: IN_POD, connected: true, ..free(1) };
+        for end in [vip, empty, backend] {
+            assert_eq!(call(&world, fixed(1, IN_POD), end), SocketVerdict::Keep);
+            // It may name its end again; the kernel drops whatever another one answers.
+            assert_eq!(call(&world, connected, end), SocketVerdict::Keep);
+        }
+        assert_eq!(call(&world, fixed(1, HOST), vip), to::<F>(backend));
+    }
+
+    /// The kernel makes a call for each datagram of a connected socket of both families that has
+    /// an IPv4 address at its other end; and any process may name the end that it is connected to.
+    fn a_connected_datagram_socket_of_the_host_keeps_its_backend<F>() {
+        let mut world = World::<F>::new().with_sockets(SocketMode::Host);
+        let (vip, ends) = (at::<F>(VIP, 80), [at::<F>(FAR, 8080), at::<F>(FAR2, 8080)]);
+        world.serve(Transport::Udp, vip, &ends);
+        for cookie in 1..=32 {
+            let backend = sent(&world, fixed(cookie, HOST), vip);
+            let connected = Socket { connected: true, ..free(cookie) };
+            for _ in 0..4 {
+                assert_eq!(sent(&world, connected, vip), backend);
+                assert_eq!(call(&world, connected, backend), SocketVerdict::Keep);
+                assert_named(&world, connected, backend, vip);
+            }
+            // A new connection is a new choice, and again one.
+            let second = sent(&world, fixed(cookie, HOST), vip);
+            assert_eq!(sent(&world, connected, vip), second);
+        }
+    }
+
+    /// An answer that is late comes from an end that the socket does not send to any more.
+    fn a_late_answer_has_its_name<F>() {
+        let mut world = World::<F>::new().with_sockets(SocketMode::Host);
+        let (vip, ends) = (at::<F>(VIP, 80), [at::<F>(FAR, 8080), at::<F>(FAR2, 8080)]);
+        let service = world.serve(Transport::Udp, vip, &ends);
+        let first = sent(&world, free(1), vip);
+        let (gone, other) = if first == ends[0] { (1, 2) } else { (2, 1) };
+        world.set_backends(service, &[other]);
+        world.retire(gone);
+        let moved = sent(&world, free(1), vip);
+        for backend in [first, moved] {
+            assert_named(&world, free(1), backend, vip);
+        }
+        world.remove_frontend(Transport::Udp, vip);
+        assert_eq!(call(&world, free(1), vip), SocketVerdict::Keep);
+        assert_named(&world, free(1), moved, vip);
+    }
+
+    fn a_socket_that_was_there_before_the_service<F>() {
+        let mut world = World::<F>::new().with_sockets(SocketMode::Host);
+        let (vip, backend) = (at::<F>(VIP, 80), at::<F>(FAR, 8080));
+        assert_eq!(call(&world, free(1), vip), SocketVerdict::Keep);
+        world.serve(Transport::Udp, vip, &[backend]);
+        assert_eq!(call(&world, free(1), vip), to::<F>(backend));
+        assert_named(&world, free(1), backend, vip);
     }
 }

@@ -61,7 +61,7 @@ everywhere! {
         let first = world.send(UPLINK_IN, &open(transport, at::<F>(OUTSIDE, 1), vip));
         assert_eq!(first, translated(Action::Forward, 0, at::<F>(NODE, 2000), backend));
         let second = open(transport, at::<F>(OUTSIDE, 2), vip);
-        let exhausted = Verdict::Dropped(DropReason::PortsExhausted);
+        let exhausted = Verdict::Refused(DropReason::PortsExhausted);
         assert_eq!(world.send(UPLINK_IN, &second), untouched(exhausted, &second));
         let again = world.send(UPLINK_IN, &reply(transport, backend, at::<F>(NODE, 2000)));
         assert_eq!(again, translated(Action::Forward, 0, vip, at::<F>(OUTSIDE, 1)));

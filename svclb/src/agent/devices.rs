@@ -12,8 +12,8 @@ use svclb_common::{
 };
 
 use crate::{
-    datapath::{addresses::Addresses, attach::Wanted},
-    netdev::{self, Network, roles},
+    datapath::{addresses::Addresses, attach::Wanted, xdp::WantedXdp},
+    netdev::{self, Network, NoXdp, Role, XdpHook, XdpMode, decide_xdp, roles, xdp_facts},
 };
 
 /// What the operator said about devices and sockets.
@@ -27,6 +27,8 @@ pub struct Devices {
     pub uplinks: Vec<String>,
     /// `--pod-interface`.
     pub pod_globs: Vec<String>,
+    /// `--xdp`.
+    pub xdp: XdpMode,
 }
 
 impl Devices {
@@ -36,19 +38,47 @@ impl Devices {
         roles(network, &wanted)
     }
 
+    /// For each uplink where its XDP program is to run, or why it has none. `ours` are devices with an
+    /// XDP program of svclb's.
+    pub fn xdp(&self, network: &Network, ours: &BTreeSet<u32>) -> BTreeMap<u32, Result<XdpHook, NoXdp>> {
+        let uplinks = self.roles(network).devices.into_iter().filter(|(_, role)| *role == Role::Uplink);
+        let links = uplinks.filter_map(|(index, _)| Some((index, network.links.get(&index)?)));
+        links.map(|(index, link)| (index, decide_xdp(self.xdp, &xdp_facts(network, link, ours)))).collect()
+    }
+
     /// What is to be attached. A device in `uplinks` that the default route has left
     /// stays an uplink while it is there: routes come and go with every renewal of a
-    /// lease, and answers must find their program meanwhile.
-    pub(super) fn wanted(&self, network: &Network, uplinks: &BTreeSet<u32>) -> Wanted {
+    /// lease, and answers must find their program meanwhile. Also tells which uplinks
+    /// have no XDP program, and why.
+    pub(super) fn wanted(
+        &self,
+        network: &Network,
+        uplinks: &BTreeSet<u32>,
+        xdp: &BTreeSet<u32>,
+    ) -> (Wanted, Vec<String>) {
         let mut sticky = network.clone();
         sticky.default_routes.extend(uplinks.iter().filter(|index| network.links.contains_key(index)));
         let network = &sticky;
         let named = |(index, role)| Some((index, (network.links.get(&index)?.name.clone(), role)));
-        Wanted {
+        let mut wanted = Wanted {
             cgroup: self.cgroup.clone(),
             devices: self.roles(network).devices.into_iter().filter_map(named).collect(),
             loopback: self.socket_mode == SocketMode::Off,
+            xdp: BTreeMap::new(),
+        };
+        let mut without = Vec::new();
+        for (index, decision) in self.xdp(network, xdp) {
+            let Some(link) = network.links.get(&index) else { continue };
+            match decision {
+                Ok(hook) => {
+                    let (name, mtu, up) = (link.name.clone(), link.mtu, link.up);
+                    wanted.xdp.insert(index, WantedXdp { name, hook, mtu, up });
+                }
+                Err(NoXdp::Off) => {}
+                Err(reason) => without.push(format!("{}: no XDP: {reason}", link.name)),
+            }
         }
+        (wanted, without)
     }
 }
 
@@ -108,10 +138,12 @@ mod tests {
             name: format!("dev{index}"),
             kind: LinkKind::Veth,
             master: None,
+            lower: None,
             up: true,
             ethernet: true,
             mtu: 1500,
             mac: None,
+            xdp: None,
         };
         Network {
             links: links.iter().map(|index| (*index, link(index))).collect(),

@@ -1,5 +1,6 @@
 //! Where the agent learns what is wanted, and whom it tells.
 
+use svclb_common::config::SocketMode;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -33,7 +34,12 @@ impl Inputs {
             Source::InCluster => None,
         };
         let node_name = settings.config.node_name.clone();
-        let access = apiserver::Settings { kubeconfig, node_name: node_name.clone(), pace: Pace::default() };
+        let access = apiserver::Settings {
+            kubeconfig,
+            node_name: node_name.clone(),
+            follows_pods: settings.devices.socket_mode == SocketMode::All,
+            pace: Pace::default(),
+        };
         let client =
             apiserver::connect(&access).await.map_err(|error| RunError::Config(error.to_string()))?;
         let (batches, following) = apiserver::watch(&client, &access);

@@ -1,7 +1,6 @@
 //! What others ask the agent over HTTP, and what it tells of each pass.
 
 use std::{
-    collections::BTreeSet,
     io,
     net::{IpAddr, SocketAddr},
     time::Instant,
@@ -10,7 +9,7 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Settings, collect::Collector, error::RunError, sync::Pass};
+use super::{Settings, collect::Collector, error::RunError, sync::Pass, told::Told};
 use crate::{
     apiserver::{Events, Severity},
     config::{NodePortAddresses, Source},
@@ -32,7 +31,7 @@ pub(super) struct Servers {
     /// When what is not in the tables yet has been caused.
     triggers: Vec<(Family, Timestamp)>,
     /// Health check ports that could not be opened and were told of.
-    closed: BTreeSet<String>,
+    closed: Told,
     has_started: bool,
 }
 
@@ -77,9 +76,14 @@ impl Servers {
             events,
             is_restricted: config.node_port_addresses != NodePortAddresses::All,
             triggers: Vec::new(),
-            closed: BTreeSet::new(),
+            closed: Told::default(),
             has_started: false,
         })
+    }
+
+    /// What is measured.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Changes have arrived and wait to be in the tables.
@@ -173,14 +177,14 @@ impl Servers {
     async fn sync_ports(&mut self, model: &Model, node_ports: Vec<IpAddr>) {
         let addresses = if self.is_restricted { node_ports } else { Vec::new() };
         let failures = self.ports.sync(model.health_checks(), &addresses).await;
-        let closed: BTreeSet<_> = failures.iter().map(ToString::to_string).collect();
-        for failure in failures.iter().filter(|failure| !self.closed.contains(&failure.to_string())) {
-            tracing::warn!("{failure}");
+        let Self { closed, events, .. } = self;
+        closed.now(failures.iter().map(ToString::to_string), |line| {
+            tracing::warn!("{line}");
+            let Some(failure) = failures.iter().find(|failure| failure.to_string() == line) else { return };
             let uid = model.uid(&failure.service).unwrap_or_default();
             let reason = "FailedToStartServiceHealthcheck";
-            self.events.service(&failure.service, uid, Severity::Warning, reason, &failure.to_string());
-        }
-        self.closed = closed;
+            events.service(&failure.service, uid, Severity::Warning, reason, line);
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::stranded::Stranded;
 use crate::{
     datapath::{Error, tables::Tables},
     model::{self, Delta, Model, ServicePortKey},
@@ -36,6 +37,8 @@ pub(super) struct Written {
     pub(super) is_full: bool,
     /// What has no room.
     pub(super) refused: Vec<Refused>,
+    /// Whether connected sockets may have lost their backend.
+    pub(super) may_strand: bool,
 }
 
 impl Services {
@@ -129,6 +132,7 @@ impl Services {
         for _ in 0..2 {
             let Plan { ops, refused } = self.plan();
             self.is_whole = true;
+            written.may_strand |= ops.iter().any(Stranded::is_by);
             for op in &ops {
                 self.tables.apply(op)?;
                 self.applied.apply(op);

@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 
 use svclb_common::{
-    config::{DatapathConfig, MASQUERADE_ALL, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, SNAT_PORTS},
+    config::{
+        BPF_LOOP, DSR_GUE, DSR_TCP, DSR_UDP, DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT,
+        NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, VIP_ECHO,
+    },
+    encap::Encapsulation,
     layout::map,
 };
 
 use super::{Devices, RunError};
 use crate::{
-    config::{self, RunConfig},
-    datapath::{attach::TcMode, object::Capacities, pins::Pins},
+    config::{self, DsrEncapsulation, ExternalMode, RunConfig},
+    datapath::{attach::TcMode, object::Capacities, pins::Pins, probe},
     model::{self, NodePortAddresses, NodeState},
+    netdev::{Network, Role, lacks_room},
     sys::netns,
 };
 
@@ -37,9 +42,6 @@ pub struct Settings {
 impl Settings {
     /// What `config`, read from `file` in part, comes to with these devices.
     pub fn new(config: RunConfig, file: Option<config::File>, devices: Devices) -> Self {
-        let algorithm = match config.algorithm {
-            config::Algorithm::Random => model::Algorithm::Random,
-        };
         let node_ports = match &config.node_port_addresses {
             config::NodePortAddresses::All => NodePortAddresses::default(),
             config::NodePortAddresses::Primary => NodePortAddresses::Primary,
@@ -49,7 +51,12 @@ impl Settings {
             pins: Pins::new(&config.bpffs),
             devices,
             tc: config.tc.into(),
-            model: model::Settings { node_name: config.node_name.clone(), algorithm },
+            model: model::Settings {
+                node_name: config.node_name.clone(),
+                algorithm: config.algorithm,
+                sandboxes: config.sandbox_runtime_classes.clone(),
+                lists_local: config.external_mode != ExternalMode::Snat,
+            },
             node_ports,
             file,
             config,
@@ -73,25 +80,26 @@ impl Settings {
         let host_netns = netns::cookie().map_err(|error| {
             RunError::Kernel(format!("this kernel lacks SO_NETNS_COOKIE (Linux 5.14): {error}"))
         })?;
-        let mut datapath = DatapathConfig {
+        Ok(DatapathConfig {
             host_netns,
             socket_mode: self.devices.socket_mode as u32,
-            snat_port_min: SNAT_PORTS.0,
-            snat_port_max: SNAT_PORTS.1,
+            snat_port_min: self.config.snat_ports.min,
+            snat_port_max: self.config.snat_ports.max,
             flags: self.flags(),
+            timeouts: self.config.flow_timeouts.0,
             ..DatapathConfig::PER_PACKET
-        };
-        for range in &self.config.cluster_cidrs.0 {
-            match range {
-                ipnet::IpNet::V4(range) => {
-                    datapath.cluster_v4 = [range.network().into(), range.netmask().into()];
-                }
-                ipnet::IpNet::V6(range) => {
-                    datapath.cluster_v6 = [range.network().into(), range.netmask().into()];
-                }
-            }
+        })
+    }
+
+    /// What is wrong with the uplinks for direct server return, a line for each.
+    pub(super) fn lacks_room(&self, network: &Network) -> Vec<String> {
+        if self.config.external_mode == ExternalMode::Snat {
+            return Vec::new();
         }
-        Ok(datapath)
+        let encapsulation = Encapsulation::of(self.config.dsr_encapsulation == DsrEncapsulation::Gue);
+        let roles = self.devices.roles(network).devices;
+        let uplinks = roles.iter().filter(|(_, role)| **role == Role::Uplink);
+        uplinks.filter_map(|(index, _)| lacks_room(network.links.get(index)?, encapsulation)).collect()
     }
 
     fn flags(&self) -> u32 {
@@ -100,8 +108,15 @@ impl Settings {
             let accepts = |address| self.node_ports.accepts(address, &NodeState::default());
             self.config.localhost_node_ports && address.is_some_and(accepts)
         };
+        let mode = self.config.external_mode;
         let flags = [
             (MASQUERADE_ALL, self.config.masquerade_all),
+            (MASQUERADE_COMPAT, self.config.masquerade == config::Masquerade::Compat),
+            (BPF_LOOP, probe::has_loop()),
+            (VIP_ECHO, self.config.vip_echo),
+            (DSR_TCP, mode != ExternalMode::Snat),
+            (DSR_UDP, mode == ExternalMode::Dsr),
+            (DSR_GUE, self.config.dsr_encapsulation == DsrEncapsulation::Gue),
             (NODE_PORT_LOOPBACK_V4, on_loopback("127.0.0.1")),
             (NODE_PORT_LOOPBACK_V6, on_loopback("::1")),
         ];

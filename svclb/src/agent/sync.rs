@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeSet, net::IpAddr, process};
 
-use svclb_common::service::LOCAL_NODE_PORTS;
+use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
 
 use super::{
-    RunError, Settings,
+    RunError, Settings, detect,
     devices::addresses,
+    opt_outs::PodOptOuts,
     services::{Services, Written},
+    stranded::Stranded,
     told::Told,
 };
 use crate::{
@@ -17,11 +19,13 @@ use crate::{
         attach::{Attachments, Wanted},
         loader::{self, Programs},
         loopback,
+        pods::PodMaps,
         ranges::RangeMaps,
         readback,
         tables::Tables,
+        xdp::attached_xdp,
     },
-    model::{Delta, Family, Model, NodePortAddresses, NodeState},
+    model::{Delta, Family, Frontend, FrontendKind, Model, NodePortAddresses, NodeState},
     netdev::Network,
     plan::{Limits, Readback},
     source::Batch,
@@ -35,7 +39,10 @@ pub(super) struct Syncer {
     programs: Programs,
     addresses: AddressMaps,
     ranges: RangeMaps,
+    pods: PodMaps,
     attachments: Attachments,
+    opt_outs: PodOptOuts,
+    stranded: Stranded,
     /// What was last attached to; hooks are left alone while it stays.
     attached: Option<Wanted>,
     /// Devices that a default route has left by, while they are there.
@@ -45,6 +52,7 @@ pub(super) struct Syncer {
     refused: Told,
     missing: Told,
     left_out: Told,
+    without_xdp: Told,
     failures: Told,
 }
 
@@ -72,10 +80,14 @@ impl Syncer {
         state.pid.store(process::id());
         state.writes.store(0);
         state.applied.store(0);
+        for (word, seconds) in state.timeouts.iter().zip(settings.config.flow_timeouts.0.seconds) {
+            word.store(seconds);
+        }
 
-        let limits = Limits::default();
+        let limits = Limits { maglev_table: settings.config.maglev_table_size.get(), ..Limits::default() };
         let read = Readback::new(readback::read(&tables)?, &limits);
         let attachments = Attachments::adopt(pins, settings.tc)?;
+        let mode = settings.devices.socket_mode;
         Ok(Self {
             settings: settings.clone(),
             services: Services::adopt(tables, read, limits, settings.model.clone())?,
@@ -83,12 +95,19 @@ impl Syncer {
             programs,
             addresses: AddressMaps::open(pins)?,
             ranges: RangeMaps::open(pins)?,
+            pods: PodMaps::open(pins)?,
+            opt_outs: PodOptOuts::open(
+                pins,
+                settings.devices.cgroup.as_deref().filter(|_| mode == SocketMode::All),
+            )?,
+            stranded: Stranded::open(pins, mode != SocketMode::Off)?,
             attachments,
             attached: None,
             node: NodeState::default(),
             refused: Told::default(),
             missing: Told::default(),
             left_out: Told::default(),
+            without_xdp: Told::default(),
             failures: Told::default(),
         })
     }
@@ -110,10 +129,13 @@ impl Syncer {
     pub(super) async fn sync(&mut self, network: &Network) -> Pass {
         let delta = self.services.settle();
         let mut pass = Pass { delta, ..Pass::default() };
+        self.tell_node_ports(&pass.delta);
         if !self.services.are_usable() {
             return pass;
         }
-        let wanted = self.settings.devices.wanted(network, &self.uplinks);
+        let xdp = attached_xdp(&self.settings.pins);
+        let (wanted, without_xdp) = self.settings.devices.wanted(network, &self.uplinks, &xdp);
+        self.without_xdp.now(without_xdp, |line| tracing::info!("{line}"));
         self.uplinks.retain(|index| network.links.contains_key(index));
         self.uplinks.extend(&network.default_routes);
         let missing = self.settings.devices.roles(network).missing;
@@ -132,14 +154,29 @@ impl Syncer {
             Err(error) => failures.push(error),
         }
         failures.extend(self.sync_ranges().err());
+        // Before the hooks: a pod that has opted out is never translated by this agent.
+        if self.services.are_loaded() {
+            let (model, tables) = (self.services.model(), self.services.tables());
+            failures.extend(self.opt_outs.sync(model.opt_outs(), tables).err());
+        }
         failures.extend(self.sync_hooks(wanted).await.err());
         failures.extend(self.sync_addresses(network).err());
+        let mut has_more = false;
+        match self.stranded.end(self.services.tables()) {
+            Ok(more) => has_more = more,
+            Err(error) => failures.push(error),
+        }
 
         let works = failures.is_empty() && !self.attachments.is_incomplete();
         self.failures.now(failures.iter().map(ToString::to_string), |line| tracing::error!("{line}"));
         self.mark(works && self.services.are_complete());
-        pass.is_to_be_repeated = !works;
+        pass.is_to_be_repeated = !works || has_more;
         pass
+    }
+
+    /// Resolves when another pass finds a pod that it has not found before.
+    pub(super) async fn pods_changed(&mut self) {
+        self.opt_outs.changed().await;
     }
 
     /// Addresses of the node on which node ports answer.
@@ -164,7 +201,26 @@ impl Syncer {
             }
         };
         let wanted = addresses(network, |index| self.attachments.carries(index), node_ports);
-        self.addresses.apply(&wanted, self.services.tables())
+        let addresses = self.addresses.apply(&wanted, self.services.tables());
+        let config = &self.settings.config;
+        let rules = detect::rules(&config.detect_local, &config.cluster_cidrs, &self.node, network);
+        let pods = rules.map_or(Ok(()), |rules| self.pods.apply(&rules, self.services.tables()));
+        addresses.and(pods)
+    }
+
+    /// Nothing in the API says which ports are node ports; the Services that there are show some.
+    fn tell_node_ports(&self, delta: &Delta) {
+        let (range, services) = (self.settings.config.snat_ports, self.services.model().services());
+        for (key, service) in delta.services.iter().filter_map(|key| services.get_key_value(key)) {
+            let is_inside = |it: &&Frontend| it.kind == FrontendKind::NodePort && range.contains(it.port);
+            for frontend in service.frontends.iter().filter(is_inside) {
+                tracing::warn!(
+                    "{key}: its node port {} is among the ports for source translation, {range}: choose others by \
+                     --snat-ports",
+                    frontend.port
+                );
+            }
+        }
     }
 
     fn sync_services(&mut self) -> Result<Option<Written>, Error> {
@@ -172,7 +228,12 @@ impl Syncer {
             return Ok(None);
         }
         self.mark(false);
-        let written = self.services.write()?;
+        let written = self.services.write();
+        // What was written before a failure stays written.
+        if written.as_ref().map_or(true, |written| written.may_strand) {
+            self.stranded.note();
+        }
+        let written = written?;
         if written.writes > 0 {
             tracing::info!(
                 writes = written.writes,

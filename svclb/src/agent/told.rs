@@ -7,6 +7,11 @@ use std::collections::BTreeSet;
 pub(super) struct Told(BTreeSet<String>);
 
 impl Told {
+    /// Whether nothing holds.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes note of what holds now, and hands on what did not hold before.
     pub(super) fn now(&mut self, lines: impl IntoIterator<Item = String>, mut tell: impl FnMut(&str)) {
         let lines: BTreeSet<_> = lines.into_iter().collect();

@@ -60,7 +60,12 @@ mod tests {
     use crate::apiserver::Pace;
 
     fn settings(path: &Path) -> Settings {
-        Settings { kubeconfig: Some(path.to_owned()), node_name: "a".into(), pace: Pace::default() }
+        Settings {
+            kubeconfig: Some(path.to_owned()),
+            node_name: "a".into(),
+            follows_pods: false,
+            pace: Pace::default(),
+        }
     }
 
     fn kubeconfig(cluster: &str) -> String {

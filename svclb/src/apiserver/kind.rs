@@ -4,7 +4,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use k8s_openapi::{
     api::{
-        core::v1::{Node, NodeStatus, Service},
+        core::v1::{Node, NodeStatus, Pod, PodSpec, PodStatus, Service},
         discovery::v1::EndpointSlice,
         networking::v1::ServiceCIDR,
     },
@@ -13,7 +13,10 @@ use k8s_openapi::{
 use kube::Resource;
 use serde::de::DeserializeOwned;
 
-use crate::{model::ObjectKey, source::Change};
+use crate::{
+    model::{CONFIG_HASH, ObjectKey, SOCKET_LB},
+    source::Change,
+};
 
 /// Labels that the model reads.
 const LABELS: &[&str] = &[
@@ -21,9 +24,10 @@ const LABELS: &[&str] = &[
     "service.kubernetes.io/headless",
     "service.kubernetes.io/service-proxy-name",
     "topology.kubernetes.io/zone",
+    SOCKET_LB,
 ];
 
-/// Annotations that are read: this name, and all with this prefix.
+/// Annotations that are read: this name, that of a pod's other UID, and all with this prefix.
 const LAST_CHANGE: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const OWN_PREFIX: &str = "svclb.io/";
 
@@ -119,6 +123,28 @@ impl Kind for ServiceCIDR {
     }
 }
 
+impl Kind for Pod {
+    const LABELS: Option<&str> = None;
+    const IS_OPTIONAL: bool = true;
+
+    fn fields(node_name: &str) -> Option<String> {
+        Some(format!("spec.nodeName={node_name}"))
+    }
+
+    fn strip(&mut self) {
+        if let Some(spec) = &mut self.spec {
+            let PodSpec { node_name, runtime_class_name, host_network, .. } = std::mem::take(spec);
+            *spec = PodSpec { node_name, runtime_class_name, host_network, ..PodSpec::default() };
+        }
+        let phase = self.status.take().and_then(|status| status.phase);
+        self.status = phase.map(|phase| PodStatus { phase: Some(phase), ..PodStatus::default() });
+    }
+
+    fn change(key: ObjectKey, object: Option<Arc<Self>>) -> Change {
+        Change::Pod(key, object)
+    }
+}
+
 /// An object without what nobody reads, so that it takes less memory, and equals a version of itself that differs
 /// in nothing that counts.
 pub(super) fn stripped<K: Kind>(mut object: K) -> Arc<K> {
@@ -132,7 +158,7 @@ pub(super) fn stripped<K: Kind>(mut object: K) -> Arc<K> {
         deletion_timestamp: meta.deletion_timestamp.take(),
         labels: only(meta.labels.take(), |label| LABELS.contains(&label)),
         annotations: only(meta.annotations.take(), |name| {
-            name == LAST_CHANGE || name.starts_with(OWN_PREFIX)
+            name == LAST_CHANGE || name == CONFIG_HASH || name.starts_with(OWN_PREFIX)
         }),
         ..ObjectMeta::default()
     };

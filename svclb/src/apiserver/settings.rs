@@ -9,6 +9,8 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
     /// `--node-name`: which Node is this node's own.
     pub node_name: String,
+    /// Whether the node's own pods are asked for: which of them have opted out of what is done at sockets.
+    pub follows_pods: bool,
     /// How often the server is asked.
     pub pace: Pace,
 }

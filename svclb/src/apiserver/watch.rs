@@ -1,7 +1,7 @@
 //! All kinds together.
 
 use k8s_openapi::api::{
-    core::v1::{Node, Service},
+    core::v1::{Node, Pod, Service},
     discovery::v1::EndpointSlice,
     networking::v1::ServiceCIDR,
 };
@@ -24,6 +24,7 @@ enum Heard {
     Slices(News<EndpointSlice>),
     Nodes(News<Node>),
     ServiceCidrs(News<ServiceCIDR>),
+    Pods(News<Pod>),
 }
 
 /// Follows the API server: what it tells, and the task that has to run for it. The task ends when nobody listens
@@ -42,7 +43,16 @@ pub fn watch(
         let (sender, heard) = mpsc::channel(BACKLOG);
         let (name, pace) = (settings.node_name.as_str(), settings.pace);
         let following = async {
+            let pods = async {
+                if settings.follows_pods {
+                    follow(client.clone(), name, pace, Heard::Pods, sender.clone()).await;
+                } else {
+                    // Whoever does not listen has ended the task already.
+                    sender.send(Heard::Pods(News::Unavailable)).await.ok();
+                }
+            };
             tokio::join!(
+                pods,
                 follow(client.clone(), name, pace, Heard::Services, sender.clone()),
                 follow(client.clone(), name, pace, Heard::Slices, sender.clone()),
                 follow(client.clone(), name, pace, Heard::Nodes, sender.clone()),
@@ -86,6 +96,7 @@ struct World {
     slices: Told<EndpointSlice>,
     nodes: Told<Node>,
     service_cidrs: Told<ServiceCIDR>,
+    pods: Told<Pod>,
     /// Whether what was told last was partial; `None` before the first batch.
     told_partial: Option<bool>,
 }
@@ -97,22 +108,26 @@ impl World {
             Heard::Slices(news) => self.slices.hear(news),
             Heard::Nodes(news) => self.nodes.hear(news),
             Heard::ServiceCidrs(news) => self.service_cidrs.hear(news),
+            Heard::Pods(news) => self.pods.hear(news),
         }
     }
 
     fn is_worth_telling(&self) -> bool {
-        let Self { services, slices, nodes, service_cidrs, told_partial } = self;
+        let Self { services, slices, nodes, service_cidrs, pods, told_partial } = self;
         let is_complete = services.is_complete()
             && slices.is_complete()
             && nodes.is_complete()
-            && service_cidrs.is_complete();
+            && service_cidrs.is_complete()
+            && pods.is_complete();
         let has_changes = services.has_changes()
             || slices.has_changes()
             || nodes.has_changes()
-            || service_cidrs.has_changes();
+            || service_cidrs.has_changes()
+            || pods.has_changes();
         is_complete && (has_changes || *told_partial != Some(self.is_partial()))
     }
 
+    /// A pod that cannot be read keeps no Service in the tables.
     fn is_partial(&self) -> bool {
         self.services.is_partial()
             || self.slices.is_partial()
@@ -123,9 +138,9 @@ impl World {
     fn take(&mut self) -> Batch {
         let is_partial = self.is_partial();
         self.told_partial = Some(is_partial);
-        let Self { services, slices, nodes, service_cidrs, told_partial: _ } = self;
-        let changes =
-            services.take().chain(slices.take()).chain(nodes.take()).chain(service_cidrs.take()).collect();
+        let Self { services, slices, nodes, service_cidrs, pods, told_partial: _ } = self;
+        let changes = services.take().chain(slices.take()).chain(nodes.take());
+        let changes = changes.chain(service_cidrs.take()).chain(pods.take()).collect();
         Batch { changes, is_partial }
     }
 }
@@ -151,6 +166,8 @@ mod tests {
         world.hear(Heard::ServiceCidrs(News::Unavailable));
         assert_eq!(told(&mut world), None);
         world.hear(Heard::Slices(News::Listed(vec![])));
+        assert_eq!(told(&mut world), None);
+        world.hear(Heard::Pods(News::Listed(vec![])));
         assert_eq!(told(&mut world), Some(1));
         assert_eq!(told(&mut world), None);
         world.hear(Heard::Services(News::Deleted(key.clone())));
@@ -165,6 +182,7 @@ mod tests {
         world.hear(Heard::Slices(News::Listed(vec![])));
         world.hear(Heard::Nodes(News::Listed(vec![])));
         world.hear(Heard::ServiceCidrs(News::Listed(vec![])));
+        world.hear(Heard::Pods(News::Unavailable));
         assert_eq!(told(&mut world), Some(0));
         assert_eq!(told(&mut world), None);
     }

@@ -8,9 +8,10 @@ use super::DeviceArgs;
 use crate::{
     agent::{self, RunError},
     config::{
-        Algorithm, Bind, ClusterCidrs, ConfigError, Environment, ExternalMode, Layer, NodePortAddresses,
-        Source, Tc, Xdp, resolve,
+        Algorithm, Bind, ClusterCidrs, ConfigError, DsrEncapsulation, Environment, ExternalMode, Layer,
+        Masquerade, NodePortAddresses, PortRange, Source, TableSize, Tc, resolve,
     },
+    ports,
 };
 
 #[derive(Args, Debug)]
@@ -32,15 +33,20 @@ pub(super) struct RunArgs {
     bpffs: Option<PathBuf>,
     #[command(flatten)]
     devices: DeviceArgs,
-    /// Whether to take packets from outside before the stack does: auto or off [default: auto]
-    #[arg(long, value_name = "MODE")]
-    xdp: Option<Xdp>,
-    /// Who answers clients outside when the backend is on another node: snat [default: snat]
+    /// Who answers clients outside when the backend is on another node: snat (this node), dsr (the backend's node),
+    /// hybrid (dsr for TCP, snat for the rest) [default: snat]
     #[arg(long, value_name = "MODE")]
     external_mode: Option<ExternalMode>,
-    /// How backends are chosen: random [default: random]
+    /// What packets to a backend's node travel in: ipip, or gue where the network passes no IP in IP [default: ipip]
+    #[arg(long, value_name = "MODE")]
+    dsr_encapsulation: Option<DsrEncapsulation>,
+    /// How backends are chosen where a Service does not say: random, round-robin, least-conn, maglev or source-hash
+    /// [default: random]
     #[arg(long, value_name = "NAME")]
     algorithm: Option<Algorithm>,
+    /// Slots of a Maglev table, a prime from 251 to 131071; the same on all nodes [default: 16381]
+    #[arg(long, value_name = "N")]
+    maglev_table_size: Option<TableSize>,
     /// Ranges of the pods of all nodes, at most one per family; what comes from a pod's device with another address
     /// counts as coming from outside
     #[arg(long, value_name = "CIDR[,CIDR]")]
@@ -51,6 +57,16 @@ pub(super) struct RunArgs {
     /// Masquerade every client of a ClusterIP
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     masquerade_all: Option<bool>,
+    /// Where clients get the node's address as their source: safe (only where their own would not lead answers back)
+    /// or compat (where kube-proxy does it) [default: safe]
+    #[arg(long, value_name = "MODE")]
+    masquerade: Option<Masquerade>,
+    /// Source ports of flows that get the node's address [default: 1024-29999]
+    #[arg(long, value_name = "MIN-MAX")]
+    snat_ports: Option<PortRange>,
+    /// Let ClusterIPs answer to ICMP echo [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    vip_echo: Option<bool>,
     /// Where /healthz and /livez are; empty or port 0 is nowhere [default: 0.0.0.0:10256]
     #[arg(long, value_name = "ADDRESS:PORT")]
     healthz_bind_address: Option<Bind>,
@@ -89,12 +105,17 @@ impl RunArgs {
             socket_lb: self.devices.socket_lb,
             tc: self.tc,
             max_flows: self.max_flows,
-            xdp: self.xdp,
+            xdp: self.devices.xdp,
             external_mode: self.external_mode,
+            dsr_encapsulation: self.dsr_encapsulation,
             algorithm: self.algorithm,
+            maglev_table_size: self.maglev_table_size,
             cluster_cidrs: self.cluster_cidr,
             node_port_addresses,
             masquerade_all: self.masquerade_all,
+            masquerade: self.masquerade,
+            snat_ports: self.snat_ports,
+            vip_echo: self.vip_echo,
             healthz: self.healthz_bind_address,
             metrics: self.metrics_bind_address,
             ..Layer::default()
@@ -115,11 +136,15 @@ pub(super) fn settings(mut args: RunArgs) -> Result<agent::Settings, RunError> {
         tracing::warn!("{warning}");
     }
     let config = resolved.config;
+    for overlap in ports::overlaps(config.snat_ports) {
+        tracing::warn!("{overlap}");
+    }
     let devices = super::devices(
         config.cgroup.clone(),
         config.socket_lb,
         config.uplinks.clone(),
         config.pod_interfaces.clone(),
+        config.xdp,
     )?;
     Ok(agent::Settings::new(config, resolved.file, devices))
 }
@@ -131,7 +156,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::{Resolved, SocketLb};
+    use crate::config::{Resolved, SocketLb, Xdp};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -159,11 +184,15 @@ mod tests {
             "--socket-lb=host",
             "--xdp=off",
             "--external-mode=snat",
-            "--algorithm=random",
+            "--algorithm=round-robin",
+            "--maglev-table-size=1021",
             "--cluster-cidr=10.0.0.0/8,fd00::/8",
             "--nodeport-addresses=10.0.0.0/8",
             "--nodeport-addresses=fd00::/8,11.0.0.0/8",
             "--masquerade-all",
+            "--masquerade=compat",
+            "--snat-ports=2000-3000",
+            "--vip-echo",
             "--healthz-bind-address=:1",
             "--metrics-bind-address=",
             "--tc=tcx",
@@ -177,10 +206,16 @@ mod tests {
             ("e1 e2".into(), "p*".into())
         );
         assert_eq!((config.socket_lb, config.xdp, config.tc), (SocketLb::Host, Xdp::Off, Tc::Tcx));
+        assert_eq!(
+            (config.algorithm, config.maglev_table_size),
+            (Algorithm::RoundRobin, TableSize::try_from(1021).unwrap())
+        );
         assert_eq!(config.cluster_cidrs, "10.0.0.0/8,fd00::/8".parse().unwrap());
         let ranges = ["10.0.0.0/8", "fd00::/8", "11.0.0.0/8"].map(String::from);
         assert_eq!(config.node_port_addresses, NodePortAddresses::new(&ranges).unwrap());
-        assert_eq!((config.masquerade_all, config.max_flows), (true, Some(32)));
+        assert_eq!((config.masquerade_all, config.vip_echo, config.max_flows), (true, true, Some(32)));
+        assert_eq!(config.masquerade, Masquerade::Compat);
+        assert_eq!(config.snat_ports, PortRange { min: 2000, max: 3000 });
         assert_eq!(config.healthz_bind_address, Some(SocketAddr::from(([0_u16; 8], 1))));
         assert_eq!(config.metrics_bind_address, None);
         assert!(!resolved(&["--masquerade-all=false"]).unwrap().config.masquerade_all);
@@ -189,9 +224,12 @@ mod tests {
     #[test]
     fn a_wrong_flag_is_named() {
         let table = [
-            ("--xdp=native", "is not there yet; use auto or off"),
+            ("--xdp=x", "is unknown; use auto or native or generic or off"),
             ("--external-mode=dsr", "is not there yet; use snat"),
-            ("--algorithm=maglev", "is not there yet; use random"),
+            ("--masquerade=all", "is unknown; use safe or compat"),
+            ("--snat-ports=9-8", "ends before it begins"),
+            ("--algorithm=rr", "use random or round-robin or least-conn or maglev or source-hash"),
+            ("--maglev-table-size=1000", "1000 is not prime; use 1009"),
             ("--socket-lb=x", "is unknown; use all or host or off"),
             ("--cluster-cidr=10.0.0.0", "is no range"),
             ("--nodeport-addresses=primary,::/0", "stands alone"),

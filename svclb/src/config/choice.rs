@@ -76,13 +76,17 @@ choice! {
 choice! {
     /// `--xdp`: whether packets from outside are taken before the stack sees them.
     Xdp {
-        /// Where it works.
+        /// In drivers where that is a gain.
         #[default]
         Auto = "auto",
+        /// In drivers wherever they can.
+        Native = "native",
+        /// In the kernel, in front of the stack.
+        Generic = "generic",
         /// Nowhere.
         Off = "off",
     }
-    not yet ["native", "generic"]
+    not yet []
 }
 
 choice! {
@@ -91,18 +95,36 @@ choice! {
         /// By the node that it sent to.
         #[default]
         Snat = "snat",
+        /// By the backend's node.
+        Dsr = "dsr",
+        /// By the backend's node for TCP, by the node that it sent to for everything else.
+        Hybrid = "hybrid",
     }
-    not yet ["dsr", "hybrid"]
+    not yet []
 }
 
 choice! {
-    /// `--algorithm`: how backends are chosen.
-    Algorithm {
-        /// Each new flow by a random number.
+    /// `--dsr-encapsulation`: what packets to the backend's node travel in.
+    DsrEncapsulation {
+        /// IP in IP.
         #[default]
-        Random = "random",
+        Ipip = "ipip",
+        /// UDP, where the network passes no other protocol.
+        Gue = "gue",
     }
-    not yet ["round-robin", "least-conn", "maglev", "source-hash"]
+    not yet []
+}
+
+choice! {
+    /// `--masquerade`: where clients get the node's address as their source.
+    Masquerade {
+        /// Where their own would not lead the answer back here.
+        #[default]
+        Safe = "safe",
+        /// Where kube-proxy gives it to them.
+        Compat = "compat",
+    }
+    not yet []
 }
 
 fn refusal(text: &str, words: &[&str], later: &[&str]) -> String {
@@ -123,9 +145,9 @@ mod tests {
         for word in ["all", "host", "off"] {
             assert_eq!(word.parse::<SocketLb>().map(SocketLb::as_str), Ok(word));
         }
-        assert_eq!("maglev".parse::<Algorithm>(), Err("\"maglev\" is not there yet; use random".into()));
-        assert_eq!("native".parse::<Xdp>(), Err("\"native\" is not there yet; use auto or off".into()));
-        assert_eq!("x".parse::<Xdp>(), Err("\"x\" is unknown; use auto or off".into()));
-        assert!("dsr".parse::<ExternalMode>().is_err() && "Auto".parse::<Tc>().is_err());
+        assert_eq!("native".parse(), Ok(Xdp::Native));
+        assert_eq!("x".parse::<Xdp>(), Err("\"x\" is unknown; use auto or native or generic or off".into()));
+        assert!("dsr".parse() == Ok(ExternalMode::Dsr) && "ip".parse::<DsrEncapsulation>().is_err());
+        assert!("Auto".parse::<Tc>().is_err());
     }
 }

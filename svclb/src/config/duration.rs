@@ -60,7 +60,7 @@ fn scaled(number: &str, scale: u64) -> Option<u64> {
 }
 
 /// The way Go writes it, for durations of a second or more; shorter ones are fractions of a second.
-fn go(duration: Duration) -> String {
+pub(super) fn go(duration: Duration) -> String {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
     let mut text = String::new();
     let written = (|| {

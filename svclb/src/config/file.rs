@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn what_is_no_configuration_is_refused_in_one_line() {
         let own = "apiVersion: svclb.io/v1alpha1\nkind: Config\n";
-        let table: [(Vec<u8>, &str); 12] = [
+        let table: [(Vec<u8>, &str); 13] = [
             (b"".into(), ":1: there is no document in it"),
             (b"a:\n- [\n".into(), ":2: "),
             (b"- a\n".into(), ":1: not a map of fields"),
@@ -191,10 +191,14 @@ mod tests {
             (b"apiVersion: svclb.io/v1alpha1\nkind: X\n".into(), ":2: kind: "),
             (format!("{own}---\n{own}").into(), ":4: a second document; leave one"),
             (
-                format!("{own}algorithm: maglev\n").into(),
-                ":3: algorithm: \"maglev\" is not there yet; use random",
+                format!("{own}algorithm: rr\n").into(),
+                ":3: algorithm: \"rr\" is unknown; use random or round-robin or",
             ),
             (format!("{own}uplink: [eth0]\n").into(), ":3: uplink: unknown field; did you mean uplinks?"),
+            (
+                format!("{own}maglevTableSize: 1000\n").into(),
+                ":3: maglevTableSize: 1000 is not prime; use 1009",
+            ),
             (format!("{own}maxFlows: 3\n").into(), ":3: maxFlows: 3 is not from 16 to 16777216"),
             (format!("{own}kubeconfig: a\nmanifests: b\n").into(), ":4: manifests: stands beside kubeconfig"),
         ];

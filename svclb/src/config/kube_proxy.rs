@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 pub(super) use self::fields::FIELDS;
 use super::{
-    Bind, ClusterCidrs, Conntrack, DetectLocal, Layer, NodePortAddresses, Source, duration::GoDuration, text,
+    Bind, ClusterCidrs, Conntrack, DetectLocal, FlowTimeouts, Layer, NodePortAddresses, Source,
+    duration::GoDuration, text,
 };
 use crate::manifest::{decode::decode, fault::Fault, tree::Tree};
 
@@ -126,6 +127,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         sync_period: set(sync_period),
         oom_score_adj: document.oom_score_adj,
         conntrack: document.conntrack.as_ref().map(conntrack),
+        flow_timeouts: document.conntrack.as_ref().and_then(flow_timeouts),
         prefers_v6: document.bind_address.map(|address| address.is_ipv6()),
         ..Layer::default()
     })
@@ -164,6 +166,16 @@ fn conntrack(tracking: &Tracking) -> Conntrack {
         udp_timeout: set(tracking.udp_timeout),
         udp_stream_timeout: set(tracking.udp_stream_timeout),
     }
+}
+
+/// What the host's connection tracking is asked for counts here too.
+fn flow_timeouts(tracking: &Tracking) -> Option<FlowTimeouts> {
+    let timeouts = FlowTimeouts::default()
+        .with("tcpEstablished", set(tracking.tcp_established_timeout))
+        .with("tcpCloseWait", set(tracking.tcp_close_wait_timeout))
+        .with("udp", set(tracking.udp_timeout))
+        .with("udpStream", set(tracking.udp_stream_timeout));
+    (timeouts != FlowTimeouts::default()).then_some(timeouts)
 }
 
 /// A duration other than none.

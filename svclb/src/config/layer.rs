@@ -3,8 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, NodePortAddresses, SocketLb, Source,
-    Tc, Xdp,
+    Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, DsrEncapsulation, ExternalMode, FlowTimeouts,
+    Masquerade, NodePortAddresses, PortRange, SocketLb, Source, TableSize, Tc, Xdp,
 };
 
 /// What flags, or a file, say. What they leave open is `None`.
@@ -32,18 +32,30 @@ pub struct Layer {
     pub xdp: Option<Xdp>,
     /// `--external-mode`.
     pub external_mode: Option<ExternalMode>,
+    /// `--dsr-encapsulation`.
+    pub dsr_encapsulation: Option<DsrEncapsulation>,
     /// `--algorithm`.
     pub algorithm: Option<Algorithm>,
+    /// `--maglev-table-size`.
+    pub maglev_table_size: Option<TableSize>,
     /// `--cluster-cidr`.
     pub cluster_cidrs: Option<ClusterCidrs>,
     /// `--nodeport-addresses`.
     pub node_port_addresses: Option<NodePortAddresses>,
     /// `--masquerade-all`.
     pub masquerade_all: Option<bool>,
+    /// `--masquerade`.
+    pub masquerade: Option<Masquerade>,
+    /// `--snat-ports`.
+    pub snat_ports: Option<PortRange>,
+    /// `--vip-echo`.
+    pub vip_echo: Option<bool>,
     /// `--healthz-bind-address`.
     pub healthz: Option<Bind>,
     /// `--metrics-bind-address`.
     pub metrics: Option<Bind>,
+    /// `sandboxRuntimeClasses` of our own document.
+    pub sandboxes: Option<Vec<String>>,
     /// `bindAddressHardFail` of kube-proxy's configuration, as all below.
     pub bind_address_hard_fail: Option<bool>,
     /// `iptables.localhostNodePorts`.
@@ -56,6 +68,8 @@ pub struct Layer {
     pub oom_score_adj: Option<i32>,
     /// `conntrack`.
     pub conntrack: Option<Conntrack>,
+    /// `flowTimeouts`, or what `conntrack` says of them.
+    pub flow_timeouts: Option<FlowTimeouts>,
     /// Whether servers listen on IPv6 addresses unless told otherwise (the family of `bindAddress`).
     pub prefers_v6: Option<bool>,
 }
@@ -75,18 +89,25 @@ impl Layer {
             max_flows: self.max_flows.or(below.max_flows),
             xdp: self.xdp.or(below.xdp),
             external_mode: self.external_mode.or(below.external_mode),
+            dsr_encapsulation: self.dsr_encapsulation.or(below.dsr_encapsulation),
             algorithm: self.algorithm.or(below.algorithm),
+            maglev_table_size: self.maglev_table_size.or(below.maglev_table_size),
             cluster_cidrs: self.cluster_cidrs.or(below.cluster_cidrs),
             node_port_addresses: self.node_port_addresses.or(below.node_port_addresses),
             masquerade_all: self.masquerade_all.or(below.masquerade_all),
+            masquerade: self.masquerade.or(below.masquerade),
+            snat_ports: self.snat_ports.or(below.snat_ports),
+            vip_echo: self.vip_echo.or(below.vip_echo),
             healthz: self.healthz.or(below.healthz),
             metrics: self.metrics.or(below.metrics),
+            sandboxes: self.sandboxes.or(below.sandboxes),
             bind_address_hard_fail: self.bind_address_hard_fail.or(below.bind_address_hard_fail),
             localhost_node_ports: self.localhost_node_ports.or(below.localhost_node_ports),
             detect_local: self.detect_local.or(below.detect_local),
             sync_period: self.sync_period.or(below.sync_period),
             oom_score_adj: self.oom_score_adj.or(below.oom_score_adj),
             conntrack: self.conntrack.or(below.conntrack),
+            flow_timeouts: self.flow_timeouts.or(below.flow_timeouts),
             prefers_v6: self.prefers_v6.or(below.prefers_v6),
         }
     }

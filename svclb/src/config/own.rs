@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
-    Algorithm, Bind, ClusterCidrs, ExternalMode, Layer, NodePortAddresses, SocketLb, Source, Xdp,
+    Algorithm, Bind, ClusterCidrs, DsrEncapsulation, ExternalMode, FlowTimeouts, Layer, Masquerade,
+    NodePortAddresses, PortRange, SocketLb, Source, TableSize, Xdp,
     schema::{Field, Kind},
     text,
 };
@@ -30,13 +31,35 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("socketLB", Kind::Word),
     Field::obeyed("xdp", Kind::Word),
     Field::obeyed("externalMode", Kind::Word),
+    Field::obeyed("dsrEncapsulation", Kind::Word),
     Field::obeyed("algorithm", Kind::Word),
+    Field::obeyed("maglevTableSize", Kind::Int),
     Field::obeyed("clusterCIDR", Kind::Text),
     Field::obeyed("nodePortAddresses", Kind::Texts),
     Field::obeyed("masqueradeAll", Kind::Bool),
+    Field::obeyed("masquerade", Kind::Word),
+    Field::obeyed("snatPorts", Kind::Text),
+    Field::obeyed("vipEcho", Kind::Bool),
     Field::obeyed("healthzBindAddress", Kind::Text),
     Field::obeyed("metricsBindAddress", Kind::Text),
     Field::obeyed("maxFlows", Kind::Int),
+    Field::obeyed("flowTimeouts", Kind::Object(FLOW_TIMEOUTS)),
+    Field::obeyed("sandboxRuntimeClasses", Kind::Texts),
+];
+
+const FLOW_TIMEOUTS: &[Field] = &[
+    Field::obeyed("tcpSynSent", Kind::Duration),
+    Field::obeyed("tcpSynReceived", Kind::Duration),
+    Field::obeyed("tcpEstablished", Kind::Duration),
+    Field::obeyed("tcpCloseWait", Kind::Duration),
+    Field::obeyed("tcpTimeWait", Kind::Duration),
+    Field::obeyed("tcpClosed", Kind::Duration),
+    Field::obeyed("tcpReset", Kind::Duration),
+    Field::obeyed("udp", Kind::Duration),
+    Field::obeyed("udpStream", Kind::Duration),
+    Field::obeyed("sctp", Kind::Duration),
+    Field::obeyed("sctpEstablished", Kind::Duration),
+    Field::obeyed("sctpClosed", Kind::Duration),
 ];
 
 #[derive(Deserialize)]
@@ -57,17 +80,27 @@ struct Document {
     #[serde(deserialize_with = "text::word")]
     external_mode: Option<ExternalMode>,
     #[serde(deserialize_with = "text::word")]
+    dsr_encapsulation: Option<DsrEncapsulation>,
+    #[serde(deserialize_with = "text::word")]
     algorithm: Option<Algorithm>,
+    maglev_table_size: Option<u32>,
     #[serde(rename = "clusterCIDR", deserialize_with = "text::parsed")]
     cluster_cidr: Option<ClusterCidrs>,
     #[serde(deserialize_with = "text::node_port_addresses")]
     node_port_addresses: Option<NodePortAddresses>,
     masquerade_all: Option<bool>,
+    #[serde(deserialize_with = "text::word")]
+    masquerade: Option<Masquerade>,
+    #[serde(deserialize_with = "text::parsed")]
+    snat_ports: Option<PortRange>,
+    vip_echo: Option<bool>,
     #[serde(deserialize_with = "text::parsed")]
     healthz_bind_address: Option<Bind>,
     #[serde(deserialize_with = "text::parsed")]
     metrics_bind_address: Option<Bind>,
     max_flows: Option<u32>,
+    flow_timeouts: Option<FlowTimeouts>,
+    sandbox_runtime_classes: Option<Vec<String>>,
 }
 
 /// What the document says.
@@ -81,6 +114,11 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         let (least, most) = super::resolve::MAX_FLOWS.into_inner();
         return Err(at("maxFlows", format!("{flows} is not from {least} to {most}")));
     }
+    if let Some(field) = document.flow_timeouts.and_then(|timeouts| timeouts.zero()) {
+        return Err(at("flowTimeouts", format!("{field} must be more than 0")));
+    }
+    let maglev_table_size = document.maglev_table_size.map(TableSize::try_from).transpose();
+    let maglev_table_size = maglev_table_size.map_err(|message| at("maglevTableSize", message))?;
     let source = match (document.manifests, document.kubeconfig) {
         (Some(_), Some(_)) => {
             return Err(at("manifests", "stands beside kubeconfig; leave one of them out".into()));
@@ -99,13 +137,20 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         socket_lb: document.socket_lb,
         xdp: document.xdp,
         external_mode: document.external_mode,
+        dsr_encapsulation: document.dsr_encapsulation,
         algorithm: document.algorithm,
+        maglev_table_size,
         cluster_cidrs: document.cluster_cidr,
         node_port_addresses: document.node_port_addresses,
         masquerade_all: document.masquerade_all,
+        masquerade: document.masquerade,
+        snat_ports: document.snat_ports,
+        vip_echo: document.vip_echo,
         healthz: document.healthz_bind_address,
         metrics: document.metrics_bind_address,
         max_flows: document.max_flows,
+        flow_timeouts: document.flow_timeouts,
+        sandboxes: document.sandbox_runtime_classes,
         ..Layer::default()
     })
 }

@@ -102,18 +102,25 @@ mod tests {
     fn defaults_are_those_of_kube_proxy() {
         let Resolved { config, warnings, file } = resolve(manifests(), None, &here()).unwrap();
         assert_eq!((warnings, file), (vec![], None));
-        let expected = serde_json::json!({
+        let mut expected = serde_json::json!({
             "nodeName": "host", "source": { "manifests": "/m" }, "bpffs": "/sys/fs/bpf/svclb", "cgroup": null,
-            "uplinks": [], "podInterfaces": [], "socketLB": "all", "tc": "auto", "maxFlows": null, "xdp": "auto",
-            "externalMode": "snat", "algorithm": "random", "clusterCIDRs": [], "nodePortAddresses": [],
-            "masqueradeAll": false, "localhostNodePorts": true, "detectLocal": { "mode": "ClusterCIDR" },
+            "uplinks": [], "podInterfaces": [], "socketLB": "all",
+            "sandboxRuntimeClasses": ["gvisor", "runsc", "kata*"], "tc": "auto", "maxFlows": null, "xdp": "auto",
+            "externalMode": "snat", "algorithm": "random", "maglevTableSize": 16381, "clusterCIDRs": [], "nodePortAddresses": [],
+            "masqueradeAll": false, "masquerade": "safe", "snatPorts": "1024-29999", "vipEcho": false, "localhostNodePorts": true, "detectLocal": { "mode": "ClusterCIDR" },
             "healthzBindAddress": "0.0.0.0:10256", "metricsBindAddress": "127.0.0.1:10249",
             "bindAddressHardFail": false, "syncPeriod": "30s", "oomScoreAdj": null,
             "conntrack": {
                 "maxPerCore": null, "min": null, "tcpEstablishedTimeout": null, "tcpCloseWaitTimeout": null,
                 "tcpBeLiberal": false, "udpTimeout": null, "udpStreamTimeout": null,
             },
+            "flowTimeouts": {
+                "tcpSynSent": "2m0s", "tcpSynReceived": "1m0s", "tcpEstablished": "24h0m0s", "tcpCloseWait": "1h0m0s",
+                "tcpTimeWait": "2m0s", "tcpClosed": "10s", "tcpReset": "1h0m0s", "udp": "30s", "udpStream": "2m0s",
+                "sctp": "30s", "sctpEstablished": "3m30s", "sctpClosed": "10s",
+            },
         });
+        expected["dsrEncapsulation"] = "ipip".into();
         assert_eq!(serde_json::to_value(config).unwrap(), expected);
     }
 
@@ -140,9 +147,9 @@ mod tests {
     #[test]
     fn every_field_of_our_own_document_is_heard() {
         let file = "nodeName: node\nkubeconfig: /k\nbpffs: /b\ncgroup: /c\nuplinks: [e]\npodInterfaces: [p*]\n\
-            socketLB: off\nxdp: off\nexternalMode: snat\nalgorithm: random\nclusterCIDR: 10.0.0.0/8\n\
-            nodePortAddresses: [primary]\nmasqueradeAll: true\nhealthzBindAddress: :1\n\
-            metricsBindAddress: :2\nmaxFlows: 99\n";
+            socketLB: off\nxdp: off\nexternalMode: dsr\ndsrEncapsulation: gue\nalgorithm: maglev\nmaglevTableSize: 251\nclusterCIDR: 10.0.0.0/8\n\
+            nodePortAddresses: [primary]\nmasqueradeAll: true\nmasquerade: compat\nsnatPorts: 2000-3000\nvipEcho: true\nhealthzBindAddress: :1\n\
+            metricsBindAddress: :2\nmaxFlows: 99\nflowTimeouts: { udp: 7s }\nsandboxRuntimeClasses: [x]\n";
         let config = with_file(Layer::default(), format!("{OWN}{file}")).unwrap().config;
         let heard = serde_json::to_value(&config).unwrap();
         let quiet = resolve(manifests(), None, &here()).unwrap().config;
@@ -156,11 +163,9 @@ mod tests {
             .collect();
         // Those that have one value so far, and those that only kube-proxy's document has.
         let expected = [
-            "algorithm",
             "bindAddressHardFail",
             "conntrack",
             "detectLocal",
-            "externalMode",
             "localhostNodePorts",
             "oomScoreAdj",
             "syncPeriod",

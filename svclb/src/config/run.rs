@@ -9,8 +9,8 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Algorithm, ClusterCidrs, Conntrack, DetectLocal, ExternalMode, Layer, NodePortAddresses, SocketLb, Tc,
-    Xdp, duration,
+    Algorithm, ClusterCidrs, Conntrack, DetectLocal, DsrEncapsulation, ExternalMode, FlowTimeouts, Layer,
+    Masquerade, NodePortAddresses, PortRange, SocketLb, TableSize, Tc, Xdp, duration,
 };
 
 /// Where pins are unless told otherwise.
@@ -21,6 +21,9 @@ const HEALTHZ_PORT: u16 = 10256;
 const METRICS_PORT: u16 = 10249;
 /// kube-proxy's.
 const SYNC_PERIOD: Duration = Duration::from_secs(30);
+
+/// The usual names of runtimes that keep a pod's processes apart from the node's kernel: gVisor and Kata Containers.
+const SANDBOXES: [&str; 3] = ["gvisor", "runsc", "kata*"];
 
 /// Where API objects come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -53,6 +56,8 @@ pub struct RunConfig {
     /// For whom addresses are translated at the socket.
     #[serde(rename = "socketLB")]
     pub socket_lb: SocketLb,
+    /// Patterns for the names of runtime classes whose pods' sockets are left alone.
+    pub sandbox_runtime_classes: Vec<String>,
     /// How programs are attached to devices.
     pub tc: Tc,
     /// Flow entries to have room for, per family.
@@ -61,8 +66,12 @@ pub struct RunConfig {
     pub xdp: Xdp,
     /// By whom a client outside is answered.
     pub external_mode: ExternalMode,
+    /// What packets to the backend's node travel in.
+    pub dsr_encapsulation: DsrEncapsulation,
     /// How backends are chosen.
     pub algorithm: Algorithm,
+    /// Slots of a Maglev table.
+    pub maglev_table_size: TableSize,
     /// The ranges of the pods of all nodes.
     #[serde(rename = "clusterCIDRs")]
     pub cluster_cidrs: ClusterCidrs,
@@ -70,6 +79,12 @@ pub struct RunConfig {
     pub node_port_addresses: NodePortAddresses,
     /// Whether every client of a ClusterIP is masqueraded.
     pub masquerade_all: bool,
+    /// Where clients get the node's address as their source.
+    pub masquerade: Masquerade,
+    /// The source ports that translated flows get.
+    pub snat_ports: PortRange,
+    /// Whether ClusterIPs answer to ICMP echo.
+    pub vip_echo: bool,
     /// Whether node ports answer on loopback addresses.
     pub localhost_node_ports: bool,
     /// Which clients count as pods.
@@ -87,6 +102,8 @@ pub struct RunConfig {
     pub oom_score_adj: Option<i32>,
     /// What the kernel's connection tracking is asked for.
     pub conntrack: Conntrack,
+    /// For how long flows are remembered.
+    pub flow_timeouts: FlowTimeouts,
 }
 
 impl RunConfig {
@@ -112,14 +129,20 @@ impl RunConfig {
             uplinks: layer.uplinks.unwrap_or_default(),
             pod_interfaces,
             socket_lb: layer.socket_lb.unwrap_or_default(),
+            sandbox_runtime_classes: layer.sandboxes.unwrap_or_else(|| SANDBOXES.map(String::from).into()),
             tc: layer.tc.unwrap_or_default(),
             max_flows: layer.max_flows,
             xdp: layer.xdp.unwrap_or_default(),
             external_mode: layer.external_mode.unwrap_or_default(),
+            dsr_encapsulation: layer.dsr_encapsulation.unwrap_or_default(),
             algorithm: layer.algorithm.unwrap_or_default(),
+            maglev_table_size: layer.maglev_table_size.unwrap_or_default(),
             cluster_cidrs: layer.cluster_cidrs.unwrap_or_default(),
             node_port_addresses: layer.node_port_addresses.unwrap_or_default(),
             masquerade_all: layer.masquerade_all.unwrap_or_default(),
+            masquerade: layer.masquerade.unwrap_or_default(),
+            snat_ports: layer.snat_ports.unwrap_or_default(),
+            vip_echo: layer.vip_echo.unwrap_or_default(),
             localhost_node_ports: layer.localhost_node_ports.unwrap_or(true),
             detect_local,
             healthz_bind_address: layer.healthz.map_or_else(
@@ -134,6 +157,7 @@ impl RunConfig {
             sync_period: layer.sync_period.unwrap_or(SYNC_PERIOD),
             oom_score_adj: layer.oom_score_adj,
             conntrack: layer.conntrack.unwrap_or_default(),
+            flow_timeouts: layer.flow_timeouts.unwrap_or_default(),
         }
     }
 }

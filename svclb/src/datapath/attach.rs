@@ -20,8 +20,9 @@ use aya_obj::generated::bpf_attach_type;
 use super::{
     Error,
     clsact::{self, mark, unmark},
-    loader::Programs,
+    loader::{Programs, program_name},
     pins::Pins,
+    xdp::{self, WantedXdp, XdpLinks},
 };
 use crate::{
     netdev::Role,
@@ -85,6 +86,8 @@ pub struct Wanted {
     pub cgroup: Option<PathBuf>,
     /// Devices by index, with their name and what is behind them.
     pub devices: BTreeMap<u32, (String, Role)>,
+    /// Devices that are to take packets before the stack does, by index.
+    pub xdp: BTreeMap<u32, WantedXdp>,
     /// The loopback device, where host processes are translated per packet.
     pub loopback: bool,
 }
@@ -117,6 +120,7 @@ pub struct Attachments {
     mode: TcMode,
     links: BTreeMap<Hook, Link>,
     filters: clsact::Filters,
+    xdp: XdpLinks,
     failed: BTreeMap<u32, String>,
 }
 
@@ -132,7 +136,8 @@ impl Attachments {
             }
         }
         let filters = clsact::Filters::adopt(pins)?;
-        Ok(Self { pins: pins.clone(), mode, links, filters, failed: BTreeMap::new() })
+        let xdp = XdpLinks::adopt(pins)?;
+        Ok(Self { pins: pins.clone(), mode, links, filters, xdp, failed: BTreeMap::new() })
     }
 
     /// Attaches what is wanted and not attached, detaches what is attached and not
@@ -156,7 +161,10 @@ impl Attachments {
                 }
             }
         }
-        sockets
+        let carried = wanted.xdp.iter().filter(|(ifindex, _)| self.carries(**ifindex));
+        let carried = carried.map(|(ifindex, device)| (*ifindex, device.clone())).collect();
+        self.xdp.attach(programs, &carried);
+        self.xdp.connect().and(sockets)
     }
 
     fn attach_sockets(&mut self, programs: &Programs, wanted: &Wanted) -> Result<(), Error> {
@@ -268,6 +276,7 @@ impl Attachments {
     }
 
     pub(super) async fn detach_unwanted(&mut self, wanted: &Wanted) -> Result<(), Error> {
+        self.xdp.detach(&wanted.xdp)?;
         let unwanted: Vec<_> = self
             .links
             .keys()
@@ -347,7 +356,7 @@ pub(super) fn attach_error(program: &str, target: &str, error: &io::Error) -> Er
 pub struct Attached {
     /// The device's name, or `cgroup`.
     pub device: String,
-    /// The hook's name: `tcx_ingress`, `clsact_egress`, `cgroup_connect4` and so on.
+    /// The hook's name: `tcx_ingress`, `xdp`, `clsact_egress`, `cgroup_connect4` and so on.
     pub hook: String,
     /// The program's name.
     pub program: String,
@@ -379,13 +388,7 @@ pub fn attached(pins: &Pins, names: &BTreeMap<u32, String>) -> Result<Vec<Attach
         found.push(Attached { device, hook, program });
     }
     found.extend(clsact::attached(pins, names)?);
+    found.extend(xdp::attached(pins, names)?);
     found.sort();
     Ok(found)
-}
-
-fn program_name(id: u32) -> Option<String> {
-    aya::programs::loaded_programs()
-        .filter_map(Result::ok)
-        .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(str::to_owned))
 }

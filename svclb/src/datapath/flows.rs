@@ -1,24 +1,28 @@
 //! The flows that the programs keep, as a reader sees them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use aya::maps::MapError;
 use nix::time::{ClockId, clock_gettime};
 use svclb_common::{
     FlowRecord,
-    family::{V4, V6},
-    flow::{Direction, FIN, RST},
+    family::{Address, V4, V6},
+    flow::{Direction, FIN, FlowState, RST, Timeouts},
     key::FlowKey,
     layout::map,
+    state::AgentState,
 };
 
 use super::{
     Error,
     family::MapFamily,
     pins::Pins,
-    tables::{open_hash, read_error},
+    tables::{element, open_array, open_hash, read_error},
 };
-use crate::model::Family;
+use crate::{model::Family, sys::mapped::Access};
 
 /// A flow: its entry from the client to the backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,19 +45,53 @@ pub struct Flow {
     pub established: bool,
     /// Whether the client has ended its side.
     pub closing: bool,
-    /// Seconds since the client's last packet, to within two.
+    /// Where it stands, told from both directions.
+    pub state: FlowState,
+    /// Seconds since the last packet of either direction, to within two.
     pub idle_seconds: u64,
+    /// Seconds without a packet after which it is forgotten.
+    pub timeout_seconds: u32,
 }
 
 /// All flows of both families.
 pub fn read(pins: &Pins) -> Result<Vec<Flow>, Error> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
         .map_or(0, |now| std::time::Duration::from(now).as_secs());
-    let mut flows = Vec::new();
-    each::<V4>(pins, |key, record, established| flows.push(flow::<V4>(key, record, established, now)))?;
-    each::<V6>(pins, |key, record, established| flows.push(flow::<V6>(key, record, established, now)))?;
+    let timeouts = timeouts(pins)?;
+    let mut flows = of_family::<V4>(pins, now, &timeouts)?;
+    flows.extend(of_family::<V6>(pins, now, &timeouts)?);
     flows.sort_by_key(|flow| (flow.frontend, flow.client));
     Ok(flows)
+}
+
+/// For how long the agent that ran last remembers flows.
+fn timeouts(pins: &Pins) -> Result<Timeouts, Error> {
+    let state = open_array::<AgentState>(pins, map::STATE, Access::Read)?;
+    let state = element(&state, map::STATE.into(), 0)?;
+    Ok(Timeouts { seconds: std::array::from_fn(|number| state.timeouts[number].load()) })
+}
+
+fn of_family<F: MapFamily>(pins: &Pins, now: u64, timeouts: &Timeouts) -> Result<Vec<Flow>, Error> {
+    let (mut there, mut back) = (Vec::new(), HashMap::new());
+    each::<F>(pins, |key, record, established| {
+        if record.recipe.direction == Direction::Original as u8 {
+            there.push((key, record, established));
+        } else {
+            // Which packets look at first.
+            back.entry(bytes(&key)).or_insert((key, record));
+        }
+    })?;
+    let flows = there.into_iter().map(|(key, record, established)| {
+        let peer = back.get(&bytes(&record.recipe.peer())).filter(|(_, peer)| peer.recipe.names(&key));
+        flow::<F>(key, record, peer.map(|(_, peer)| peer), established, now, timeouts)
+    });
+    Ok(flows.collect())
+}
+
+/// What a key is found by.
+fn bytes<A: Address>(key: &FlowKey<A>) -> (Vec<u8>, [u16; 2], [u8; 2]) {
+    let addrs = [bytemuck::bytes_of(&key.src), bytemuck::bytes_of(&key.dst)].concat();
+    (addrs, [key.sport, key.dport], [key.proto, key.hook])
 }
 
 /// How many flows there are.
@@ -65,14 +103,14 @@ pub fn count(pins: &Pins) -> Result<usize, Error> {
 pub fn count_of(pins: &Pins, family: Family) -> Result<usize, Error> {
     let mut count = 0;
     match family {
-        Family::V4 => each::<V4>(pins, |_, _, _| count += 1),
-        Family::V6 => each::<V6>(pins, |_, _, _| count += 1),
+        Family::V4 => each::<V4>(pins, |_, record, _| count += usize::from(record.recipe.is_original())),
+        Family::V6 => each::<V6>(pins, |_, record, _| count += usize::from(record.recipe.is_original())),
     }?;
     Ok(count)
 }
 
-/// Calls `found` for each flow of a family, with whether it is established.
-fn each<F: MapFamily>(
+/// Calls `found` for each entry of a family, established ones first, with whether it is one.
+pub(super) fn each<F: MapFamily>(
     pins: &Pins,
     mut found: impl FnMut(FlowKey<F::Addr>, FlowRecord<F::Addr>, bool),
 ) -> Result<(), Error> {
@@ -80,11 +118,9 @@ fn each<F: MapFamily>(
         let entries = open_hash::<FlowKey<F::Addr>, FlowRecord<F::Addr>>(pins, &name)?;
         for item in &entries {
             match item {
-                Ok((key, record)) if record.recipe.direction == Direction::Original as u8 => {
-                    found(key, record, established);
-                }
-                // The other direction, or evicted between its key and its value.
-                Ok(_) | Err(MapError::KeyNotFound) => {}
+                Ok((key, record)) => found(key, record, established),
+                // Evicted between its key and its value.
+                Err(MapError::KeyNotFound) => {}
                 Err(error) => return Err(read_error(name, &error)),
             }
         }
@@ -95,21 +131,28 @@ fn each<F: MapFamily>(
 fn flow<F: MapFamily>(
     key: FlowKey<F::Addr>,
     record: FlowRecord<F::Addr>,
+    peer: Option<&FlowRecord<F::Addr>>,
     established: bool,
     now: u64,
+    timeouts: &Timeouts,
 ) -> Flow {
     let end = |addr: F::Addr, port: u16| SocketAddr::new(Into::<IpAddr>::into(addr), u16::from_be(port));
     let recipe = record.recipe;
+    let state = record.flow_state(peer);
+    let seen = peer.map_or(record.seen, |peer| peer.seen.max(record.seen));
     Flow {
         family: F::MODEL,
         service: recipe.service,
         protocol: key.proto,
         client: end(key.src, key.sport),
         frontend: end(key.dst, key.dport),
-        source: end(recipe.src, recipe.sport),
+        // Inside another packet nothing changes.
+        source: if recipe.is_one_way() { end(key.src, key.sport) } else { end(recipe.src, recipe.sport) },
         backend: end(recipe.dst, recipe.dport),
         established,
         closing: record.state & (FIN | RST) != 0,
-        idle_seconds: now.saturating_sub(record.seen / 1_000_000_000),
+        state,
+        idle_seconds: now.saturating_sub(seen / 1_000_000_000),
+        timeout_seconds: timeouts.of(state),
     }
 }

@@ -2,16 +2,23 @@
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{Program, ProgramFd},
+    programs::{Program, ProgramFd, Xdp},
 };
-use svclb_common::{config::DatapathConfig, layout::map};
+use svclb_common::{
+    config::{BPF_LOOP, DatapathConfig},
+    layout::map,
+};
 
 use super::{
     Error,
     error::chain,
     object::{self, BYTECODE, Capacities},
     pins::Pins,
+    probe,
 };
+
+/// The XDP program, and the one for kernels that know frames of one buffer only.
+const XDP: [&str; 2] = ["uplink_xdp", "uplink_xdp_page"];
 
 /// The loaded programs. Their maps are pinned and outlive them.
 pub struct Programs {
@@ -38,12 +45,14 @@ pub fn load(pins: &Pins, capacities: &Capacities, config: &DatapathConfig) -> Re
 /// Lets the verifier look at all programs, with small maps that are not pinned. Tells
 /// how many there are.
 ///
-/// The settings are constants to it: it skips what they switch off, so it looks with all
-/// that matter.
+/// The settings are constants to it: it skips what they switch off, so it looks with each of them.
 pub fn verify() -> Result<usize, Error> {
     let names: Vec<_> = object::names().collect();
     let mut programs = 0;
+    let has_loop = if probe::has_loop() { BPF_LOOP } else { 0 };
     for config in DatapathConfig::each() {
+        // As it is when the agent runs.
+        let config = DatapathConfig { flags: config.flags & !BPF_LOOP | has_loop, ..config };
         let mut loader = EbpfLoader::new();
         loader.override_global("CONFIG", &config, true);
         for name in names.iter().filter(|name| !FIXED.contains(&name.as_str())) {
@@ -52,6 +61,16 @@ pub fn verify() -> Result<usize, Error> {
         programs = load_programs(&mut load_maps(&mut loader)?)?;
     }
     Ok(programs)
+}
+
+/// Lets the verifier look at the XDP program as [`verify`] does at the others. Tells its name.
+pub fn verify_xdp() -> Result<&'static str, Error> {
+    let names: Vec<_> = object::names().collect();
+    let mut loader = EbpfLoader::new();
+    for name in names.iter().filter(|name| !FIXED.contains(&name.as_str())) {
+        loader.map_max_entries(name, 64);
+    }
+    Programs { ebpf: load_maps(&mut loader)? }.xdp().map(|(name, _)| name)
 }
 
 fn load_maps(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, Error> {
@@ -97,13 +116,40 @@ impl Programs {
         })
     }
 
+    /// The XDP program that this kernel takes, with its name. It is loaded when it is first asked for:
+    /// many nodes have no device for it, and looking at it takes the kernel a while.
+    pub fn xdp(&mut self) -> Result<(&'static str, &ProgramFd), Error> {
+        let mut refusal = None;
+        for name in XDP {
+            let program: &mut Xdp = self
+                .program_mut(name)?
+                .try_into()
+                .map_err(|error| Error::Load { what: name.into(), reason: chain(&error) })?;
+            match if program.fd().is_ok() { Ok(()) } else { program.load() } {
+                Ok(()) => return self.fd(name).map(|fd| (name, fd)),
+                Err(error) => refusal = refusal.or(Some((name, last_line(&chain(&error))))),
+            }
+        }
+        let (program, reason) = refusal.unwrap_or_default();
+        Err(Error::Verifier { program: program.into(), reason })
+    }
+
     /// The descriptor of a loaded program.
     pub fn fd(&self, name: &str) -> Result<&ProgramFd, Error> {
         let missing = || Error::Load { what: format!("program {name}"), reason: "it is not loaded".into() };
         match self.ebpf.program(name) {
             Some(Program::SchedClassifier(program)) => program.fd().map_err(|_unloaded| missing()),
             Some(Program::CgroupSockAddr(program)) => program.fd().map_err(|_unloaded| missing()),
+            Some(Program::Xdp(program)) => program.fd().map_err(|_unloaded| missing()),
             _ => Err(missing()),
         }
     }
+}
+
+/// The name of a loaded program by its number.
+pub(super) fn program_name(id: u32) -> Option<String> {
+    aya::programs::loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == id)
+        .and_then(|program| program.name_as_str().map(str::to_owned))
 }

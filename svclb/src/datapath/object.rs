@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use aya::{include_bytes_aligned, maps::MapInfo};
+use aya::{
+    include_bytes_aligned,
+    maps::{MapInfo, MapType},
+};
+use aya_obj::generated::BPF_F_RDONLY_PROG;
 use svclb_common::layout::map;
 
 use super::{Error, error::chain, pins::Pins};
@@ -58,11 +62,17 @@ pub fn shapes(capacities: &Capacities) -> Result<BTreeMap<String, Shape>, Error>
                 key_size: map.key_size(),
                 value_size: map.value_size(),
                 max_entries: capacities.get(&name).copied().unwrap_or_else(|| map.max_entries()),
-                flags: map.map_flags(),
+                flags: map.map_flags() | added_flags(map.map_type()),
             };
             Ok((name, shape))
         })
         .collect()
+}
+
+/// Flags that the kernel adds to those that a map is made with: programs must not write into maps of
+/// devices.
+fn added_flags(kind: u32) -> u32 {
+    if kind == MapType::DevMapHash as u32 { BPF_F_RDONLY_PROG } else { 0 }
 }
 
 /// Refuses pinned maps of another shape; maps that are not pinned yet are fine.

@@ -3,7 +3,7 @@
 use aya::{
     maps::MapType,
     programs::{ProgramType, SchedClassifier, TcAttachType},
-    sys::{is_map_supported, is_program_supported},
+    sys::{BpfHelper, is_helper_supported, is_map_supported, is_program_supported},
     util::KernelVersion,
 };
 
@@ -50,6 +50,11 @@ pub fn missing() -> Option<Finding> {
 /// Whether programs can be attached as TCX links: asked of the loopback device, which every namespace has.
 pub fn has_tcx() -> bool {
     SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok()
+}
+
+/// Whether programs may repeat a function by `bpf_loop` (Linux 5.17).
+pub fn has_loop() -> bool {
+    is_helper_supported(ProgramType::SchedClassifier, BpfHelper::BPF_FUNC_loop).unwrap_or(false)
 }
 
 /// The kernel's version, for reports only: nothing is decided by it.

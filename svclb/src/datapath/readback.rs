@@ -11,7 +11,7 @@ use svclb_common::{
     layout::map,
     service::{
         BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendHead, FrontendKind, List, Policy,
-        ServiceCell, node_port_index,
+        ServiceCell, Slot, node_port_index,
     },
     wire::Transport,
 };
@@ -45,8 +45,9 @@ fn read_family<F: MapFamily>(tables: &FamilyTables<F>) -> Result<RawTables, Erro
     let services: BTreeMap<_, _> = cells.filter(|(_, cell)| *cell != CellEntry::default()).collect();
     let lists = services.values().flat_map(|cell| &cell.lists);
     let used = lists.map(|list| list.slab.base.saturating_add(list.capacity)).max().unwrap_or(0);
-    let slots =
-        (0..used.min(tables.slots.len())).filter_map(|index| Some(tables.slots.get(index)?.load())).collect();
+    let slots = (0..used.min(tables.slots.len()))
+        .filter_map(|index| Some(Slot::unpack(tables.slots.get(index)?.load())));
+    let slots = slots.collect();
     Ok(RawTables {
         frontends: frontends(tables)?,
         services,

@@ -13,7 +13,7 @@ use aya::maps::{
 };
 use ipnet::IpNet;
 use svclb_common::{
-    cell::Word32,
+    cell::{Word32, Word64},
     family::{V4, V6},
     key::FrontendKey,
     layout::map,
@@ -45,6 +45,7 @@ pub struct FamilyTables<F: MapFamily> {
     pub(super) services: MappedArray<ServiceCell>,
     pub(super) names: Hash<u32, ServiceName>,
     pub(super) slots: MappedArray<Word32>,
+    pub(super) active: MappedArray<Word64>,
     pub(super) backends: MappedArray<BackendCell<F::Addr>>,
     pub(super) source_ranges: Trie<RangeKey<F::Addr>, u32>,
     pub(super) cluster_ips: Hash<F::Addr, u32>,
@@ -101,6 +102,7 @@ impl<F: MapFamily> FamilyTables<F> {
             services: open_array(pins, &F::map(map::SERVICES), access)?,
             names: open_hash(pins, &F::map(map::NAMES))?,
             slots: open_array(pins, &F::map(map::SLOTS), access)?,
+            active: open_array(pins, &F::map(map::ACTIVE), access)?,
             backends: open_array(pins, &F::map(map::BACKENDS), access)?,
             source_ranges: open_trie(pins, &F::map(map::SOURCE_RANGES))?,
             cluster_ips: open_hash(pins, &F::map(map::CLUSTER_IPS))?,
@@ -124,8 +126,8 @@ impl<F: MapFamily> FamilyTables<F> {
                 cell.head.store(BackendHead { flags: head.flags | BACKEND_FREE, ..head }.pack());
                 Ok(())
             }
-            TableOp::WriteSlot { index, backend } => {
-                element(&self.slots, F::map(map::SLOTS), *index)?.store(*backend);
+            TableOp::WriteSlot { index, slot } => {
+                element(&self.slots, F::map(map::SLOTS), *index)?.store(slot.pack());
                 Ok(())
             }
             TableOp::SetSlab { service, list, slab, capacity } => {
@@ -181,6 +183,8 @@ impl<F: MapFamily> FamilyTables<F> {
         cell.node.store(flags.node);
         let head = BackendHead { port: key.port.to_be(), proto: key.protocol.number(), flags: bits(*flags) };
         cell.head.store(head.pack());
+        // What the backend before it had left is not its own.
+        element(&self.active, F::map(map::ACTIVE), id)?.store(0);
         Ok(())
     }
 
@@ -263,6 +267,14 @@ impl Tables {
             }
         }?;
         self.count_write()
+    }
+
+    /// The generation of a backend cell.
+    pub fn generation(&self, family: Family, id: u32) -> Result<u32, Error> {
+        Ok(match family {
+            Family::V4 => self.v4.backend(id)?.generation.load(),
+            Family::V6 => self.v6.backend(id)?.generation.load(),
+        })
     }
 
     /// Counts a write to a table.

@@ -6,7 +6,7 @@
 use ipnet::IpNet;
 use k8s_openapi::{
     api::{
-        core::v1::{Node, Service, ServicePort},
+        core::v1::{Node, Pod, Service, ServicePort},
         discovery::v1::{EndpointPort, EndpointSlice},
         networking::v1::ServiceCIDR,
     },
@@ -61,6 +61,11 @@ pub(super) fn slice(slice: &EndpointSlice) -> Result<(), Refusal> {
 /// Checks a `v1` Node.
 pub(super) fn node(node: &Node) -> Result<(), Refusal> {
     metadata(&node.metadata)
+}
+
+/// Checks a `v1` Pod.
+pub(super) fn pod(pod: &Pod) -> Result<(), Refusal> {
+    metadata(&pod.metadata)
 }
 
 /// Checks a `networking.k8s.io/v1` ServiceCIDR.

@@ -2,7 +2,7 @@
 
 use k8s_openapi::{
     api::{
-        core::v1::{Node, Service},
+        core::v1::{Node, Pod, PodSpec, Service},
         discovery::v1::EndpointSlice,
         networking::v1::ServiceCIDR,
     },
@@ -43,6 +43,16 @@ pub(super) fn slice(slice: &mut EndpointSlice) {
     }
     for endpoint in &mut slice.endpoints {
         endpoint.target_ref = None;
+    }
+}
+
+/// Fills in the namespace. What a pod runs is not read.
+pub(super) fn pod(pod: &mut Pod) {
+    trim(&mut pod.metadata);
+    namespace(&mut pod.metadata);
+    if let Some(spec) = &mut pod.spec {
+        let PodSpec { node_name, runtime_class_name, host_network, .. } = std::mem::take(spec);
+        *spec = PodSpec { node_name, runtime_class_name, host_network, ..PodSpec::default() };
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use k8s_openapi::api::{
-    core::v1::{Node, Service},
+    core::v1::{Node, Pod, Service},
     discovery::v1::EndpointSlice,
     networking::v1::ServiceCIDR,
 };
@@ -30,6 +30,8 @@ pub enum Resource {
     Node(Arc<Node>),
     /// A `networking.k8s.io/v1` ServiceCIDR.
     ServiceCidr(Arc<ServiceCIDR>),
+    /// A `v1` Pod.
+    Pod(Arc<Pod>),
     /// Anything else, which has no meaning here; its `apiVersion` and `kind`, joined by a space.
     Ignored(String),
 }
@@ -42,6 +44,7 @@ impl Resource {
             Self::EndpointSlice(slice) => (Kind::EndpointSlice, &slice.metadata),
             Self::Node(node) => (Kind::Node, &node.metadata),
             Self::ServiceCidr(cidr) => (Kind::ServiceCidr, &cidr.metadata),
+            Self::Pod(pod) => (Kind::Pod, &pod.metadata),
             Self::Ignored(_) => return None,
         };
         Some(Id { kind, key: ObjectKey::of(metadata) })
@@ -55,6 +58,7 @@ impl Resource {
             Self::EndpointSlice(slice) => Change::Slice(key, Some(Arc::clone(slice))),
             Self::Node(node) => Change::Node(key, Some(Arc::clone(node))),
             Self::ServiceCidr(cidr) => Change::ServiceCidr(key, Some(Arc::clone(cidr))),
+            Self::Pod(pod) => Change::Pod(key, Some(Arc::clone(pod))),
             Self::Ignored(_) => return None,
         })
     }
@@ -66,6 +70,7 @@ impl Resource {
             (Self::EndpointSlice(a), Self::EndpointSlice(b)) => Arc::ptr_eq(a, b) || a == b,
             (Self::Node(a), Self::Node(b)) => Arc::ptr_eq(a, b) || a == b,
             (Self::ServiceCidr(a), Self::ServiceCidr(b)) => Arc::ptr_eq(a, b) || a == b,
+            (Self::Pod(a), Self::Pod(b)) => Arc::ptr_eq(a, b) || a == b,
             _ => false,
         }
     }
@@ -78,6 +83,7 @@ pub(super) enum Kind {
     Node,
     Service,
     EndpointSlice,
+    Pod,
 }
 
 impl Kind {
@@ -88,6 +94,7 @@ impl Kind {
             Self::Node => "Node",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
+            Self::Pod => "Pod",
         }
     }
 }
@@ -107,6 +114,7 @@ impl Id {
             Kind::Node => Change::Node(self.key, None),
             Kind::Service => Change::Service(self.key, None),
             Kind::EndpointSlice => Change::Slice(self.key, None),
+            Kind::Pod => Change::Pod(self.key, None),
         }
     }
 }

@@ -66,7 +66,7 @@ impl<'a> TypeMeta<'a> {
     pub(super) fn of_items(version: &'a str, name: &'a str) -> Option<Self> {
         match (version, name) {
             ("v1", "List") => Some(Self::default()),
-            ("v1", "ServiceList" | "NodeList")
+            ("v1", "ServiceList" | "NodeList" | "PodList")
             | ("discovery.k8s.io/v1", "EndpointSliceList")
             | ("networking.k8s.io/v1", "ServiceCIDRList") => {
                 Some(Self { version: Some(version), name: name.strip_suffix("List") })
@@ -102,6 +102,7 @@ fn read<'a>(tree: &'a Tree, inherited: TypeMeta<'a>, objects: &mut Vec<Object>) 
             Resource::EndpointSlice(Arc::new(object(tree, name, check::slice, defaults::slice)?))
         }
         ("v1", "Node") => Resource::Node(Arc::new(object(tree, name, check::node, defaults::node)?)),
+        ("v1", "Pod") => Resource::Pod(Arc::new(object(tree, name, check::pod, defaults::pod)?)),
         ("networking.k8s.io/v1", "ServiceCIDR") => {
             let cidr = object(tree, name, check::service_cidr, defaults::service_cidr)?;
             Resource::ServiceCidr(Arc::new(cidr))

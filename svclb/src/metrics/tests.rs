@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use svclb_common::flow::FlowState;
 
 use super::*;
 use crate::{
@@ -48,6 +49,11 @@ fn full() -> Metrics {
     metrics.programmed(Family::V4, SystemTime::now());
     metrics.programmed(Family::V6, SystemTime::UNIX_EPOCH);
     metrics.set_no_local(Family::V4, NoLocal { internal: 1, external: 2 });
+    let mut flows = [0; FlowState::COUNT];
+    flows[FlowState::FinWait as usize] = 9;
+    let expired = [("flows", 2), ("sockets", 3), ("affinities", 4)];
+    let (took, busy) = (Duration::from_secs(3), Duration::from_millis(30));
+    metrics.walked(Family::V4, &Walk { flows, expired, halves: 1, took, busy });
     metrics.probed(Probe::Healthz, 503);
     metrics.probed(Probe::Livez, 200);
     metrics
@@ -94,6 +100,13 @@ fn the_text_is_what_kube_proxy_s_dashboards_ask_for() {
         "svclb_map_capacity{map=\"FLOWS_V4\"} 1024",
         "svclb_service_bytes_total{namespace=\"shop\",service=\"web\",port=\"http\",protocol=\"TCP\",ip_family=\"IPv6\"} 7",
         "svclb_tables_readable 1",
+        "# TYPE svclb_tracked_flows gauge",
+        "svclb_tracked_flows{ip_family=\"IPv4\",protocol=\"TCP\",state=\"FIN_WAIT\"} 9",
+        "svclb_tracked_flows{ip_family=\"IPv4\",protocol=\"SCTP\",state=\"ESTABLISHED\"} 0",
+        "svclb_expired_entries_total{ip_family=\"IPv4\",table=\"sockets\"} 3",
+        "svclb_halved_flows_total{ip_family=\"IPv4\"} 1",
+        "svclb_walk_duration_seconds{ip_family=\"IPv4\"} 3.0",
+        "svclb_walk_cpu_seconds_total{ip_family=\"IPv4\"} 0.03",
     ];
     for line in expected {
         assert!(text.lines().any(|found| found == line), "{line}\n\n{text}");

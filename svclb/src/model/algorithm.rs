@@ -1,6 +1,8 @@
 //! How a Service port chooses a backend for a new flow.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
+
+use serde::{Serialize, Serializer};
 
 /// The annotation of a Service that names its algorithm.
 pub(super) const ANNOTATION: &str = "svclb.io/algorithm";
@@ -41,17 +43,26 @@ impl Algorithm {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
-
-    /// Whether the datapath chooses so. One that it does not know is balanced at random, and a Service that asks
-    /// for it is told.
-    pub fn is_honoured(self) -> bool {
-        self == Self::Random
-    }
 }
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let names = || Self::ALL.map(Self::as_str).join(" or ");
+        Self::parse(name).ok_or_else(|| format!("{name:?} is unknown; use {}", names()))
+    }
+}
+
+impl Serialize for Algorithm {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -68,5 +79,7 @@ mod tests {
             assert_eq!(Algorithm::parse(wrong), None, "{wrong:?}");
         }
         assert_eq!(Algorithm::default(), Algorithm::Random);
+        let unknown = "\"rr\" is unknown; use random or round-robin or least-conn or maglev or source-hash";
+        assert_eq!("rr".parse::<Algorithm>(), Err(unknown.into()));
     }
 }

@@ -39,8 +39,9 @@ pub struct Backend {
     pub state: BackendState,
     /// Which lists it is in.
     pub lists: Lists,
-    /// Its share of the traffic in relation to the others of a list, from 1 (the default) to 100.
-    pub weight: u16,
+    /// Its share of the traffic in relation to the others of a list, from 1 (the default) to 100. With 0 it gets nothing new,
+    /// and is in no list.
+    pub weight: u8,
 }
 
 /// The lists of a Service port that a backend is in (kube-proxy's `CategorizeEndpoints`). A backend in none

@@ -96,7 +96,10 @@ fn computed_port(
     let internal_local = facts.internal == TrafficPolicy::Local;
     let external_local = facts.external == TrafficPolicy::Local && is_external;
     // Pods and the node itself reach external frontends over the cluster list, whatever the policy.
-    let uses = Uses { cluster: !internal_local || is_external, local: internal_local || external_local };
+    let uses = Uses {
+        cluster: !internal_local || is_external,
+        local: internal_local || external_local || is_external && view.settings.lists_local,
+    };
     let endpoints = endpoint::merged(slices, key.family, (&port.name, port.protocol), place(view));
     let known = endpoint::categorize(&endpoints, place(view), uses, &facts.weights);
     let lacks_local = known.has_endpoints && !known.backends.iter().any(|backend| backend.lists.local);

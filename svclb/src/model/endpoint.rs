@@ -89,18 +89,20 @@ pub(super) struct Categorized {
 }
 
 /// Sorts the endpoints of a Service port into its lists (kube-proxy's `CategorizeEndpoints`). Each list falls back by
-/// itself to what serves while it terminates. Hints choose among the ready endpoints of the cluster list alone.
+/// itself to what serves while it terminates. Hints choose among the ready endpoints of the cluster list alone. An
+/// endpoint that weighs nothing counts as one in all that, and then is in no list.
 pub(super) fn categorize(
     endpoints: &Merged<'_>,
     place: Place<'_>,
     uses: Uses,
-    weights: &BTreeMap<IpAddr, u16>,
+    weights: &BTreeMap<IpAddr, u8>,
 ) -> Categorized {
     let is_fallback = |endpoint: &Endpoint| !endpoint.ready && endpoint.serving && endpoint.terminating;
     let ready: Vec<_> = endpoints.values().copied().filter(|endpoint| endpoint.ready).collect();
     let has_ready = !ready.is_empty();
     let has_ready_here = ready.iter().any(|endpoint| place.is_local(endpoint));
     let topology = Topology::of(&ready, place);
+    let weight = |address: &IpAddr| weights.get(address).copied().unwrap_or(weights::DEFAULT);
     let lists = |endpoint: &Endpoint| {
         let of = |has_ready: bool| if has_ready { endpoint.ready } else { is_fallback(endpoint) };
         Lists {
@@ -115,12 +117,14 @@ pub(super) fn categorize(
         node: endpoint.node.clone(),
         local: place.is_local(endpoint),
         state: if endpoint.ready { BackendState::Active } else { BackendState::Terminating },
-        lists: lists(endpoint),
-        weight: weights.get(&address).copied().unwrap_or(weights::DEFAULT),
+        lists: if weight(&address) == 0 { Lists::default() } else { lists(endpoint) },
+        weight: weight(&address),
     });
     Categorized {
         backends: backends.collect(),
-        has_endpoints: has_ready || endpoints.values().any(|endpoint| is_fallback(endpoint)),
+        has_endpoints: endpoints
+            .iter()
+            .any(|((address, _), endpoint)| (endpoint.ready || is_fallback(endpoint)) && weight(address) > 0),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 use k8s_openapi::{
     api::{
-        core::v1::{Node, Service},
+        core::v1::{Node, Pod, Service},
         discovery::v1::EndpointSlice,
         networking::v1::ServiceCIDR,
     },
@@ -21,6 +21,7 @@ use super::{
     compute::{Computed, View},
     desired::{Desired, Round},
     facts::ServiceFacts,
+    opt_out::{OptOut, OptOuts},
     service_cidr::ServiceCidrs,
     skip,
     slice::{self, SliceFacts},
@@ -40,6 +41,7 @@ pub struct Model {
     slices: Slices,
     node: NodeState,
     service_cidrs: ServiceCidrs,
+    opt_outs: OptOuts,
     desired: Desired,
     /// Services to be computed anew.
     touched: BTreeSet<ObjectKey>,
@@ -70,6 +72,7 @@ impl Model {
             Change::Slice(key, slice) => self.apply_slice(key, slice.as_deref()),
             Change::Node(key, node) => self.apply_node(key, node.as_deref()),
             Change::ServiceCidr(key, cidr) => self.apply_service_cidr(key, cidr.as_deref()),
+            Change::Pod(key, pod) => self.apply_pod(key, pod.as_deref()),
         }
     }
 
@@ -118,6 +121,10 @@ impl Model {
 
     pub(super) fn apply_service_cidr(&mut self, key: &ObjectKey, cidr: Option<&ServiceCIDR>) {
         self.service_cidrs.replace(key, cidr, &mut self.desired.notices);
+    }
+
+    fn apply_pod(&mut self, key: &ObjectKey, pod: Option<&Pod>) {
+        self.opt_outs.replace(key, pod.and_then(|pod| OptOut::of(pod, &self.settings)));
     }
 
     /// Computes anew what was touched, and tells what is different since the last time.
@@ -187,6 +194,11 @@ impl Model {
     /// The ranges of all ServiceCIDR objects.
     pub fn service_cidrs(&self) -> &BTreeSet<IpNet> {
         self.service_cidrs.union()
+    }
+
+    /// Pods of this node whose sockets are to be left alone.
+    pub fn opt_outs(&self) -> &OptOuts {
+        &self.opt_outs
     }
 
     /// How many Service ports drop because their endpoints are all elsewhere.

@@ -39,7 +39,7 @@ pub(super) struct ServiceFacts {
     /// The algorithm that it asks for.
     pub(super) algorithm: Option<Algorithm>,
     /// The weights that it gives its endpoints.
-    pub(super) weights: BTreeMap<IpAddr, u16>,
+    pub(super) weights: BTreeMap<IpAddr, u8>,
     /// The port of its health check, if a load balancer is to have one.
     pub(super) health_check: Option<u16>,
     /// What cannot be had of what it asks for.
@@ -152,37 +152,24 @@ fn annotation<'a>(service: &'a Service, name: &str) -> Option<&'a str> {
 fn annotated_algorithm(service: &Service, notices: &mut Vec<Notice>) -> Option<Algorithm> {
     let name = annotation(service, algorithm::ANNOTATION)?;
     let known = Algorithm::parse(name);
-    let trouble = match known {
-        None => {
-            let names = Algorithm::ALL.map(Algorithm::as_str).join(", ");
-            Some((Reason::InvalidAlgorithm, format!("{name:?} is none of {names}: ignored")))
-        }
-        Some(known) if !known.is_honoured() => {
-            Some((Reason::NotHonoured, format!("{known} is not honoured yet: backends are chosen at random")))
-        }
-        Some(_) => None,
-    };
-    notices
-        .extend(trouble.map(|(reason, message)| {
-            Notice::service(service, reason, field(algorithm::ANNOTATION), message)
-        }));
+    if known.is_none() {
+        let names = Algorithm::ALL.map(Algorithm::as_str).join(", ");
+        let message = format!("{name:?} is none of {names}: ignored");
+        notices.push(Notice::service(
+            service,
+            Reason::InvalidAlgorithm,
+            field(algorithm::ANNOTATION),
+            message,
+        ));
+    }
     known
 }
 
-fn annotated_weights(service: &Service, notices: &mut Vec<Notice>) -> BTreeMap<IpAddr, u16> {
+fn annotated_weights(service: &Service, notices: &mut Vec<Notice>) -> BTreeMap<IpAddr, u8> {
     let Some(text) = annotation(service, weights::ANNOTATION) else { return BTreeMap::new() };
     let (weights, wrong) = weights::parse(text);
-    let mut tell = |reason, message| {
-        notices.push(Notice::service(service, reason, field(weights::ANNOTATION), message));
-    };
     for message in wrong {
-        tell(Reason::InvalidWeight, message);
-    }
-    if weights.values().any(|weight| *weight != weights::DEFAULT) {
-        tell(
-            Reason::NotHonoured,
-            "weights are not honoured yet: all endpoints get an equal share".to_owned(),
-        );
+        notices.push(Notice::service(service, Reason::InvalidWeight, field(weights::ANNOTATION), message));
     }
     weights
 }

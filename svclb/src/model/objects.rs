@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use k8s_openapi::{
     api::{
-        core::v1::{Node, Service},
+        core::v1::{Node, Pod, Service},
         discovery::v1::EndpointSlice,
         networking::v1::ServiceCIDR,
     },
@@ -50,6 +50,7 @@ pub struct Objects {
     slices: BTreeMap<ObjectKey, Arc<EndpointSlice>>,
     nodes: BTreeMap<ObjectKey, Arc<Node>>,
     service_cidrs: BTreeMap<ObjectKey, Arc<ServiceCIDR>>,
+    pods: BTreeMap<ObjectKey, Arc<Pod>>,
     is_partial: bool,
 }
 
@@ -78,6 +79,7 @@ impl Objects {
             Change::Slice(key, slice) => set(&mut self.slices, key, slice.as_ref()),
             Change::Node(key, node) => set(&mut self.nodes, key, node.as_ref()),
             Change::ServiceCidr(key, cidr) => set(&mut self.service_cidrs, key, cidr.as_ref()),
+            Change::Pod(key, pod) => set(&mut self.pods, key, pod.as_ref()),
         }
     }
 

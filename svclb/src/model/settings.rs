@@ -9,4 +9,9 @@ pub struct Settings {
     pub node_name: String,
     /// How backends are chosen where a Service does not say.
     pub algorithm: Algorithm,
+    /// Names of runtime classes, with `*` and `?`, whose pods' sockets are left alone.
+    pub sandboxes: Vec<String>,
+    /// Whether the endpoints of this node behind external frontends are listed whatever the policy:
+    /// other nodes send packets for them here, and they are found faster in a list of their own.
+    pub lists_local: bool,
 }

@@ -8,14 +8,14 @@ use super::parse_address;
 pub(super) const ANNOTATION: &str = "svclb.io/weights";
 
 /// What an endpoint has that is not named.
-pub(super) const DEFAULT: u16 = 1;
+pub(super) const DEFAULT: u8 = 1;
 
-/// What an endpoint may have.
-const ALLOWED: RangeInclusive<u16> = 1..=100;
+/// What an endpoint may have; 0 is nothing new.
+const ALLOWED: RangeInclusive<u8> = 0..=100;
 
 /// The weights that `annotation` gives, and a message for each of its entries that gives none. Of two entries for
 /// one address the first counts.
-pub(super) fn parse(annotation: &str) -> (BTreeMap<IpAddr, u16>, Vec<String>) {
+pub(super) fn parse(annotation: &str) -> (BTreeMap<IpAddr, u8>, Vec<String>) {
     let mut weights = BTreeMap::new();
     let mut wrong = Vec::new();
     for entry in annotation.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
@@ -32,11 +32,11 @@ pub(super) fn parse(annotation: &str) -> (BTreeMap<IpAddr, u16>, Vec<String>) {
     (weights, wrong)
 }
 
-fn parse_entry(entry: &str) -> Result<(IpAddr, u16), &'static str> {
+fn parse_entry(entry: &str) -> Result<(IpAddr, u8), &'static str> {
     let (address, weight) = entry.split_once('=').ok_or("is not of the form ADDRESS=WEIGHT")?;
     let address = parse_address(address.trim()).ok_or("does not begin with an IP address")?;
     let weight = weight.trim().parse().ok().filter(|weight| ALLOWED.contains(weight));
-    Ok((address, weight.ok_or("has no weight from 1 to 100")?))
+    Ok((address, weight.ok_or("has no weight from 0 to 100")?))
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
             ("010.1.0.1=3", "10.1.0.1=3", 0),
             ("10.1.0.1", "", 1),
             ("x=3", "", 1),
-            ("10.1.0.1=0,10.1.0.2=2", "10.1.0.2=2", 1),
+            ("10.1.0.1=0,10.1.0.2=2", "10.1.0.1=0 10.1.0.2=2", 0),
             ("10.1.0.1=101", "", 1),
             ("10.1.0.1=-1", "", 1),
             ("10.1.0.1=1.5,=,3", "", 3),

@@ -144,10 +144,12 @@ mod tests {
             name: format!("dev{index}"),
             kind: LinkKind::Physical,
             master: None,
+            lower: None,
             up,
             ethernet: true,
             mtu: 1500,
             mac: None,
+            xdp: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 /// Whether a name matches a pattern in which `*` stands for any characters and
 /// `?` for one.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
     // Where to resume when the last star has to swallow one character more.

@@ -1,6 +1,8 @@
 //! One network device.
 
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
+};
 
 /// A network device, as far as the agent cares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct Link {
     pub kind: LinkKind,
     /// The device that it is a port of: a bridge, for example.
     pub master: Option<u32>,
+    /// The device that it is on: a VLAN's, for example.
+    pub lower: Option<u32>,
     /// Whether it is administratively up.
     pub up: bool,
     /// Whether its packets start with an Ethernet header.
@@ -21,6 +25,8 @@ pub struct Link {
     pub mtu: u32,
     /// The hardware address, where it has the length of Ethernet's.
     pub mac: Option<[u8; 6]>,
+    /// The number of its XDP program.
+    pub xdp: Option<u32>,
 }
 
 /// What made a device.
@@ -50,6 +56,7 @@ impl Link {
             name: String::new(),
             kind: LinkKind::Physical,
             master: None,
+            lower: None,
             up: message.header.flags.contains(LinkFlags::Up),
             ethernet: matches!(
                 message.header.link_layer_type,
@@ -57,11 +64,14 @@ impl Link {
             ),
             mtu: 0,
             mac: None,
+            xdp: None,
         };
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Controller(index) => link.master = Some(*index).filter(|index| *index != 0),
+                LinkAttribute::Link(index) => link.lower = Some(*index),
+                LinkAttribute::Xdp(xdp) => link.xdp = xdp.iter().find_map(program),
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Address(address) => link.mac = address.as_slice().try_into().ok(),
                 LinkAttribute::LinkInfo(infos) => {
@@ -76,6 +86,15 @@ impl Link {
             link.kind = LinkKind::Loopback;
         }
         link
+    }
+}
+
+fn program(xdp: &LinkXdp) -> Option<u32> {
+    match xdp {
+        LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id) => {
+            Some(*id)
+        }
+        _ => None,
     }
 }
 
@@ -109,6 +128,8 @@ impl LinkKind {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_route::link::XdpAttached;
+
     use super::*;
 
     fn message(layer: LinkLayerType, kind: Option<InfoKind>) -> LinkMessage {
@@ -120,6 +141,8 @@ mod tests {
             LinkAttribute::IfName("dev".into()),
             LinkAttribute::Mtu(1450),
             LinkAttribute::Controller(3),
+            LinkAttribute::Link(9),
+            LinkAttribute::Xdp(vec![LinkXdp::Attached(XdpAttached::Driver), LinkXdp::ProgId(17)]),
             LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
         ];
         if let Some(kind) = kind {
@@ -136,10 +159,12 @@ mod tests {
             name: "dev".into(),
             kind: LinkKind::Veth,
             master: Some(3),
+            lower: Some(9),
             up: true,
             ethernet: true,
             mtu: 1450,
             mac: Some([2, 0, 0, 0, 0, 1]),
+            xdp: Some(17),
         };
         assert_eq!(link, expected);
     }

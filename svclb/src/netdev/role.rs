@@ -116,10 +116,12 @@ mod tests {
                 name: name.into(),
                 kind,
                 master: None,
+                lower: None,
                 up: true,
                 ethernet,
                 mtu: 1500,
                 mac: None,
+                xdp: None,
             };
             (index, link)
         };

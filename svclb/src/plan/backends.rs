@@ -97,14 +97,9 @@ impl<'a> Backends<'a> {
         Some(id)
     }
 
-    /// Notes that a slot comes to name the cell `id`.
-    pub(super) fn hold(&mut self, id: BackendId) {
-        *self.changes.entry(id).or_default() += 1;
-    }
-
-    /// Notes that a slot names the cell `id` no more.
-    pub(super) fn release(&mut self, id: BackendId) {
-        *self.changes.entry(id).or_default() -= 1;
+    /// Notes that so many more slots, or fewer, name the cell `id`.
+    pub(super) fn hold(&mut self, id: BackendId, more: i64) {
+        *self.changes.entry(id).or_default() += more;
     }
 
     /// Changes flags, and gives up the cells that no service uses.

@@ -8,7 +8,7 @@ use svclb_common::service::{FrontendKind, List, Policy, SERVICE_HAS_ENDPOINTS, S
 use super::{
     BackendKey, CellEntry, FrontendKey, ServiceEntry, Tables,
     entry::map_kind,
-    list_change::ListChange,
+    list_change::{ListChange, Shape},
     policy::{LIST_FLAGS, map_policy},
 };
 use crate::model::{Backend, Protocol, ServicePort};
@@ -45,11 +45,13 @@ impl<'a> Change<'a> {
         entry: Option<&ServiceEntry>,
         port: &'a ServicePort,
         protocol: Protocol,
+        maglev_table: u32,
     ) -> Self {
+        let shape = Shape { algorithm: port.policy.algorithm, maglev_table };
         let cell = entry.map_or(CellEntry::default(), |entry| entry.cell);
         let lists = List::EACH.map(|list| {
             let wanted: Vec<_> = port.backends.iter().filter(|backend| is_in(backend, list)).collect();
-            ListChange::new(tables, list, cell.list(list), &wanted, (protocol, service))
+            ListChange::new(tables, list, cell.list(list), &wanted, (protocol, service), shape)
         });
         let mut change = Self {
             service,
@@ -70,7 +72,7 @@ impl<'a> Change<'a> {
 
     /// Leaves out what needs room in any table, but for source ranges: they have a table of their own.
     pub(super) fn give_way(&mut self) {
-        self.lists.iter_mut().for_each(|list| list.coming.clear());
+        self.lists.iter_mut().for_each(ListChange::give_way);
         self.gained.clear();
     }
 

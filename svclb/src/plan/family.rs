@@ -71,7 +71,8 @@ impl<'a> FamilyPlan<'a> {
     ) -> Result<(), Refusal> {
         let service = id.or_else(|| self.service_ids.peek()).ok_or(Refusal::Services)?;
         let entry = id.and_then(|id| self.tables.service(id));
-        let mut change = Change::new(self.tables, service, entry, port, key.protocol);
+        let mut change =
+            Change::new(self.tables, service, entry, port, key.protocol, self.limits.maglev_table);
         let (moves, mut refused) = match self.reserve(&change) {
             Ok(moves) => (moves, Ok(())),
             Err(refusal) if !change.exists => return Err(refusal),
@@ -183,11 +184,8 @@ impl<'a> FamilyPlan<'a> {
             }
             let fill = |&backend| self.backends.fill(backend, change.key(backend), nodes, &mut self.steps);
             let coming: Vec<_> = list.coming.iter().filter_map(fill).collect();
-            for &id in &coming {
-                self.backends.hold(id);
-            }
-            for id in list.leaving() {
-                self.backends.release(id);
+            for (id, more) in list.uses(&coming) {
+                self.backends.hold(id, more);
             }
             self.commit_slots(change, list, to, &coming);
         }
@@ -224,20 +222,20 @@ impl<'a> FamilyPlan<'a> {
             [] => Step::Retreat,
             _ => Step::Slots,
         };
-        let mut write = |index: u32, backend| {
-            self.steps.push(step, TableOp::WriteSlot { index, backend });
+        let mut write = |index: u32, slot| {
+            self.steps.push(step, TableOp::WriteSlot { index, slot });
         };
         let from = ListEntry { slab: list.slab, capacity: list.capacity };
         let to = if let Some(to) = to {
-            for (at, id) in (to.slab.base..).zip(list.rebuild(coming)) {
-                write(at, id);
+            for (at, slot) in (to.slab.base..).zip(list.rebuild(coming)) {
+                write(at, slot);
             }
             to
         } else if list.keeps_slots() {
             from
         } else {
-            for (at, id) in list.rearrange(coming) {
-                write(list.slab.base + at as u32, id);
+            for (at, slot) in list.rearrange(coming) {
+                write(list.slab.base + at as u32, slot);
             }
             ListEntry { slab: Slab { len: list.len() as u32, ..list.slab }, ..from }
         };
@@ -251,7 +249,7 @@ impl<'a> FamilyPlan<'a> {
         let Some(entry) = self.tables.service(service) else { return };
         for list in List::EACH {
             let from = entry.cell.list(list);
-            self.tables.slots(from.slab).iter().for_each(|&id| self.backends.release(id));
+            self.tables.slots(from.slab).iter().for_each(|slot| self.backends.hold(slot.backend, -1));
             if from != ListEntry::default() {
                 self.steps.push(Step::RemoveServices, set_slab(service, list, ListEntry::default()));
             }

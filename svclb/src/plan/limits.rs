@@ -1,6 +1,8 @@
-//! How much the tables hold.
+//! How much the tables hold, and how much of them one list may take.
 
 use svclb_common::layout::capacity;
+
+use super::layout::MAGLEV_TABLE_SIZE;
 
 /// Capacities of the tables, per family. They must not be below those that the applied state was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Limits {
     pub source_ranges: u32,
     /// Node names, the reserved one among them.
     pub nodes: u32,
+    /// Slots of a Maglev table; a prime.
+    pub maglev_table: u32,
 }
 
 impl Default for Limits {
@@ -28,6 +32,7 @@ impl Default for Limits {
             backends: capacity::BACKENDS as u32,
             source_ranges: capacity::SOURCE_RANGES as u32,
             nodes: capacity::NODES as u32,
+            maglev_table: MAGLEV_TABLE_SIZE,
         }
     }
 }

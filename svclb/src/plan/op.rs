@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use svclb_common::service::{BackendId, List, Policy, ServiceId, Slab};
+use svclb_common::service::{BackendId, List, Policy, ServiceId, Slab, Slot};
 
 use super::{BackendEntry, BackendFlags, FrontendEntry, FrontendKey, NodeId};
 use crate::model::{Family, ServicePortKey};
@@ -58,8 +58,8 @@ pub enum TableOp {
     WriteSlot {
         /// Which one.
         index: u32,
-        /// The backend's cell.
-        backend: BackendId,
+        /// What it is to hold.
+        slot: Slot,
     },
     /// Switches a list of a service to other slots.
     SetSlab {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, num::NonZeroU32};
 
 use ipnet::IpNet;
 use svclb_common::service::{
-    Policy, SERVICE_ADMITS_HOST, SERVICE_EXTERNAL_LOCAL, SERVICE_HAS_ENDPOINTS, SERVICE_INTERNAL_LOCAL,
+    self, Policy, SERVICE_ADMITS_HOST, SERVICE_EXTERNAL_LOCAL, SERVICE_HAS_ENDPOINTS, SERVICE_INTERNAL_LOCAL,
     SERVICE_RESTRICTED,
 };
 
@@ -14,7 +14,7 @@ use crate::model::{self, Algorithm, SourceRanges, TrafficPolicy};
 pub(super) const LIST_FLAGS: u32 = SERVICE_INTERNAL_LOCAL | SERVICE_EXTERNAL_LOCAL;
 
 /// The word that the maps hold for `policy`.
-pub(super) fn map_policy(policy: &model::Policy) -> Policy {
+pub fn map_policy(policy: &model::Policy) -> Policy {
     let sources = policy.sources.as_ref();
     let flags = [
         (policy.internal == TrafficPolicy::Local, SERVICE_INTERNAL_LOCAL),
@@ -24,7 +24,10 @@ pub(super) fn map_policy(policy: &model::Policy) -> Policy {
         (sources.is_some_and(|sources| sources.admits_host), SERVICE_ADMITS_HOST),
     ];
     let flags = flags.into_iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, flag)| all | flag);
-    Policy { flags, affinity: policy.affinity.map_or(0, NonZeroU32::get) }
+    Policy {
+        flags: flags | map_algorithm(policy.algorithm).flags(),
+        affinity: policy.affinity.map_or(0, NonZeroU32::get),
+    }
 }
 
 /// What the maps hold as `policy` and `ranges`, in the model's words.
@@ -37,8 +40,24 @@ pub fn model_policy(policy: Policy, ranges: BTreeSet<IpNet>) -> model::Policy {
         affinity: NonZeroU32::new(policy.affinity),
         sources: policy.has(SERVICE_RESTRICTED).then_some(sources),
         has_endpoints: policy.has(SERVICE_HAS_ENDPOINTS),
-        algorithm: Algorithm::Random,
+        algorithm: model_algorithm(policy.algorithm()),
     }
+}
+
+/// The number that the maps hold for `algorithm`.
+fn map_algorithm(algorithm: Algorithm) -> service::Algorithm {
+    match algorithm {
+        Algorithm::Random => service::Algorithm::Random,
+        Algorithm::RoundRobin => service::Algorithm::RoundRobin,
+        Algorithm::LeastConn => service::Algorithm::LeastConn,
+        Algorithm::Maglev => service::Algorithm::Maglev,
+        Algorithm::SourceHash => service::Algorithm::SourceHash,
+    }
+}
+
+/// The inverse.
+fn model_algorithm(algorithm: service::Algorithm) -> Algorithm {
+    Algorithm::ALL.into_iter().find(|known| map_algorithm(*known) == algorithm).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -49,10 +68,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_policy_comes_back_as_it_was(flags in 0..32u32, affinity: u32) {
+        fn a_policy_comes_back_as_it_was(flags in 0..32u32, algorithm in 0..5u32, affinity: u32) {
             let admits_nobody = flags & SERVICE_RESTRICTED == 0 && flags & SERVICE_ADMITS_HOST != 0;
             let flags = if admits_nobody { flags & !SERVICE_ADMITS_HOST } else { flags };
-            let policy = Policy { flags, affinity };
+            let policy = Policy { flags: flags | algorithm << 8, affinity };
             prop_assert_eq!(map_policy(&model_policy(policy, BTreeSet::new())), policy);
         }
     }

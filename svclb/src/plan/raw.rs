@@ -10,7 +10,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use svclb_common::service::{BackendId, List, Policy, ServiceId, Slab};
+use svclb_common::service::{BackendId, List, Policy, ServiceId, Slab, Slot};
 
 use super::{
     Applied, BackendEntry, BackendFlags, CellEntry, FrontendEntry, FrontendKey, Limits, ListEntry, MapOp,
@@ -39,7 +39,7 @@ pub struct RawTables {
     /// Names of service cells.
     pub names: BTreeMap<ServiceId, ServicePortKey>,
     /// All slots from the first one on.
-    pub slots: Vec<BackendId>,
+    pub slots: Vec<Slot>,
     /// Backend cells. Whose they are is not written in them: each key's owner is 0.
     pub backends: BTreeMap<BackendId, BackendEntry>,
     /// Source ranges of services; no bits are set after the prefix.
@@ -196,8 +196,8 @@ impl Reader<'_> {
         if !fits || !self.tables().free_slots.has(slab.base, capacity) {
             return self.repair(Fault::ForeignSlots(service), no_slots(service, list));
         }
-        let leads = |&id: &BackendId| {
-            let entry = self.tables().backend(id);
+        let leads = |slot: &Slot| {
+            let entry = self.tables().backend(slot.backend);
             entry.is_some_and(|entry| {
                 entry.key.protocol == protocol && entry.key == entry.key.owned_by(service)
             })
@@ -264,8 +264,8 @@ fn udp_owners(raw: &RawTables) -> BTreeMap<BackendId, ServiceId> {
     for (&service, cell) in raw.services.iter().filter(|(id, _)| is_udp(id)) {
         for ListEntry { slab, .. } in cell.lists {
             let end = slab.base.saturating_add(slab.len) as usize;
-            for &id in raw.slots.get(slab.base as usize..end).unwrap_or_default() {
-                owners.entry(id).or_insert(service);
+            for slot in raw.slots.get(slab.base as usize..end).unwrap_or_default() {
+                owners.entry(slot.backend).or_insert(service);
             }
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use svclb_common::service::{FrontendKind, List};
 
-use super::{Applied, FrontendKey, ServiceEntry, Tables, policy::model_policy};
+use super::{Applied, FrontendKey, Member, ServiceEntry, Tables, policy::model_policy};
 use crate::model::{self, Backend, BackendState, Frontend, Lists, ServicePort, ServicePortKey};
 
 /// `desired`, and what it does not name, or names without backends, of the service ports that an earlier agent
@@ -51,7 +51,7 @@ fn service_port(applied: &Applied, tables: &Tables, id: u32, entry: &ServiceEntr
         address: key.address,
         port: key.port,
     });
-    let backend = |(id, lists): (u32, Vec<List>)| {
+    let backend = |(id, Member { lists, weight }): (u32, Member)| {
         let backend = tables.backend(id)?;
         let state = if backend.flags.terminating { BackendState::Terminating } else { BackendState::Active };
         Some(Backend {
@@ -61,7 +61,7 @@ fn service_port(applied: &Applied, tables: &Tables, id: u32, entry: &ServiceEntr
             local: backend.flags.local,
             state,
             lists: Lists { cluster: lists.contains(&List::Cluster), local: lists.contains(&List::Local) },
-            weight: 1,
+            weight,
         })
     };
     let mut backends: Vec<_> = tables.backends_of(id).into_iter().filter_map(backend).collect();

@@ -1,37 +1,37 @@
 //! Slots, and which of them are in use.
 
-use svclb_common::service::{BackendId, Slab};
+use svclb_common::service::{BackendId, Slab, Slot};
 
 use super::{cells::Cells, visits::visit};
 
 /// The slots of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Slots {
-    ids: Vec<BackendId>,
+    held: Vec<Slot>,
     /// By slot: whether some list has it in use. What is past the end is not.
     in_use: Vec<bool>,
 }
 
 impl Slots {
-    /// The backends in `slab`, in the order of its slots. Empty if it was never written.
-    pub(super) fn get(&self, slab: Slab) -> &[BackendId] {
+    /// What `slab` holds, in the order of its slots. Empty if it was never written.
+    pub(super) fn get(&self, slab: Slab) -> &[Slot] {
         visit(slab.len as usize);
         let base = slab.base as usize;
-        self.ids.get(base..base + slab.len as usize).unwrap_or_default()
+        self.held.get(base..base + slab.len as usize).unwrap_or_default()
     }
 
     /// Takes over slots as they were found, before any of them is in use.
-    pub(super) fn set(&mut self, ids: Vec<BackendId>) {
-        self.ids = ids;
+    pub(super) fn set(&mut self, held: Vec<Slot>) {
+        self.held = held;
     }
 
-    pub(super) fn write(&mut self, index: u32, backend: BackendId, cells: &mut Cells) {
+    pub(super) fn write(&mut self, index: u32, slot: Slot, cells: &mut Cells) {
         let at = index as usize;
-        self.ids.resize(self.ids.len().max(at + 1), 0);
-        let old = std::mem::replace(&mut self.ids[at], backend);
-        if self.is_in_use(index) && old != backend {
-            cells.release(old);
-            cells.hold(backend);
+        self.held.resize(self.held.len().max(at + 1), Slot::default());
+        let old = std::mem::replace(&mut self.held[at], slot);
+        if self.is_in_use(index) && old.backend != slot.backend {
+            cells.release(old.backend);
+            cells.hold(slot.backend);
         }
     }
 
@@ -43,14 +43,18 @@ impl Slots {
         let same = if old.base == new.base { old.len.min(new.len) } else { 0 };
         for index in old.base + same..before.end {
             if !after.contains(&index) && self.set_in_use(index, false) {
-                cells.release(self.ids.get(index as usize).copied().unwrap_or(0));
+                cells.release(self.backend(index));
             }
         }
         for index in new.base + same..after.end {
             if !self.set_in_use(index, true) {
-                cells.hold(self.ids.get(index as usize).copied().unwrap_or(0));
+                cells.hold(self.backend(index));
             }
         }
+    }
+
+    fn backend(&self, index: u32) -> BackendId {
+        self.held.get(index as usize).map_or(0, |slot| slot.backend)
     }
 
     fn is_in_use(&self, index: u32) -> bool {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use svclb_common::service::{BackendId, FrontendKind, List, ServiceId, Slab};
+use svclb_common::service::{BackendId, FrontendKind, List, ServiceId, Slab, Slot};
 
 use super::{
     BackendEntry, BackendKey, CellEntry, FrontendEntry, FrontendKey, ListEntry, ServiceEntry, TableOp,
@@ -17,6 +17,15 @@ use super::{
     slots::Slots,
     visits::visit,
 };
+
+/// How a backend belongs to a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// The lists that it is in.
+    pub lists: Vec<List>,
+    /// Its share in relation to the others.
+    pub weight: u8,
+}
 
 /// The tables of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,18 +86,22 @@ impl Tables {
         self.nameless.iter().copied().inspect(|_| visit(1))
     }
 
-    /// The backends that `slab` selects from, in the order of its slots. Empty if it was never written.
-    pub fn slots(&self, slab: Slab) -> &[BackendId] {
+    /// What `slab` selects from, in the order of its slots. Empty if it was never written.
+    pub fn slots(&self, slab: Slab) -> &[Slot] {
         self.slots.get(slab)
     }
 
-    /// Every backend of the cell `service` once, with the lists that it is in.
-    pub fn backends_of(&self, service: ServiceId) -> BTreeMap<BackendId, Vec<List>> {
-        let mut found = BTreeMap::<_, Vec<_>>::new();
+    /// Every backend of the cell `service` once.
+    pub fn backends_of(&self, service: ServiceId) -> BTreeMap<BackendId, Member> {
+        let mut found = BTreeMap::<_, Member>::new();
         let cell = self.service(service).map(|entry| entry.cell).unwrap_or_default();
         for list in List::EACH {
-            for &id in self.slots(cell.list(list).slab) {
-                found.entry(id).or_default().push(list);
+            for slot in self.slots(cell.list(list).slab) {
+                let member = found.entry(slot.backend).or_default();
+                member.weight = slot.weight;
+                if member.lists.last() != Some(&list) {
+                    member.lists.push(list);
+                }
             }
         }
         found
@@ -137,7 +150,7 @@ impl Tables {
             TableOp::WriteBackend { id, backend } => self.cells.write(id, backend),
             TableOp::SetBackendFlags { id, flags } => self.cells.set_flags(id, flags),
             TableOp::FreeBackend { id } => self.cells.free(id),
-            TableOp::WriteSlot { index, backend } => self.slots.write(index, backend, &mut self.cells),
+            TableOp::WriteSlot { index, slot } => self.slots.write(index, slot, &mut self.cells),
             TableOp::SetSlab { service, list, slab, capacity } => {
                 self.set_slab(service, list, ListEntry { slab, capacity });
             }
@@ -158,7 +171,7 @@ impl Tables {
     }
 
     /// Takes over slots as they were found.
-    pub(super) fn set_slots(&mut self, slots: Vec<BackendId>) {
+    pub(super) fn set_slots(&mut self, slots: Vec<Slot>) {
         self.slots.set(slots);
     }
 

@@ -1,15 +1,17 @@
 //! `svclb check`: whether this host can run svclb, and what each device would use.
 
-use std::{fs, process::ExitCode};
+use std::{collections::BTreeSet, fs, process::ExitCode};
 
 use serde::Serialize;
-use svclb_common::config::SNAT_PORTS;
+use svclb_common::encap::Encapsulation;
 
 use super::{Output, table};
 use crate::{
     agent::Devices,
-    datapath::{loader, pins::Pins, probe},
-    netdev::{self, Network, Role},
+    config::PortRange,
+    datapath::{loader, pins::Pins, probe, xdp::attached_xdp},
+    netdev::{self, Network, Role, room},
+    ports,
 };
 
 /// One thing that was looked at.
@@ -25,8 +27,13 @@ fn finding(what: impl Into<String>, result: &'static str, detail: impl Into<Stri
     Finding { what: what.into(), result, detail: detail.into() }
 }
 
-/// Looks at everything that `run` needs, and prints what it found.
-pub async fn check(pins: &Pins, devices: &Devices, output: Output) -> anyhow::Result<ExitCode> {
+/// Looks at everything that `run` needs with these devices and source ports, and prints what it found.
+pub async fn check(
+    pins: &Pins,
+    devices: &Devices,
+    ports: PortRange,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     let mut findings = vec![privileges()];
     findings.extend(kernel());
     findings.push(match pins.on_bpffs() {
@@ -38,9 +45,13 @@ pub async fn check(pins: &Pins, devices: &Devices, output: Output) -> anyhow::Re
         None => finding("cgroup", "note", "no socket hooks: host processes are translated per packet"),
     });
     findings.extend(forwarding());
-    findings.extend(ephemeral_ports());
+    findings.extend(snat_ports(ports));
     match netdev::watch().await {
-        Ok(network) => findings.extend(interfaces(devices, &network.borrow())),
+        Ok(network) => {
+            let network = network.borrow();
+            findings.extend(interfaces(devices, &network));
+            findings.extend(xdp(devices, &network, &attached_xdp(pins)));
+        }
         Err(error) => findings.push(finding("network", "missing", error.to_string())),
     }
     match output {
@@ -72,6 +83,12 @@ fn kernel() -> Vec<Finding> {
         finding("attachment", "ok", "TCX links, replaced without a gap")
     } else {
         finding("attachment", "note", "clsact filters: this kernel has no TCX (Linux 6.6)")
+    });
+    findings.push(match loader::verify_xdp() {
+        Ok(name) => finding("XDP program", "ok", format!("the verifier accepts {name}")),
+        Err(error) => {
+            finding("XDP program", "note", format!("{error}: packets are taken by the TC programs"))
+        }
     });
     findings.push(match loader::verify() {
         Ok(programs) => finding("programs", "ok", format!("the verifier accepts all {programs}")),
@@ -105,21 +122,27 @@ fn forwarding() -> Vec<Finding> {
 
 /// A connection of the host's own from a port for source translation could own the very
 /// tuple that a translated one is given.
-fn ephemeral_ports() -> Option<Finding> {
-    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
-    let mut ports = text.split_whitespace().filter_map(|port| port.parse::<u16>().ok());
-    let (first, last) = (ports.next()?, ports.next()?);
-    let (min, max) = SNAT_PORTS;
+fn snat_ports(range: PortRange) -> Vec<Finding> {
     let what = "ports for source translation";
-    Some(if last < min || first > max {
-        finding(what, "ok", format!("{min} to {max}, apart from ip_local_port_range"))
-    } else {
-        finding(
-            what,
-            "note",
-            format!("{min} to {max} overlap ip_local_port_range, {first} to {last}: narrow that"),
-        )
-    })
+    let overlaps = ports::overlaps(range);
+    if overlaps.is_empty() {
+        return vec![finding(what, "ok", format!("{range}, apart from node ports and ip_local_port_range"))];
+    }
+    overlaps.into_iter().map(|overlap| finding(what, "note", overlap)).collect()
+}
+
+/// What each uplink would use in front of the stack.
+fn xdp(devices: &Devices, network: &Network, ours: &BTreeSet<u32>) -> Vec<Finding> {
+    let decisions = devices.xdp(network, ours).into_iter();
+    decisions
+        .filter_map(|(index, decision)| {
+            let what = format!("xdp {}", network.links.get(&index)?.name);
+            Some(match decision {
+                Ok(hook) => finding(what, "ok", hook.to_string()),
+                Err(reason) => finding(what, "note", format!("off: {reason}")),
+            })
+        })
+        .collect()
 }
 
 fn interfaces(devices: &Devices, network: &Network) -> Vec<Finding> {
@@ -129,8 +152,15 @@ fn interfaces(devices: &Devices, network: &Network) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, role) in &roles.devices {
         let detail = match role {
-            Role::Pod => "leads to a pod: programs on both sides",
-            Role::Uplink => "leads to other nodes and the outside: programs on both sides",
+            Role::Pod => "leads to a pod: programs on both sides".to_owned(),
+            Role::Uplink => {
+                let way = "leads to other nodes and the outside: programs on both sides";
+                let carries = network.links.get(index).map(|link| room(link, Encapsulation::Ip));
+                let [v4, v6] = carries.unwrap_or_default();
+                format!(
+                    "{way}; direct server return carries packets of {v4} bytes (IPv4) and {v6} bytes (IPv6)"
+                )
+            }
         };
         findings.push(finding(format!("device {}", name(index)), "ok", detail));
     }

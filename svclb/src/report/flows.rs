@@ -30,7 +30,12 @@ struct Line {
     backend: String,
     established: bool,
     closing: bool,
+    /// As RFC 9293 names it; `NEW` and `ESTABLISHED` of other protocols.
+    state: &'static str,
     idle_seconds: u64,
+    /// The same, beside what it is compared with.
+    idle_s: u64,
+    timeout_s: u32,
 }
 
 /// Prints the flows; with `service` (`NAMESPACE/NAME`) only those of that Service.
@@ -64,14 +69,17 @@ fn line(owner: Option<&ServicePortKey>, flow: &Flow) -> Line {
         namespace: owner.map(|key| key.namespace.clone()),
         name: owner.map(|key| key.name.clone()),
         port_name: owner.map(|key| key.port_name.clone()),
-        protocol: if flow.protocol == 6 { "TCP" } else { "UDP" },
+        protocol: flow.state.protocol(),
         client: flow.client.to_string(),
         frontend: flow.frontend.to_string(),
         source: flow.source.to_string(),
         backend: flow.backend.to_string(),
         established: flow.established,
         closing: flow.closing,
+        state: flow.state.as_str(),
         idle_seconds: flow.idle_seconds,
+        idle_s: flow.idle_seconds,
+        timeout_s: flow.timeout_seconds,
     }
 }
 
@@ -81,11 +89,6 @@ fn print_table(lines: &[Line]) {
             (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
             _ => "gone".into(),
         };
-        let state = match (line.established, line.closing) {
-            (_, true) => "closing",
-            (true, false) => "established",
-            (false, false) => "new",
-        };
         vec![
             service,
             line.protocol.into(),
@@ -93,8 +96,8 @@ fn print_table(lines: &[Line]) {
             line.frontend.clone(),
             line.source.clone(),
             line.backend.clone(),
-            state.into(),
-            format!("{} s", line.idle_seconds),
+            line.state.into(),
+            format!("{} of {} s", line.idle_s, line.timeout_s),
         ]
     };
     table::print(

@@ -9,7 +9,7 @@ use super::{Output, table};
 use crate::{
     datapath::{pins::Pins, readback, tables::Tables},
     model::{Family, TrafficPolicy},
-    plan::{Applied, Limits, Readback, model_policy},
+    plan::{Applied, Limits, Member, Readback, model_policy},
     sys::mapped::Access,
 };
 
@@ -48,6 +48,8 @@ struct Backend {
     state: &'static str,
     /// Where new connections select it from. A backend in no list keeps the flows that it has.
     lists: Vec<&'static str>,
+    /// Its share in relation to the others; 1 unless the Service says so.
+    weight: u8,
 }
 
 /// Prints the list.
@@ -75,17 +77,19 @@ fn list(applied: &Applied) -> Vec<ServicePort> {
             address: frontend.address.map_or_else(|| unspecified.to_owned(), |address| address.to_string()),
             port: frontend.port,
         });
-        let backends = tables.backends_of(id).into_iter().filter_map(|(backend, lists)| {
-            let backend = tables.backend(backend)?;
-            Some(Backend {
-                address: backend.key.address.to_string(),
-                port: backend.key.port,
-                node: applied.node(backend.flags.node).map(str::to_owned),
-                local: backend.flags.local,
-                state: if backend.flags.terminating { "terminating" } else { "active" },
-                lists: lists.into_iter().filter_map(list_name).collect(),
-            })
-        });
+        let backends =
+            tables.backends_of(id).into_iter().filter_map(|(backend, Member { lists, weight })| {
+                let backend = tables.backend(backend)?;
+                Some(Backend {
+                    address: backend.key.address.to_string(),
+                    port: backend.key.port,
+                    node: applied.node(backend.flags.node).map(str::to_owned),
+                    local: backend.flags.local,
+                    state: if backend.flags.terminating { "terminating" } else { "active" },
+                    lists: lists.into_iter().filter_map(list_name).collect(),
+                    weight,
+                })
+            });
         let mut backends: Vec<_> = backends.collect();
         backends.sort_by(|a, b| (&a.address, a.port).cmp(&(&b.address, b.port)));
         let word = tables.service(id).map(|entry| entry.cell.policy).unwrap_or_default();
@@ -146,12 +150,14 @@ fn print_table(list: &[ServicePort]) {
         let frontends: Vec<_> =
             port.frontends.iter().map(|f| format!("{} {}", f.kind, endpoint(&f.address, f.port))).collect();
         let listed = port.backends.iter().filter(|backend| !backend.lists.is_empty());
-        let backends: Vec<_> = listed.map(|b| endpoint(&b.address, b.port)).collect();
+        let weight = |weight| if weight == 1 { String::new() } else { format!("={weight}") };
+        let backends: Vec<_> = listed.map(|b| endpoint(&b.address, b.port) + &weight(b.weight)).collect();
         let backends = if backends.is_empty() { "none".to_owned() } else { backends.join(", ") };
-        vec![format!("{}/{name}", port.namespace), port.protocol.to_owned(), frontends.join(", "), backends]
+        let name = format!("{}/{name}", port.namespace);
+        vec![name, port.protocol.to_owned(), port.algorithm.to_owned(), frontends.join(", "), backends]
     };
     table::print(
-        &["SERVICE", "PROTOCOL", "FRONTENDS", "BACKENDS"],
+        &["SERVICE", "PROTOCOL", "ALGORITHM", "FRONTENDS", "BACKENDS"],
         &list.iter().map(row).collect::<Vec<_>>(),
     );
 }

@@ -11,7 +11,9 @@ use std::{
     path::Path,
 };
 
-use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type};
+use aya_obj::generated::{
+    XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE, bpf_attach_type, bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type,
+};
 use nix::libc;
 
 /// What a link is attached to.
@@ -40,14 +42,14 @@ pub struct LinkInfo {
 ///
 /// # Safety
 /// `attr` must be what `cmd` takes, and what it points to must be valid.
-unsafe fn bpf(cmd: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
+pub(super) unsafe fn bpf(cmd: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
     // SAFETY: the caller vouches for `attr`; its size is given.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, cmd as libc::c_long, &raw mut *attr, size_of::<bpf_attr>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-fn attributes() -> bpf_attr {
+pub(super) fn attributes() -> bpf_attr {
     // SAFETY: all zeros are valid attributes of every command.
     unsafe { std::mem::zeroed() }
 }
@@ -90,6 +92,20 @@ pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: u32, side: Side) -> io::Resu
         attr.link_create.__bindgen_anon_2.target_ifindex = ifindex;
         attr.link_create.attach_type = kind as u32;
         attr.link_create.flags = flags;
+        create(&mut attr)
+    }
+}
+
+/// Attaches a program in front of the stack (`BPF_LINK_CREATE` with XDP, Linux 5.9), in the
+/// device's driver or in the kernel. Fails where another program is attached.
+pub fn attach_xdp(program: BorrowedFd<'_>, ifindex: u32, is_native: bool) -> io::Result<OwnedFd> {
+    let mut attr = attributes();
+    // SAFETY: unions of integers; the descriptor outlives the call.
+    unsafe {
+        attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd().cast_unsigned();
+        attr.link_create.__bindgen_anon_2.target_ifindex = ifindex;
+        attr.link_create.attach_type = bpf_attach_type::BPF_XDP as u32;
+        attr.link_create.flags = if is_native { XDP_FLAGS_DRV_MODE } else { XDP_FLAGS_SKB_MODE };
         create(&mut attr)
     }
 }
@@ -162,6 +178,9 @@ pub fn info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
             Target::Cgroup(info.__bindgen_anon_1.cgroup.cgroup_id)
         } else if info.type_ == bpf_link_type::BPF_LINK_TYPE_TCX as u32 {
             let ifindex = info.__bindgen_anon_1.tcx.ifindex;
+            Target::Device((ifindex != 0).then_some(ifindex))
+        } else if info.type_ == bpf_link_type::BPF_LINK_TYPE_XDP as u32 {
+            let ifindex = info.__bindgen_anon_1.xdp.ifindex;
             Target::Device((ifindex != 0).then_some(ifindex))
         } else {
             Target::Other

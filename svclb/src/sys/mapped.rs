@@ -5,7 +5,7 @@ use std::{io, num::NonZeroUsize, os::fd::AsFd, ptr::NonNull};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use svclb_common::{
-    cell::Word32,
+    cell::{Word32, Word64},
     family::Address,
     service::{BackendCell, ServiceCell, ServiceRanges},
     state::AgentState,
@@ -20,6 +20,8 @@ pub unsafe trait Shared: Sync {}
 
 // SAFETY: a cell.
 unsafe impl Shared for Word32 {}
+// SAFETY: a cell.
+unsafe impl Shared for Word64 {}
 // SAFETY: made of cells.
 unsafe impl Shared for ServiceCell {}
 // SAFETY: made of cells.

@@ -38,8 +38,11 @@ pub const SLICES: Resource =
 pub const SERVICE_CIDRS: Resource =
     Resource { api_version: "networking.k8s.io/v1", kind: "ServiceCIDR", plural: "servicecidrs" };
 
+/// Pods.
+pub const PODS: Resource = Resource { api_version: "v1", kind: "Pod", plural: "pods" };
+
 /// All kinds that can be listed and watched.
-pub const ALL: [Resource; 4] = [SERVICES, NODES, SLICES, SERVICE_CIDRS];
+pub const ALL: [Resource; 5] = [SERVICES, NODES, SLICES, SERVICE_CIDRS, PODS];
 
 /// Where Events are written; a namespace belongs between the two.
 pub const EVENTS: (&str, &str) = ("/apis/events.k8s.io/v1/namespaces/", "/events");

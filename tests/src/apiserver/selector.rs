@@ -20,7 +20,11 @@ enum Term {
 }
 
 /// Fields that servers select by.
-const FIELDS: &[(&str, &str)] = &[("metadata.name", "/metadata/name"), ("spec.clusterIP", "/spec/clusterIP")];
+const FIELDS: &[(&str, &str)] = &[
+    ("metadata.name", "/metadata/name"),
+    ("spec.clusterIP", "/spec/clusterIP"),
+    ("spec.nodeName", "/spec/nodeName"),
+];
 
 impl Selector {
     /// Reads both selectors; an empty one selects everything.

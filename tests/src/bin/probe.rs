@@ -5,14 +5,17 @@
 //! | `tcp` | connects, asks, is answered, closes |
 //! | `udp` | connects a datagram socket, asks, is answered |
 //! | `sendto` | names the destination with each datagram, on one socket |
+//! | `large-SIZE` | as `udp`, with datagrams of that many bytes, answered by as many |
+//! | `options-SIZE` | the same, with options in the IP header |
 //! | `hold` | asks again on the one connection, once per line of standard input |
-//! | `hold-udp` | as `sendto`, once per line of standard input |
+//! | `hold-udp` | as `sendto`, once per line of standard input, which may name another address |
+//! | `hold-connected` | asks on one connected socket, once per line of standard input, which may be `sendto` |
 //! | `table` | `tcp` for each line `ADDRESS COUNT` of standard input, all lines at once |
 //!
 //! COUNT may be `-`: until standard input closes. The outcome is one line of JSON on
-//! standard output, for `table` an object by address; `hold` and `hold-udp` write one line per request. Socket hooks
-//! belong to a cgroup,
-//! so a client must be a process: the tests cannot ask by themselves.
+//! standard output, for `table` an object by address; those that hold write one line per request, and
+//! `hold-connected` connects anew after a failure. Socket hooks belong to a cgroup, so a client must be a process:
+//! the tests cannot ask by themselves.
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +28,9 @@ use std::{
     thread,
     time::Duration,
 };
+
+#[path = "probe/option.rs"]
+mod option;
 
 use anyhow::{Context as _, bail};
 use nix::errno::Errno;
@@ -46,16 +52,23 @@ fn main() -> anyhow::Result<()> {
     if mode == "hold" {
         return hold(address);
     }
-    let ask: fn(&mut Client, &mut Answers) -> io::Result<()> = match mode.as_str() {
+    let (mode, size) = mode.split_once('-').filter(|(mode, _)| *mode != "hold").unwrap_or((mode, "0"));
+    let size = size.parse().context("SIZE")?;
+    let ask: fn(&mut Client, &mut Answers) -> io::Result<()> = match mode {
+        "large" => large,
+        "options" => with_options,
         "tcp" => tcp,
         "udp" => udp,
-        "sendto" | "hold-udp" => sendto,
+        "sendto" | "hold-udp" | "hold-connected" => sendto,
         _ => bail!("no such MODE: {mode}"),
     };
-    let mut client = Client { address, socket: UdpSocket::bind(any(address))? };
+    let mut client = Client { address, socket: UdpSocket::bind(any(address))?, size };
     client.socket.set_read_timeout(Some(TIMEOUT))?;
     if mode == "hold-udp" {
         return hold_udp(&mut client);
+    }
+    if mode == "hold-connected" {
+        return hold_connected(&client);
     }
     let mut answers = Answers::default();
     let mut repetitions = Repetitions::parse(count)?;
@@ -73,6 +86,8 @@ struct Client {
     address: SocketAddr,
     /// The socket of `sendto`.
     socket: UdpSocket,
+    /// Bytes of the datagrams of `large`.
+    size: usize,
 }
 
 fn tcp(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
@@ -101,6 +116,33 @@ fn udp(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
     Ok(())
 }
 
+fn large(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
+    let socket = UdpSocket::bind(any(client.address))?;
+    ask_large(&socket, client, answers)
+}
+
+fn with_options(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
+    let socket = UdpSocket::bind(any(client.address))?;
+    option::set(&socket, client.address.is_ipv4())?;
+    ask_large(&socket, client, answers)
+}
+
+/// The answer is a line and the bytes of the request behind its first ones.
+fn ask_large(socket: &UdpSocket, client: &Client, answers: &mut Answers) -> io::Result<()> {
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    socket.connect(client.address)?;
+    let request: Vec<u8> = (0..client.size).map(|at| (at % 251) as u8).collect();
+    socket.send(&request)?;
+    let mut buffer = vec![0; 1 << 16];
+    let length = socket.recv(&mut buffer)?;
+    let line = buffer[..length].split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+    if length != request.len() || buffer[line.len()..length] != request[line.len()..] {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    answers.answer(&String::from_utf8_lossy(line), socket.peer_addr()?.to_string());
+    Ok(())
+}
+
 fn sendto(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
     client.socket.send_to(b"who\n", client.address)?;
     let mut buffer = [0; 256];
@@ -120,7 +162,7 @@ fn table() -> anyhow::Result<()> {
         let (address, count) = line.split_once(' ').context("a line is ADDRESS COUNT")?;
         let (address, count): (SocketAddr, u32) = (address.parse()?, count.parse()?);
         let body = move || -> io::Result<Answers> {
-            let mut client = Client { address, socket: UdpSocket::bind(any(address))? };
+            let mut client = Client { address, socket: UdpSocket::bind(any(address))?, size: 0 };
             let mut answers = Answers::default();
             for _ in 0..count {
                 if let Err(error) = tcp(&mut client, &mut answers) {
@@ -166,10 +208,39 @@ fn hold(address: SocketAddr) -> anyhow::Result<()> {
 /// One socket, one request per line of standard input.
 fn hold_udp(client: &mut Client) -> anyhow::Result<()> {
     for line in io::stdin().lines() {
-        line?;
+        let line = line?;
+        if !line.is_empty() {
+            client.address = line.parse().context("a line is empty or ADDRESS")?;
+        }
         let mut answers = Answers::default();
         if let Err(error) = sendto(client, &mut answers) {
             answers.error(name(&error));
+        }
+        println!("{}", serde_json::to_string(&answers)?);
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// One connected datagram socket, one request per line of standard input.
+fn hold_connected(client: &Client) -> anyhow::Result<()> {
+    let Client { address, socket, .. } = client;
+    let ask = |is_sendto: bool| {
+        if is_sendto { socket.send_to(b"who\n", address) } else { socket.send(b"who\n") }?;
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer)?;
+        let peer = socket.peer_addr()?.to_string();
+        io::Result::Ok((String::from_utf8_lossy(&buffer[..length]).into_owned(), peer))
+    };
+    socket.connect(address)?;
+    for line in io::stdin().lines() {
+        let mut answers = Answers::default();
+        match ask(line? == "sendto") {
+            Ok((reply, peer)) => answers.answer(&reply, peer),
+            Err(error) => {
+                answers.error(name(&error));
+                socket.connect(address)?;
+            }
         }
         println!("{}", serde_json::to_string(&answers)?);
         io::stdout().flush()?;

@@ -44,8 +44,8 @@ pub struct Attached {
     pub program: String,
 }
 
-/// How long an agent may take to start. Several at once, on a busy machine, wait for the verifier.
-const STARTING: Duration = Duration::from_secs(40);
+/// How long an agent may take to start: seconds of the verifier alone, and several at once on a busy machine wait for it.
+const STARTING: Duration = Duration::from_mins(2);
 
 /// An agent, killed when it is dropped; its datapath goes with the world.
 pub struct Agent {

@@ -4,7 +4,7 @@
 //! is both.
 
 use std::{
-    fs,
+    fs, io,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
@@ -81,11 +81,16 @@ fn remove(group: &Path) -> anyhow::Result<()> {
         let changed = poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], PollTimeout::from(EMPTY))?;
         anyhow::ensure!(changed > 0, "killed processes do not end");
     }
+    Ok(remove_tree(group)?)
+}
+
+/// Removes an empty group with those in it; the files of a group go with it.
+fn remove_tree(group: &Path) -> io::Result<()> {
     for entry in fs::read_dir(group)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            fs::remove_dir(entry.path())?;
+            remove_tree(&entry.path())?;
         }
     }
-    Ok(fs::remove_dir(group)?)
+    fs::remove_dir(group)
 }

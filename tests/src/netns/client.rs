@@ -1,6 +1,6 @@
 //! Who asks, and with what.
 
-use std::{collections::BTreeMap, io::Write as _, net::SocketAddr, process::Output};
+use std::{collections::BTreeMap, io::Write as _, net::SocketAddr, path::PathBuf, process::Output};
 
 use anyhow::{Context as _, ensure};
 
@@ -33,7 +33,7 @@ impl Place {
         }
     }
 
-    /// The control group, which is the node's.
+    /// The control group, which is the node's unless the pod was given its own.
     pub fn cgroup(&self) -> &'static str {
         match self {
             Self::Pod(pod) => node_of(pod).name,
@@ -51,17 +51,23 @@ pub enum Mode {
     Udp,
     /// One datagram socket that is not connected.
     SendTo,
+    /// A connected datagram socket per request, and datagrams of so many bytes.
+    Large(u32),
+    /// The same, with options in the IP header.
+    Options(u32),
 }
 
 impl Mode {
-    /// All.
+    /// All with requests that fit into a packet.
     pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::SendTo];
 
-    fn as_str(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::SendTo => "sendto",
+            Self::Tcp => "tcp".into(),
+            Self::Udp => "udp".into(),
+            Self::SendTo => "sendto".into(),
+            Self::Large(size) => format!("large-{size}"),
+            Self::Options(size) => format!("options-{size}"),
         }
     }
 }
@@ -69,8 +75,8 @@ impl Mode {
 impl World {
     /// Sends requests, one after the other.
     pub fn ask(&self, place: Place, mode: Mode, to: SocketAddr, count: u32) -> anyhow::Result<Answers> {
-        let arguments = [mode.as_str().into(), to.to_string(), count.to_string()];
-        let command = process::command(&self.cgroup(place.cgroup()), &self.ground().probe, arguments);
+        let arguments = [mode.name(), to.to_string(), count.to_string()];
+        let command = process::command(&self.group_of(place), &self.ground().probe, arguments);
         let output = process::output(self.namespace(place.machine().name), command)?;
         answers(&String::from_utf8_lossy(&output.stdout))
             .with_context(|| format!("svclb-probe: {}", String::from_utf8_lossy(&output.stderr)))
@@ -80,25 +86,25 @@ impl World {
     pub fn curl(&self, place: Place, to: SocketAddr) -> anyhow::Result<Output> {
         let arguments =
             ["--silent", "--show-error", "--max-time", "5", &format!("http://{to}/")].map(String::from);
-        let command = process::command(&self.cgroup(place.cgroup()), "curl".as_ref(), arguments);
+        let command = process::command(&self.group_of(place), "curl".as_ref(), arguments);
         process::output(self.namespace(place.machine().name), command)
     }
 
     /// Runs a command that ends by itself.
     pub fn run(&self, place: Place, program: &str, arguments: &[&str]) -> anyhow::Result<Output> {
-        let command = process::command(&self.cgroup(place.cgroup()), program.as_ref(), arguments);
+        let command = process::command(&self.group_of(place), program.as_ref(), arguments);
         process::output(self.namespace(place.machine().name), command)
     }
 
     /// Starts a program that runs beside the test.
     pub fn start(&self, place: Place, program: &str, arguments: &[&str]) -> anyhow::Result<Process> {
-        let command = process::command(&self.cgroup(place.cgroup()), program.as_ref(), arguments);
+        let command = process::command(&self.group_of(place), program.as_ref(), arguments);
         Process::start(self.namespace(place.machine().name), command)
     }
 
     /// Sends requests until [`Load::finish`].
     pub fn load(&self, place: Place, mode: Mode, to: SocketAddr) -> anyhow::Result<Load> {
-        Ok(Load(self.probe(place, mode.as_str(), to)?))
+        Ok(Load(self.probe(place, &mode.name(), to)?))
     }
 
     /// Asks many addresses at once by TCP, each so many times, until one time fails.
@@ -107,8 +113,7 @@ impl World {
         place: Place,
         targets: &BTreeMap<SocketAddr, u32>,
     ) -> anyhow::Result<BTreeMap<SocketAddr, Answers>> {
-        let command =
-            process::command(&self.cgroup(place.cgroup()), &self.ground().probe, ["table".to_owned()]);
+        let command = process::command(&self.group_of(place), &self.ground().probe, ["table".to_owned()]);
         let mut probe = Process::start(self.namespace(place.machine().name), command)?;
         for (address, count) in targets {
             writeln!(probe.stdin()?, "{address} {count}")?;
@@ -131,9 +136,20 @@ impl World {
         Ok(Held(self.probe(place, "hold-udp", to)?))
     }
 
+    /// Opens a datagram socket that stays and is connected. After a failure it connects anew.
+    pub fn hold_connected(&self, place: Place, to: SocketAddr) -> anyhow::Result<Held> {
+        Ok(Held(self.probe(place, "hold-connected", to)?))
+    }
+
+    /// The control group of what runs in a place.
+    fn group_of(&self, place: Place) -> PathBuf {
+        let own = self.own_group(place.machine().name);
+        own.unwrap_or_else(|| self.cgroup(place.cgroup()))
+    }
+
     fn probe(&self, place: Place, mode: &str, to: SocketAddr) -> anyhow::Result<Process> {
         let arguments = [mode.into(), to.to_string(), "-".into()];
-        let command = process::command(&self.cgroup(place.cgroup()), &self.ground().probe, arguments);
+        let command = process::command(&self.group_of(place), &self.ground().probe, arguments);
         Process::start(self.namespace(place.machine().name), command)
     }
 }
@@ -156,9 +172,26 @@ pub struct Held(Process);
 impl Held {
     /// Asks on it.
     pub fn ask(&mut self) -> anyhow::Result<Answers> {
+        self.ask_by("")
+    }
+
+    /// Asks on it in the way that the line names.
+    pub fn ask_by(&mut self, line: &str) -> anyhow::Result<Answers> {
+        let before = self.0.log.len();
+        writeln!(self.0.stdin()?, "{line}")?;
+        self.end(before)
+    }
+
+    /// Asks on it and does not wait for the answer.
+    pub fn begin(&mut self) -> anyhow::Result<usize> {
         let before = self.0.log.len();
         self.0.stdin()?.write_all(b"\n")?;
-        answers(&self.0.log.wait_for(before, PATIENCE, |_| true)?)
+        Ok(before)
+    }
+
+    /// The answer to what was [begun](Self::begin).
+    pub fn end(&self, asked: usize) -> anyhow::Result<Answers> {
+        answers(&self.0.log.wait_for(asked, PATIENCE, |_| true)?)
     }
 }
 

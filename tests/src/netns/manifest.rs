@@ -53,12 +53,14 @@ pub struct Service {
     pub endpoints: Vec<Endpoint>,
     /// More fields of its `spec`: lines without indentation.
     spec: Vec<String>,
+    /// Its annotations, in YAML's flow style.
+    annotations: Vec<String>,
 }
 
 impl Service {
     /// A Service with backends.
     pub fn new(name: &'static str, number: u8, pods: &[Machine]) -> Self {
-        let service = Self { name, number, endpoints: Vec::new(), spec: Vec::new() };
+        let service = Self { name, number, endpoints: Vec::new(), spec: Vec::new(), annotations: Vec::new() };
         pods.iter().fold(service, |service, pod| service.endpoint(*pod, State::Ready))
     }
 
@@ -85,6 +87,13 @@ impl Service {
         self
     }
 
+    /// With an annotation.
+    #[must_use]
+    pub fn annotation(mut self, name: &str, value: &str) -> Self {
+        self.annotations.push(format!("{name}: \"{value}\""));
+        self
+    }
+
     /// The Service and its slices, the documents of one file.
     pub fn yaml(&self) -> String {
         format!("{}{}", self.service(), self.slices())
@@ -106,7 +115,7 @@ impl Service {
             "---
 apiVersion: v1
 kind: Service
-metadata: {{ name: {name}, namespace: default }}
+metadata: {{ name: {name}, namespace: default, annotations: {{ {annotations} }} }}
 spec:
   type: LoadBalancer
   clusterIP: \"{c4}\"
@@ -123,6 +132,7 @@ status:
       - {{ ip: \"{l4}\", ipMode: VIP }}
       - {{ ip: \"{l6}\", ipMode: VIP }}
 ",
+            annotations = self.annotations.join(", "),
             more = self.spec.concat(),
             c4 = cluster[0],
             c6 = cluster[1],

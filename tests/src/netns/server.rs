@@ -1,7 +1,7 @@
 //! What pods serve: who they are, and whom they see.
 //!
 //! One thread serves all connections and datagrams of a pod. The answer to a line, or
-//! to a datagram, is `pod source`; a request in HTTP gets the same in HTTP.
+//! to a datagram, is `pod source`, to a long datagram its other bytes behind it; a request in HTTP gets the same in HTTP.
 
 use std::{
     collections::BTreeMap,
@@ -110,11 +110,12 @@ impl Service {
     }
 
     fn datagrams(&self) {
-        let mut buffer = [0; 256];
-        while let Ok((_, peer)) = self.udp.recv_from(&mut buffer) {
-            let answer = self.answer(peer.ip().to_canonical());
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok((length, peer)) = self.udp.recv_from(&mut buffer) {
+            let mut answer = self.answer(peer.ip().to_canonical()).into_bytes();
+            answer.extend(buffer[..length].get(answer.len()..).unwrap_or_default());
             // A client that is gone needs no answer.
-            self.udp.send_to(answer.as_bytes(), peer).ok();
+            self.udp.send_to(&answer, peer).ok();
         }
     }
 

@@ -6,7 +6,7 @@ use anyhow::bail;
 use nix::poll::{PollTimeout, poll};
 
 /// How long anything may take that has no promise of its own.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long the agent may take for a change.
 pub const PROMISE: Duration = Duration::from_secs(1);

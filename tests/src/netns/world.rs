@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{
     cgroup::Cgroup,
     ground::Ground,
-    layout::{CLIENT, Machine, NODE1, NODE2, PLUGGED, PODS, WIRE},
+    layout::{CLIENT, Machine, NODE1, NODE2, PLUGGED, PODS, WIRE, node_of},
     leftover::{prefix, remove_abandoned_folders},
     manifest::Service,
     namespace::Namespace,
@@ -43,6 +43,8 @@ pub struct World {
     folder: TempDir,
     ground: Ground,
     network: PodNetwork,
+    /// Groups below their node's, by pod.
+    own_groups: BTreeMap<&'static str, PathBuf>,
 }
 
 impl World {
@@ -59,8 +61,16 @@ impl World {
         let namespaces: Namespaces =
             names.map(|name| Ok((name, Namespace::create(&mounts, name)?))).collect::<anyhow::Result<_>>()?;
         wiring::build(&namespaces, network)?;
-        let mut world =
-            Self { cgroup, servers: BTreeMap::new(), namespaces, mounts, folder, ground, network };
+        let mut world = Self {
+            cgroup,
+            servers: BTreeMap::new(),
+            namespaces,
+            mounts,
+            folder,
+            ground,
+            network,
+            own_groups: BTreeMap::new(),
+        };
         PODS.iter().try_for_each(|pod| world.serve(pod))?;
         Ok(world)
     }
@@ -87,6 +97,19 @@ impl World {
     /// The control group of that name.
     pub fn cgroup(&self, name: &str) -> PathBuf {
         self.cgroup.child(name)
+    }
+
+    /// Makes a control group for a pod, at `path` below its node's, in which all runs that is started there from now on.
+    pub fn give_group(&mut self, pod: &Machine, path: &str) -> anyhow::Result<()> {
+        let group = self.cgroup(node_of(pod).name).join(path);
+        fs::create_dir_all(&group).with_context(|| format!("cannot create the cgroup {path}"))?;
+        self.own_groups.insert(pod.name, group);
+        Ok(())
+    }
+
+    /// The control group that a pod was given.
+    pub(super) fn own_group(&self, pod: &str) -> Option<PathBuf> {
+        self.own_groups.get(pod).cloned()
     }
 
     /// A file or folder of this world's own.

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use etherparse::{
     EtherType, Ethernet2Header, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpDscp, IpEcn,
     IpFragOffset, IpNumber, Ipv4Header, Ipv4Options, Ipv6FlowLabel, Ipv6FragmentHeader, Ipv6Header,
-    TcpHeader, UdpHeader, checksum::Sum16BitWords, icmpv4, icmpv6,
+    TcpHeader, UdpHeader, checksum::Sum16BitWords,
 };
 
-use super::{Body, Check, Flag, Packet, Tcp, sctp};
+use super::{Body, Check, Flag, Icmp, Outer, Packet, Tcp, sctp};
 
 /// Bytes of an Ethernet header.
 pub(super) const ETHERNET: usize = 14;
@@ -19,13 +19,32 @@ impl Packet {
     /// # Panics
     /// If a field is larger than its header holds: the description is wrong.
     pub fn frame(&self) -> Vec<u8> {
+        let mut frame = self.link();
+        let inner = self.ip();
+        match self.outer {
+            Some(outer) => {
+                frame.extend(self.outer_headers(outer, inner.len()));
+                frame.extend(inner);
+            }
+            None => frame.extend(inner),
+        }
+        frame.extend(std::iter::repeat_n(0, self.padding));
+        frame
+    }
+
+    fn link(&self) -> Vec<u8> {
         let own = if self.src.is_ipv4() { EtherType::IPV4 } else { EtherType::IPV6 };
         let ethernet = Ethernet2Header {
             source: self.from,
             destination: self.to,
             ether_type: self.ethertype.map_or(own, EtherType),
         };
-        let mut frame = ethernet.to_bytes().to_vec();
+        ethernet.to_bytes().to_vec()
+    }
+
+    /// The IP packet, without one around it.
+    fn ip(&self) -> Vec<u8> {
+        let mut frame = Vec::new();
         let upper = self.upper();
         match (self.src, self.dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => frame.extend(self.ipv4(src, dst, upper.len()).to_bytes()),
@@ -33,15 +52,64 @@ impl Packet {
             _ => panic!("{} and {} are of two families", self.src, self.dst),
         }
         frame.extend(upper);
-        frame.extend(std::iter::repeat_n(0, self.padding));
         frame
     }
 
-    /// What an ICMP error about this packet quotes: the IP header and 8 bytes.
-    pub fn quoted(&self) -> Vec<u8> {
-        let header =
-            if self.src.is_ipv4() { Ipv4Header::MIN_LEN + self.options.len() } else { Ipv6Header::LEN };
-        self.frame()[ETHERNET..ETHERNET + header + 8].to_vec()
+    /// What an ICMP error about this packet quotes: the IP header and so many bytes, as far as there are.
+    pub fn quoted(&self, bytes: usize) -> Vec<u8> {
+        let header = if self.src.is_ipv4() {
+            Ipv4Header::MIN_LEN + self.options.len()
+        } else {
+            let fragment = if self.fragment.is_some() { Ipv6FragmentHeader::LEN } else { 0 };
+            Ipv6Header::LEN
+                + self.extensions.iter().map(|header| header.bytes(0).len()).sum::<usize>()
+                + fragment
+        };
+        let frame = self.frame();
+        let end = ETHERNET.saturating_add(header).saturating_add(bytes).min(frame.len() - self.padding);
+        frame[ETHERNET..end].to_vec()
+    }
+
+    /// The headers around `len` bytes: traffic class, flow label and "don't fragment" are those of
+    /// the packet inside.
+    fn outer_headers(&self, outer: Outer, len: usize) -> Vec<u8> {
+        let udp = outer.ports.map(|(sport, dport)| UdpHeader {
+            source_port: sport,
+            destination_port: dport,
+            length: u16::try_from(UdpHeader::LEN + len).expect("a packet of at most 64 KiB"),
+            checksum: 0,
+        });
+        let same = if self.src.is_ipv4() { IpNumber::IPV4 } else { IpNumber::IPV6 };
+        let proto = if udp.is_some() { IpNumber::UDP } else { same };
+        let around = Self {
+            src: outer.src,
+            dst: outer.dst,
+            ttl: outer.ttl,
+            id: if self.df { 0 } else { self.id },
+            options: Vec::new(),
+            fragment: None,
+            body: Body::Other(proto.0),
+            payload: udp.map(|udp| udp.to_bytes().to_vec()).unwrap_or_default(),
+            outer: None,
+            ..self.clone()
+        };
+        let header = around.payload.len();
+        let mut bytes = match (around.src, around.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => around.ipv4(src, dst, header + len).to_bytes().to_vec(),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                let mut bytes = Vec::new();
+                around.ipv6(&mut bytes, src, dst, header + len);
+                bytes
+            }
+            _ => panic!("{} and {} are of two families", around.src, around.dst),
+        };
+        bytes.extend(around.payload);
+        bytes
+    }
+
+    /// What "too big" about this packet quotes: 128 bytes.
+    pub fn quoted_long(&self) -> Vec<u8> {
+        self.ip()[..128].to_vec()
     }
 
     fn proto(&self) -> IpNumber {
@@ -50,8 +118,8 @@ impl Packet {
             Body::Udp { .. } => IpNumber::UDP,
             Body::Sctp(_) => IpNumber(sctp::PROTOCOL),
             Body::Other(proto) => IpNumber(proto),
-            Body::PortUnreachable if self.src.is_ipv4() => IpNumber::ICMP,
-            Body::PortUnreachable => IpNumber::IPV6_ICMP,
+            Body::Icmp(_) if self.src.is_ipv4() => IpNumber::ICMP,
+            Body::Icmp(_) => IpNumber::IPV6_ICMP,
         }
     }
 
@@ -78,24 +146,35 @@ impl Packet {
     }
 
     fn ipv6(&self, frame: &mut Vec<u8>, src: Ipv6Addr, dst: Ipv6Addr, len: usize) {
-        let extension = self.fragment.map(|fragment| Ipv6FragmentHeader {
-            next_header: self.proto(),
-            fragment_offset: offset(fragment.offset),
-            more_fragments: fragment.more,
-            identification: self.id.into(),
-        });
-        let len = len + extension.as_ref().map_or(0, Ipv6FragmentHeader::header_len);
+        // From the last one to the first, each naming the one behind it.
+        let mut next = self.proto();
+        let mut chain = Vec::new();
+        if let Some(fragment) = self.fragment {
+            let header = Ipv6FragmentHeader {
+                next_header: next,
+                fragment_offset: offset(fragment.offset),
+                more_fragments: fragment.more,
+                identification: self.id.into(),
+            };
+            chain = header.to_bytes().to_vec();
+            next = IpNumber::IPV6_FRAGMENTATION_HEADER;
+        }
+        for extension in self.extensions.iter().rev() {
+            chain = [extension.bytes(next.0), chain].concat();
+            next = IpNumber(extension.number());
+        }
+        let len = len + chain.len();
         let header = Ipv6Header {
             traffic_class: self.tos,
             flow_label: Ipv6FlowLabel::try_new(self.flow).expect("20 bits"),
             payload_length: u16::try_from(len).expect("a packet of at most 64 KiB"),
-            next_header: if extension.is_some() { IpNumber::IPV6_FRAGMENTATION_HEADER } else { self.proto() },
+            next_header: next,
             hop_limit: self.ttl,
             source: src.octets(),
             destination: dst.octets(),
         };
         frame.extend(header.to_bytes());
-        frame.extend(extension.iter().flat_map(Ipv6FragmentHeader::to_bytes));
+        frame.extend(chain);
     }
 
     /// The transport header and the payload.
@@ -105,7 +184,7 @@ impl Packet {
             Body::Udp { sport, dport, check } => self.udp(*sport, *dport, *check).to_bytes().to_vec(),
             Body::Sctp(sctp) => return sctp.bytes(&self.payload),
             Body::Other(_) => Vec::new(),
-            Body::PortUnreachable => self.port_unreachable(),
+            Body::Icmp(icmp) => self.icmp(*icmp),
         };
         bytes.extend(&self.payload);
         bytes
@@ -173,20 +252,51 @@ impl Packet {
         !sum.add_2bytes([0, proto.0]).add_2bytes(len.to_be_bytes()).ones_complement().to_be()
     }
 
-    fn port_unreachable(&self) -> Vec<u8> {
+    fn icmp(&self, icmp: Icmp) -> Vec<u8> {
         match (self.src, self.dst) {
             (IpAddr::V4(_), IpAddr::V4(_)) => {
-                let kind = Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::Port);
+                let ([type_u8, code_u8], bytes5to8) = v4(icmp);
+                let kind = Icmpv4Type::Unknown { type_u8, code_u8, bytes5to8 };
                 Icmpv4Header::with_checksum(kind, &self.payload).to_bytes().to_vec()
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let kind = Icmpv6Type::DestinationUnreachable(icmpv6::DestUnreachableCode::Port);
+                let ([type_u8, code_u8], bytes5to8) = v6(icmp);
+                let kind = Icmpv6Type::Unknown { type_u8, code_u8, bytes5to8 };
                 let header = Icmpv6Header::with_checksum(kind, src.octets(), dst.octets(), &self.payload)
                     .expect("it fits");
                 header.to_bytes().to_vec()
             }
             _ => panic!("{} and {} are of two families", self.src, self.dst),
         }
+    }
+}
+
+/// What echoes carry to be told apart.
+const ECHO: [u8; 4] = [0x12, 0x34, 0, 1];
+
+/// Type and code, and what is beside them: RFC 792, RFC 1191.
+fn v4(icmp: Icmp) -> ([u8; 2], [u8; 4]) {
+    match icmp {
+        Icmp::PortUnreachable => ([3, 3], [0; 4]),
+        Icmp::TooBig(mtu) => ([3, 4], u32::from(mtu).to_be_bytes()),
+        Icmp::TimeExceeded => ([11, 0], [0; 4]),
+        Icmp::ParameterProblem => ([12, 0], [20, 0, 0, 0]),
+        Icmp::Redirect => ([5, 1], [192, 0, 2, 9]),
+        Icmp::EchoRequest => ([8, 0], ECHO),
+        Icmp::EchoReply => ([0, 0], ECHO),
+    }
+}
+
+/// The same of RFC 4443.
+fn v6(icmp: Icmp) -> ([u8; 2], [u8; 4]) {
+    match icmp {
+        Icmp::PortUnreachable => ([1, 4], [0; 4]),
+        Icmp::TooBig(mtu) => ([2, 0], u32::from(mtu).to_be_bytes()),
+        Icmp::TimeExceeded => ([3, 0], [0; 4]),
+        Icmp::ParameterProblem => ([4, 0], [0, 0, 0, 40]),
+        Icmp::Redirect => panic!("ICMPv6 redirects are of another form"),
+        Icmp::EchoRequest => ([128, 0], ECHO),
+        Icmp::EchoReply => ([129, 0], ECHO),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{Body, Check, Flag, Fragment, Packet, Sctp, Tcp, sctp};
+use super::{Body, Check, Extension, Flag, Fragment, Icmp, Outer, Packet, Sctp, Tcp, sctp};
 
 /// MAC addresses of packets on their way to the node.
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -16,6 +16,10 @@ const NODE: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// A router that records the way, with room for two addresses: the second word must
 /// not be taken for ports.
 const RECORD_ROUTE: [u8; 12] = [7, 11, 4, 0x9c, 0x40, 0, 80, 0, 0, 0, 0, 0];
+
+/// The way back by one router, loose and strict, and padding.
+const LOOSE_SOURCE_ROUTE: [u8; 8] = [131, 7, 4, 198, 51, 100, 1, 0];
+const STRICT_SOURCE_ROUTE: [u8; 8] = [1, 137, 7, 4, 198, 51, 100, 1];
 
 /// Ten words: the longest header there is.
 const LONGEST: [u8; 40] = {
@@ -31,6 +35,16 @@ impl FromStr for Packet {
     type Err = anyhow::Error;
 
     fn from_str(line: &str) -> anyhow::Result<Self> {
+        if let Some((error, about)) = line.split_once(" about ") {
+            let mut bytes = usize::MAX;
+            let mut words: Vec<&str> = error.split_whitespace().collect();
+            if let Some(at) = words.iter().position(|word| word.starts_with("quotes=")) {
+                bytes = words.remove(at)["quotes=".len()..].parse()?;
+            }
+            let mut packet: Self = words.join(" ").parse()?;
+            packet.payload = about.parse::<Self>()?.quoted(bytes);
+            return Ok(packet);
+        }
         let words: Vec<&str> = line.split_whitespace().collect();
         let [protocol, src, ">", dst, rest @ ..] = &words[..] else {
             bail!("`{line}` does not begin as `<protocol> <source> > <destination>`");
@@ -47,8 +61,14 @@ impl Packet {
     pub fn then(&self, line: &str) -> anyhow::Result<Self> {
         if line.contains(" > ") {
             let mut packet: Self = line.parse()?;
-            if packet.body == Body::PortUnreachable {
-                packet.payload = self.quoted();
+            match packet.body {
+                Body::Icmp(Icmp::PortUnreachable) if packet.payload.is_empty() => {
+                    packet.payload = self.quoted(8);
+                }
+                Body::Icmp(Icmp::TooBig(_)) if packet.payload.is_empty() => {
+                    packet.payload = self.quoted_long();
+                }
+                _ => {}
             }
             return Ok(packet);
         }
@@ -76,10 +96,18 @@ impl Packet {
                 check: Check::Full,
             }),
             "udp" => Body::Udp { sport, dport, check: Check::Full },
-            "unreachable" => Body::PortUnreachable,
             "sctp" => Body::Sctp(Sctp { sport, dport, tag: 7, chunk: 0, check: Check::Full }),
             "esp" => Body::Other(50),
+            "unreachable" => Body::Icmp(Icmp::PortUnreachable),
+            "too-big" => Body::Icmp(Icmp::TooBig(1300)),
+            "time-exceeded" => Body::Icmp(Icmp::TimeExceeded),
+            "parameter-problem" => Body::Icmp(Icmp::ParameterProblem),
+            "redirect" => Body::Icmp(Icmp::Redirect),
+            "echo" => Body::Icmp(Icmp::EchoRequest),
+            "echo-reply" => Body::Icmp(Icmp::EchoReply),
             "icmp" => Body::Other(1),
+            "data/tcp" => Body::Other(6),
+            "data/udp" => Body::Other(17),
             other => bail!("no protocol `{other}`"),
         };
         Ok(Self {
@@ -94,9 +122,11 @@ impl Packet {
             df: false,
             ttl: 63,
             options: Vec::new(),
+            extensions: Vec::new(),
             fragment: None,
             body,
             payload: Vec::new(),
+            outer: None,
             padding: 0,
         })
     }
@@ -117,6 +147,10 @@ impl Packet {
             "psh" => Flag::Psh,
             "df" => {
                 self.df = true;
+                return Ok(());
+            }
+            "bare" => {
+                self.outer = None;
                 return Ok(());
             }
             "turned" => {
@@ -143,6 +177,8 @@ impl Packet {
 
     fn set(&mut self, name: &str, value: &str) -> anyhow::Result<()> {
         match name {
+            "src" if matches!(self.body, Body::Other(_)) => self.src = value.parse()?,
+            "dst" if matches!(self.body, Body::Other(_)) => self.dst = value.parse()?,
             "src" => {
                 let end: SocketAddr = value.parse()?;
                 self.src = end.ip();
@@ -153,12 +189,22 @@ impl Packet {
                 self.dst = end.ip();
                 *self.ports_mut()?.1 = end.port();
             }
+            "from" => self.from = mac(value)?,
+            "to" => self.to = mac(value)?,
             "ethertype" => self.ethertype = Some(u16::from_str_radix(value, 16)?),
             "tos" => self.tos = value.parse()?,
             "flow" => self.flow = value.parse()?,
             "id" => self.id = value.parse()?,
             "ttl" => self.ttl = value.parse()?,
             "options" => self.options = options(value)?.to_vec(),
+            "extensions" => self.extensions = Extension::list(value)?,
+            "mtu" => match &mut self.body {
+                Body::Icmp(Icmp::TooBig(mtu)) => *mtu = value.parse()?,
+                _ => bail!("only `too-big` has one"),
+            },
+            "in-ip" => self.outer = Some(outer(value, false)?),
+            "in-udp" => self.outer = Some(outer(value, true)?),
+            "outer-ttl" => self.outer.as_mut().context("nothing is around it")?.ttl = value.parse()?,
             "fragment" => self.fragment = Some(fragment(value)?),
             "seq" => self.tcp_mut()?.seq = value.parse()?,
             "ack" => self.tcp_mut()?.ack = value.parse()?,
@@ -202,7 +248,7 @@ impl Packet {
             Body::Tcp(tcp) => Ok((&mut tcp.sport, &mut tcp.dport)),
             Body::Udp { sport, dport, .. } => Ok((sport, dport)),
             Body::Sctp(sctp) => Ok((&mut sctp.sport, &mut sctp.dport)),
-            Body::Other(_) | Body::PortUnreachable => bail!("the protocol has no ports"),
+            Body::Other(_) | Body::Icmp(_) => bail!("the protocol has no ports"),
         }
     }
 
@@ -211,9 +257,16 @@ impl Packet {
             Body::Tcp(tcp) => Ok(&mut tcp.check),
             Body::Udp { check, .. } => Ok(check),
             Body::Sctp(sctp) => Ok(&mut sctp.check),
-            Body::Other(_) | Body::PortUnreachable => bail!("that checksum cannot be chosen"),
+            Body::Other(_) | Body::Icmp(_) => bail!("that checksum cannot be chosen"),
         }
     }
+}
+
+/// Six bytes in hexadecimal, with colons between them.
+fn mac(text: &str) -> anyhow::Result<[u8; 6]> {
+    let bytes: Vec<u8> =
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>()?;
+    bytes.try_into().map_err(|_bytes| anyhow!("six bytes are a link's address"))
 }
 
 fn end(text: &str, has_port: bool) -> anyhow::Result<(IpAddr, u16)> {
@@ -224,10 +277,19 @@ fn end(text: &str, has_port: bool) -> anyhow::Result<(IpAddr, u16)> {
     Ok((text.parse().with_context(|| format!("`{text}`"))?, 0))
 }
 
+/// `SOURCE>DESTINATION`, as addresses or with ports.
+fn outer(text: &str, has_ports: bool) -> anyhow::Result<Outer> {
+    let (src, dst) = text.split_once('>').context("no `>` between source and destination")?;
+    let ((src, sport), (dst, dport)) = (end(src, has_ports)?, end(dst, has_ports)?);
+    Ok(Outer { src, dst, ports: has_ports.then_some((sport, dport)), ttl: 64 })
+}
+
 fn options(name: &str) -> anyhow::Result<&'static [u8]> {
     match name {
         "record-route" => Ok(&RECORD_ROUTE),
         "longest" => Ok(&LONGEST),
+        "loose-source-route" => Ok(&LOOSE_SOURCE_ROUTE),
+        "strict-source-route" => Ok(&STRICT_SOURCE_ROUTE),
         _ => Err(anyhow!("no options `{name}`")),
     }
 }

@@ -107,7 +107,8 @@ pub(crate) async fn connect(server: &ApiServer, silence: Duration) -> anyhow::Re
         silence,
         ..Pace::default()
     };
-    let settings = Settings { kubeconfig: Some(file.path().into()), node_name: NODE.into(), pace };
+    let kubeconfig = Some(file.path().into());
+    let settings = Settings { kubeconfig, node_name: NODE.into(), follows_pods: true, pace };
     Ok((apiserver::connect(&settings).await?, settings))
 }
 
@@ -118,6 +119,7 @@ fn parts_of(change: &Change) -> (Place, Option<Value>) {
         Change::Slice(key, object) => (place("endpointslices", key), object.as_deref().map(parts)),
         Change::Node(key, object) => (place("nodes", key), object.as_deref().map(parts)),
         Change::ServiceCidr(key, object) => (place("servicecidrs", key), object.as_deref().map(parts)),
+        Change::Pod(key, object) => (place("pods", key), object.as_deref().map(parts)),
     }
 }
 
@@ -135,6 +137,7 @@ pub(crate) fn expected(server: &ApiServer) -> anyhow::Result<Parts> {
         ("endpointslices", "!service.kubernetes.io/headless", ""),
         ("nodes", "", "metadata.name=node1"),
         ("servicecidrs", "", ""),
+        ("pods", "", "spec.nodeName=node1"),
     ];
     let mut expected = Parts::new();
     for (plural, labels, fields) in wanted {

@@ -11,7 +11,7 @@ use svclb_tests::netns::{
     wait::{PROMISE, until},
 };
 
-use crate::support::world;
+use crate::{reach::is_promised, support::world};
 
 const SERVICE: u8 = 90;
 
@@ -37,16 +37,19 @@ fn stays(world: &World, socket_lb: &str) -> anyhow::Result<()> {
     world.publish(&sticky())?;
     let _agent = Agent::start(world, &["--socket-lb", socket_lb])?;
     for place in [Place::Pod(POD1), Place::Host, Place::Outside] {
-        let frontends = [Frontend::ClusterIp, Frontend::NodePort, Frontend::LoadBalancer];
         for family in Family::ALL {
-            for mode in [Mode::Tcp, Mode::Udp] {
+            // Whatever way a datagram goes, by a socket's call or as a packet, it is one service port.
+            for modes in [&[Mode::Tcp][..], &[Mode::Udp, Mode::SendTo]] {
                 let mut seen = BTreeSet::new();
-                for frontend in frontends {
-                    if place != Place::Outside || frontend != Frontend::ClusterIp {
-                        seen.extend(pods(world, place, mode, frontend, family)?);
+                // A packet to the loopback address comes from there, so from another client.
+                let is_same = |frontend| socket_lb != "off" || frontend != Frontend::NodePortOnLoopback;
+                let frontends = Frontend::ALL.into_iter().filter(|frontend| is_promised(place, *frontend));
+                for frontend in frontends.filter(|frontend| is_same(*frontend)) {
+                    for mode in modes {
+                        seen.extend(pods(world, place, *mode, frontend, family)?);
                     }
                 }
-                ensure!(seen.len() == 1, "{place:?} {mode:?} {family:?} came to {seen:?}");
+                ensure!(seen.len() == 1, "{place:?} {modes:?} {family:?} came to {seen:?}");
             }
         }
     }

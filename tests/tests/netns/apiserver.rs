@@ -71,10 +71,11 @@ fn answers(world: &World, service: u8, pods: &[Machine]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until a new flow is answered, or is not.
+/// Waits until a new flow is answered, or is not. After a long outage, and it is as long as an agent takes to
+/// start, the next attempt comes up to half a minute later.
 fn until_answered(world: &World, service: u8, is_answered: bool) -> anyhow::Result<()> {
     let to = Frontend::ClusterIp.of(service, Family::V4);
-    until(&format!("answers: {is_answered}"), PATIENCE, || {
+    until(&format!("answers: {is_answered}"), PATIENCE * 2, || {
         let answers = world.ask(Place::Pod(POD1), Mode::Tcp, to, 1)?;
         Ok(((answers.answered() == 1) == is_answered).then_some(()))
     })?;

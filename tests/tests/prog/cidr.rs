@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use svclb_common::{
-    config::DatapathConfig,
+    client::PodRange,
     family::{Addr4, Addr6},
     layout::map,
     service::{RangeKey, SERVICE_RANGES},
@@ -51,13 +51,13 @@ impl Cidr {
         [addr, mask].map(|bits| [96, 64, 32, 0].map(|shift| ((bits >> shift) as u32).to_be()))
     }
 
-    /// Makes it the pods' range.
-    pub(crate) fn configure(self, config: &mut DatapathConfig) {
+    /// Makes it the range of the local pods behind a device.
+    pub(crate) fn detect(self, lab: &mut Lab, device: u32) -> anyhow::Result<()> {
         let [addr, mask] = self.words();
         if self.is_v4() {
-            config.cluster_v4 = [Addr4(addr[0]), Addr4(mask[0])];
+            lab.insert("PODS_V4", device, PodRange { addr: Addr4(addr[0]), mask: Addr4(mask[0]) })
         } else {
-            config.cluster_v6 = [Addr6(addr), Addr6(mask)];
+            lab.insert("PODS_V6", device, PodRange { addr: Addr6(addr), mask: Addr6(mask) })
         }
     }
 

@@ -16,9 +16,12 @@ use svclb_common::{
     config::DatapathConfig,
     event::Event,
     family::{Addr4, Addr6, Address},
+    flow::FlowState,
+    fragment::{FragmentHead, FragmentKey},
     key::FlowKey,
     layout::map,
     service::{Affinity, AffinityKey, ServiceId, Traffic},
+    snat::{PortsKey, PortsMemory},
     verdict::DropReason,
 };
 
@@ -28,9 +31,9 @@ use crate::node::{Device, Node};
 const ENTRIES: u32 = 512;
 
 /// Longest frame that comes out; `BPF_PROG_TEST_RUN` takes at most a page.
-const FRAME: usize = 4096;
+pub(crate) const FRAME: usize = 4096;
 
-/// A TC program.
+/// A program of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Hook {
@@ -42,12 +45,14 @@ pub(crate) enum Hook {
     UplinkIngress,
     /// To elsewhere.
     UplinkEgress,
+    /// From elsewhere, in front of the stack.
+    UplinkXdp,
 }
 
 impl Hook {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::PodIngress, Self::PodEgress, Self::UplinkIngress, Self::UplinkEgress];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::PodIngress, Self::PodEgress, Self::UplinkIngress, Self::UplinkEgress, Self::UplinkXdp];
 
     /// The program's name in the object.
     pub(crate) fn program(self) -> &'static str {
@@ -56,6 +61,7 @@ impl Hook {
             Self::PodEgress => "pod_egress",
             Self::UplinkIngress => "uplink_ingress",
             Self::UplinkEgress => "uplink_egress",
+            Self::UplinkXdp => "uplink_xdp",
         }
     }
 
@@ -63,7 +69,7 @@ impl Hook {
     pub(crate) fn device(self) -> Device {
         match self {
             Self::PodIngress | Self::PodEgress => Device::Pod,
-            Self::UplinkIngress | Self::UplinkEgress => Device::Uplink,
+            Self::UplinkIngress | Self::UplinkEgress | Self::UplinkXdp => Device::Uplink,
         }
     }
 }
@@ -72,12 +78,16 @@ impl Hook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
-    /// `TC_ACT_UNSPEC`: on to the next program, then to the stack.
+    /// `TC_ACT_UNSPEC`: on to the next program, then to the stack. `XDP_PASS`.
     Next,
-    /// `TC_ACT_SHOT`.
+    /// `XDP_PASS` with a mark that says that nothing is left to do.
+    Done,
+    /// `TC_ACT_SHOT`, `XDP_DROP`.
     Drop,
-    /// `TC_ACT_REDIRECT`.
+    /// `TC_ACT_REDIRECT`, `XDP_REDIRECT`.
     Redirect,
+    /// `XDP_TX`: out by its own device.
+    Back,
 }
 
 impl Verdict {
@@ -141,6 +151,9 @@ impl Lab {
         frame: &[u8],
     ) -> anyhow::Result<(Verdict, Vec<u8>)> {
         let name = hook.program();
+        if hook == Hook::UplinkXdp {
+            return self.run_in_front(name, ifindex, frame);
+        }
         let program: &mut SchedClassifier = self.ebpf.program_mut(name).context(name)?.try_into()?;
         if program.fd().is_err() {
             program.load().with_context(|| format!("the kernel refused {name}"))?;
@@ -163,7 +176,7 @@ impl Lab {
         self.ebpf.programs_mut()
     }
 
-    fn map_mut(&mut self, name: &str) -> anyhow::Result<&mut Map> {
+    pub(crate) fn map_mut(&mut self, name: &str) -> anyhow::Result<&mut Map> {
         self.ebpf.map_mut(name).with_context(|| format!("no map {name}"))
     }
 
@@ -192,6 +205,49 @@ impl Lab {
     pub(crate) fn age_affinities(&mut self, seconds: u64) -> anyhow::Result<()> {
         self.age::<Addr4>(true, Some(seconds))?;
         self.age::<Addr6>(false, Some(seconds))
+    }
+
+    /// Makes the last packet of all flows so many seconds older.
+    pub(crate) fn age_flows(&mut self, seconds: u64) -> anyhow::Result<()> {
+        self.age_flows_of::<Addr4>(true, seconds)?;
+        self.age_flows_of::<Addr6>(false, seconds)?;
+        // Nobody remembers for as long that no port was free.
+        self.forget_searches::<Addr4>(true)?;
+        self.forget_searches::<Addr6>(false)
+    }
+
+    fn age_flows_of<A: Address>(&mut self, is_v4: bool, seconds: u64) -> anyhow::Result<()> {
+        for name in [of(map::FLOWS, is_v4), of(map::HALF_OPEN, is_v4)] {
+            for (key, record) in self.entries::<A>(&name)? {
+                let seen = record.seen.saturating_sub(seconds * 1_000_000_000);
+                self.insert(&name, key, FlowRecord { seen, ..record })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The states of all flows, told from both directions, which must agree.
+    pub(crate) fn states(&mut self) -> anyhow::Result<Vec<FlowState>> {
+        let mut states = self.states_of::<Addr4>(true)?;
+        states.extend(self.states_of::<Addr6>(false)?);
+        states.sort();
+        Ok(states)
+    }
+
+    fn states_of<A: Address + Eq>(&mut self, is_v4: bool) -> anyhow::Result<Vec<FlowState>> {
+        let mut entries = self.entries::<A>(&of(map::FLOWS, is_v4))?;
+        entries.extend(self.entries::<A>(&of(map::HALF_OPEN, is_v4))?);
+        let state = |(_, record): &(_, FlowRecord<A>)| {
+            let peer = record.recipe.peer();
+            let peer = entries.iter().find(|(key, _)| *key == peer).map(|(_, peer)| peer);
+            let state = record.flow_state(peer);
+            if peer.is_none_or(|peer| peer.flow_state(Some(record)) == state) {
+                Ok(state)
+            } else {
+                Err(anyhow!("two directions of a flow disagree on its state"))
+            }
+        };
+        entries.iter().filter(|(_, record)| record.recipe.is_original()).map(state).collect()
     }
 
     /// Without a number it forgets them.
@@ -250,8 +306,12 @@ impl Lab {
     pub(crate) fn forget(&mut self) -> anyhow::Result<()> {
         self.forget_flows::<Addr4>(true)?;
         self.forget_flows::<Addr6>(false)?;
+        self.forget_fragments::<Addr4>(true)?;
+        self.forget_fragments::<Addr6>(false)?;
         self.age::<Addr4>(true, None)?;
         self.age::<Addr6>(false, None)?;
+        self.forget_searches::<Addr4>(true)?;
+        self.forget_searches::<Addr6>(false)?;
         self.events()?;
         for is_v4 in [true, false] {
             let mut counters = PerCpuArray::<_, Traffic>::try_from(self.map_mut(&of(map::TRAFFIC, is_v4))?)?;
@@ -263,6 +323,13 @@ impl Lab {
         Ok(())
     }
 
+    fn forget_searches<A: Address>(&mut self, is_v4: bool) -> anyhow::Result<()> {
+        let name = of(map::SEARCHES, is_v4);
+        let mut table = HashMap::<_, PortsKey<A>, PortsMemory>::try_from(self.map_mut(&name)?)?;
+        let keys = table.keys().collect::<Result<Vec<_>, _>>()?;
+        Ok(keys.iter().try_for_each(|key| table.remove(key))?)
+    }
+
     fn forget_flows<A: Address>(&mut self, is_v4: bool) -> anyhow::Result<()> {
         for name in [of(map::FLOWS, is_v4), of(map::HALF_OPEN, is_v4)] {
             let keys: Vec<_> = self.entries::<A>(&name)?.into_iter().map(|(key, _)| key).collect();
@@ -270,6 +337,13 @@ impl Lab {
             keys.iter().try_for_each(|key| table.remove(key))?;
         }
         Ok(())
+    }
+
+    fn forget_fragments<A: Address>(&mut self, is_v4: bool) -> anyhow::Result<()> {
+        let name = of(map::FRAGMENTS, is_v4);
+        let mut table = HashMap::<_, FragmentKey<A>, FragmentHead>::try_from(self.map_mut(&name)?)?;
+        let keys = table.keys().collect::<Result<Vec<_>, _>>()?;
+        keys.iter().try_for_each(|key| Ok(table.remove(key)?))
     }
 
     /// Counts the entries of the flow tables. An error if one of them has no opposite.
@@ -283,6 +357,9 @@ impl Lab {
         let half_open = self.entries::<A>(&of(map::HALF_OPEN, is_v4))?;
         for table in [&established, &half_open] {
             for (key, record) in table {
+                if record.recipe.is_one_way() {
+                    continue;
+                }
                 let peer = record.recipe.peer();
                 let opposite =
                     table.iter().find(|(key, _)| *key == peer).map(|(_, record)| record.recipe.peer());

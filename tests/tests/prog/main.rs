@@ -5,9 +5,12 @@
 //! |---|---|
 //! | [`node`] | a network namespace to ask for routes |
 //! | [`lab`] | the bytecode over maps of its own |
+//! | [`front`] | packets in front of the stack |
+//! | [`life`] | a packet over two nodes, and back |
 //! | [`cidr`] | address ranges as fixtures write them |
 //! | [`tables`] | services as fixtures write them, and their way into the maps |
 //! | [`scenario`] | fixtures and running them |
+//! | [`ports`] | source ports, to the last one |
 //! | [`flood`] | many flows at once |
 //! | [`fuzz`] | any bytes |
 //! | [`budget`] | what the verifier says of each program |
@@ -18,9 +21,12 @@
 mod budget;
 mod cidr;
 mod flood;
+mod front;
 mod fuzz;
 mod lab;
+mod life;
 mod node;
+mod ports;
 mod scenario;
 mod tables;
 
@@ -30,9 +36,21 @@ macro_rules! themes {
         $(
             #[test]
             fn $theme() {
-                scenario::run(stringify!($theme)).unwrap_or_else(|error| panic!("{error:#}"));
+                scenario::run(stringify!($theme), false).unwrap_or_else(|error| panic!("{error:#}"));
             }
         )+
+
+        /// The same packets on a node that has the XDP program on its uplink as well: nothing may differ.
+        mod with_xdp {
+            use super::scenario;
+
+            $(
+                #[test]
+                fn $theme() {
+                    scenario::run(stringify!($theme), true).unwrap_or_else(|error| panic!("{error:#}"));
+                }
+            )+
+        }
 
         #[test]
         fn every_file_of_fixtures_is_run() {
@@ -50,11 +68,19 @@ macro_rules! themes {
 }
 themes! {
     affinity,
+    algorithms,
     cluster_ip,
+    datagrams,
+    extensions,
+    fragments,
+    dsr,
+    dsr_gue,
+    dsr_hybrid,
     hairpin,
     headers,
     host_packets,
     host_sockets,
+    icmp_errors,
     lives_of_flows,
     masquerade,
     no_backend,
@@ -63,7 +89,14 @@ themes! {
     outside,
     remote_backend,
     sctp,
+    source_addresses,
+    source_addresses_by_device,
+    source_addresses_compat,
     source_ranges,
+    states_of_flows,
+    too_big,
     traffic_policy,
     vacant,
+    vip_echo,
+    xdp,
 }

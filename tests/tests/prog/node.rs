@@ -3,9 +3,14 @@
 //! | device | leads to |
 //! |---|---|
 //! | `pod` | the pods of this node, `10.244.1.0/24` and `fd00:244:1::/64` |
+//! | `uplink2` | another part of the outside, `198.51.101.0/24` and `2001:db8:6::/64` |
+//! | `dark` | `198.51.102.0/24` and `2001:db8:7::/64`, and carries no program |
 //! | `uplink` | node two and its pods, `10.244.2.0/24` and `fd00:244:2::/64`; everything outside |
+//! | `second` | another uplink, to node three and its pods, `10.244.3.0/24` and `fd00:244:3::/64` |
+//! | `uplink`, on a way of 1300 bytes | more pods of node two, `10.244.4.0/24` and `fd00:244:4::/64` |
 //!
-//! Node two's link layer address is known, the outside's gateway's is not: the kernel answers differently for the two.
+//! The link layer addresses of the other nodes are known, and that of the pod 10.244.1.77; the outside's gateway's is
+//! not: the kernel answers differently for the two.
 //!
 //! `10.244.9.0/24` and `fd00:244:9::/64` belong to pods that nobody knows a way to.
 
@@ -23,28 +28,58 @@ use nix::{
 use serde::Deserialize;
 
 /// The node's addresses, by the device that it uses them on.
-pub(crate) const ADDRESSES: [(Device, &str); 4] = [
+pub(crate) const ADDRESSES: [(Device, &str); 8] = [
     (Device::Uplink, "192.0.2.1"),
     (Device::Uplink, "2001:db8::1"),
+    (Device::SecondUplink, "192.0.3.1"),
+    (Device::SecondUplink, "2001:db8:3::1"),
     (Device::Pod, "10.244.1.1"),
     (Device::Pod, "fd00:244:1::1"),
+    (Device::Second, "172.16.3.1"),
+    (Device::Second, "2001:db8:4::1"),
 ];
 
 /// For `ip -batch`.
 const LINKS: &str = "\
 link set lo up
-link add uplink type veth peer name outside
+link add uplink address 02:00:00:00:00:02 type veth peer name outside
 link add pod type veth peer name inside
+link add uplink2 type veth peer name outside2
+link add dark type veth peer name night
+link set uplink2 up
+link set outside2 up
+link set dark up
+link set night up
+link add second address 02:00:00:00:00:03 type veth peer name elsewhere
 link set uplink up
 link set outside up
 link set pod up
 link set inside up
+link set second up
+link set elsewhere up
 addr add 192.0.2.1/24 dev uplink
 addr add 2001:db8::1/64 dev uplink nodad
 addr add 10.244.1.1/24 dev pod
 addr add fd00:244:1::1/64 dev pod nodad
+addr add 192.0.3.1/24 dev uplink2
+addr add 2001:db8:3::1/64 dev uplink2 nodad
+addr add 192.0.9.1/24 dev dark
+addr add 2001:db8:9::1/64 dev dark nodad
+route add 198.51.101.0/24 via 192.0.3.254
+route add 2001:db8:6::/64 via 2001:db8:3::fe
+route add 198.51.102.0/24 via 192.0.9.254
+route add 2001:db8:7::/64 via 2001:db8:9::fe
+addr add 172.16.3.1/24 dev second
+addr add 2001:db8:4::1/64 dev second nodad
+route add 10.244.3.0/24 via 172.16.3.3
+route add fd00:244:3::/64 via 2001:db8:4::3
+neigh add 172.16.3.3 lladdr 02:00:00:00:03:03 dev second
+neigh add 2001:db8:4::3 lladdr 02:00:00:00:03:03 dev second
+neigh add 10.244.1.77 lladdr 02:00:00:00:01:77 dev pod
 route add 10.244.2.0/24 via 192.0.2.2
 route add fd00:244:2::/64 via 2001:db8::2
+route add 10.244.4.0/24 via 192.0.2.2 mtu lock 1300
+route add fd00:244:4::/64 via 2001:db8::2 mtu lock 1300
 neigh add 192.0.2.2 lladdr 02:00:00:00:02:02 dev uplink
 neigh add 2001:db8::2 lladdr 02:00:00:00:02:02 dev uplink
 route add default via 192.0.2.254
@@ -57,7 +92,9 @@ route add unreachable fd00:244:9::/64 dev lo
 #[derive(Debug)]
 pub(crate) struct Node {
     uplink: u32,
+    second_uplink: u32,
     pod: u32,
+    second: u32,
 }
 
 /// A device by its role.
@@ -70,6 +107,10 @@ pub(crate) enum Device {
     Pod,
     /// To everything else.
     Uplink,
+    /// To another part of the outside.
+    SecondUplink,
+    /// To another node, by another network.
+    Second,
 }
 
 impl Node {
@@ -85,7 +126,21 @@ impl Node {
         for family in ["ipv4", "ipv6"] {
             fs::write(format!("/proc/sys/net/{family}/conf/all/forwarding"), "1")?;
         }
-        Ok(Self { uplink: if_nametoindex("uplink")?, pod: if_nametoindex("pod")? })
+        Ok(Self {
+            uplink: if_nametoindex("uplink")?,
+            second_uplink: if_nametoindex("uplink2")?,
+            pod: if_nametoindex("pod")?,
+            second: if_nametoindex("second")?,
+        })
+    }
+
+    /// Sets the largest packet of an uplink.
+    pub(crate) fn set_mtu(device: Device, mtu: u32) -> anyhow::Result<()> {
+        let name = if device == Device::Second { "second" } else { "uplink" };
+        let mtu = mtu.to_string();
+        let status = Command::new("ip").args(["link", "set", name, "mtu", &mtu]).status().context("ip")?;
+        anyhow::ensure!(status.success(), "ip did not set the MTU of {name}");
+        Ok(())
     }
 
     /// Index of a device.
@@ -94,6 +149,8 @@ impl Node {
             Device::Loopback => svclb_common::balance::LOOPBACK_IFINDEX,
             Device::Pod => self.pod,
             Device::Uplink => self.uplink,
+            Device::SecondUplink => self.second_uplink,
+            Device::Second => self.second,
         }
     }
 }

@@ -10,7 +10,11 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 use svclb_common::{
-    config::{DatapathConfig, MASQUERADE_ALL, NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, SocketMode},
+    client::ANY_DEVICE,
+    config::{
+        DSR_GUE, DSR_TCP, DSR_UDP, DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT, NODE_PORT_LOOPBACK_V4,
+        NODE_PORT_LOOPBACK_V6, SocketMode, VIP_ECHO,
+    },
     event::Event,
     service::Traffic,
     verdict::DropReason,
@@ -56,12 +60,21 @@ struct Settings {
     snat_port: Option<u16>,
     /// Whether host processes are translated at their sockets, not per packet.
     host_sockets: bool,
+    /// Who answers outside clients when the backend is on another node: `dsr`, `dsr-gue`, `hybrid`;
+    /// else this node.
+    external_mode: Option<String>,
     /// Whether flows to `ClusterIP`s get the node's address as their source.
     masquerade_all: bool,
+    /// Whether `ClusterIP`s answer to echo.
+    vip_echo: bool,
     /// Whether node ports do not answer on loopback addresses.
     no_loopback_node_ports: bool,
+    /// Whether clients are masqueraded wherever kube-proxy does it.
+    masquerade_compat: bool,
     /// The pods' addresses, at most one range per family.
     cluster_cidrs: Vec<Cidr>,
+    /// The device behind which pods are, instead of by their addresses.
+    pod_device: Option<Device>,
     /// The node's addresses that node ports answer on; all of them unless told.
     node_port_addresses: Option<Vec<IpAddr>>,
     /// The prefix of all `ClusterIP`s, at most one range per family.
@@ -93,6 +106,8 @@ struct Step {
     established: Option<usize>,
     /// Entries of other flows after the packet.
     half_open: Option<usize>,
+    /// States of all flows after the packet, as reports name them.
+    states: Option<Vec<String>>,
     /// Traffic since the case began, by service.
     #[serde(default)]
     traffic: BTreeMap<String, Counted>,
@@ -109,6 +124,8 @@ struct Change {
     break_slots: Vec<String>,
     /// Seconds by which clients that come back come later.
     later: u64,
+    /// Seconds by which the last packet of every flow is longer ago.
+    idle: u64,
 }
 
 /// `<reason>`, or `<reason> as <source> > <destination>` where the report names another
@@ -144,25 +161,30 @@ struct Counted {
     bytes: u64,
 }
 
+/// Room for a few Maglev tables.
+const SLOTS: u32 = 4096;
+
 /// The folder of the fixtures.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../bpf-fixtures")
 }
 
-/// Runs every case of a theme; the error tells of all that fail.
-pub(crate) fn run(theme: &str) -> anyhow::Result<()> {
+/// Runs every case of a theme; the error tells of all that fail. With `front`, packets from outside
+/// pass the XDP program before they come to the TC program.
+pub(crate) fn run(theme: &str, front: bool) -> anyhow::Result<()> {
     let path = folder().join(format!("{theme}.yaml"));
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let theme: Theme = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
     ensure!(!theme.cases.is_empty(), "{} has no cases", path.display());
     let node = Node::new()?;
-    let mut lab = Lab::new(theme.settings.config(), &[])?;
+    let mut lab = Lab::new(theme.settings.config(), &[("SLOTS_V4", SLOTS), ("SLOTS_V6", SLOTS)])?;
+    theme.settings.detect(&mut lab, &node)?;
     cidr::write(&mut lab, &theme.settings.cluster_ips, &theme.settings.service_cidrs)?;
     let failures: Vec<String> = theme
         .cases
         .iter()
         .filter_map(|case| {
-            let error = case.run(&node, &mut lab, &theme).err()?;
+            let error = case.run(&node, &mut lab, &theme, front).err()?;
             Some(format!("{}: {}: {error:#}", path.file_name()?.display(), case.name))
         })
         .collect();
@@ -185,37 +207,67 @@ impl Settings {
         if self.host_sockets {
             config.socket_mode = SocketMode::Host as u32;
         }
+        config.flags |= match self.external_mode.as_deref() {
+            None => 0,
+            Some("dsr") => DSR_TCP | DSR_UDP,
+            Some("dsr-gue") => DSR_TCP | DSR_UDP | DSR_GUE,
+            Some("hybrid") => DSR_TCP,
+            Some(other) => panic!("no external mode {other}"),
+        };
         if self.masquerade_all {
             config.flags |= MASQUERADE_ALL;
+        }
+        if self.vip_echo {
+            config.flags |= VIP_ECHO;
         }
         if self.no_loopback_node_ports {
             config.flags &= !(NODE_PORT_LOOPBACK_V4 | NODE_PORT_LOOPBACK_V6);
         }
-        self.cluster_cidrs.iter().for_each(|cidr| cidr.configure(&mut config));
+        if self.masquerade_compat {
+            config.flags |= MASQUERADE_COMPAT;
+        }
         config
+    }
+
+    /// Says who is a local pod: by address, or whoever is behind a device.
+    fn detect(&self, lab: &mut Lab, node: &Node) -> anyhow::Result<()> {
+        self.cluster_cidrs.iter().try_for_each(|cidr| cidr.detect(lab, ANY_DEVICE))?;
+        if let Some(device) = self.pod_device {
+            for (everybody, nobody) in [("0.0.0.0/0", "0.0.0.0/32"), ("::/0", "::/128")] {
+                Cidr::try_from(everybody.to_owned())?.detect(lab, node.index(device))?;
+                Cidr::try_from(nobody.to_owned())?.detect(lab, ANY_DEVICE)?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Case {
-    fn run(&self, node: &Node, lab: &mut Lab, theme: &Theme) -> anyhow::Result<()> {
+    fn run(&self, node: &Node, lab: &mut Lab, theme: &Theme, front: bool) -> anyhow::Result<()> {
         lab.forget()?;
         let node_ports = &theme.settings.node_port_addresses;
         let has_node_ports = |ip| node_ports.as_ref().is_none_or(|ips| ips.contains(&ip));
         let mut written = Written::new(lab, node, &theme.services, has_node_ports)?;
         for (at, step) in self.steps.iter().enumerate() {
-            step.run(node, lab, &mut written).with_context(|| format!("step {}", at + 1))?;
+            step.run(node, lab, &mut written, front).with_context(|| format!("step {}", at + 1))?;
         }
         Ok(())
     }
 }
 
 impl Step {
-    fn run(&self, node: &Node, lab: &mut Lab, written: &mut Written) -> anyhow::Result<()> {
+    fn run(&self, node: &Node, lab: &mut Lab, written: &mut Written, front: bool) -> anyhow::Result<()> {
         self.before.apply(lab, written)?;
         let before = lab.drops()?;
         let packet: Packet = self.packet.parse()?;
         let ifindex = node.index(self.device.unwrap_or(self.at.device()));
-        let (verdict, frame) = lab.run_on(ifindex, self.at, &packet.frame())?;
+        // What comes from a wire has its checksum.
+        let front = front && self.at == Hook::UplinkIngress && ifindex == node.index(Device::Uplink);
+        let (verdict, frame) = if front && !self.packet.contains("check=partial") {
+            lab.run_both(ifindex, &packet.frame())?
+        } else {
+            lab.run_on(ifindex, self.at, &packet.frame())?
+        };
         ensure!(verdict == self.verdict, "verdict {verdict:?} instead of {:?}", self.verdict);
         self.check_frame(&packet, &frame)?;
         self.check_reports(lab, &packet, ifindex, &before)?;
@@ -265,6 +317,13 @@ impl Step {
         if let Some(expected) = self.half_open {
             ensure!(half_open == expected, "{half_open} half-open entries instead of {expected}");
         }
+        if let Some(expected) = &self.states {
+            let states = lab.states()?;
+            ensure!(
+                states.iter().map(|state| state.as_str()).eq(expected),
+                "{states:?} instead of {expected:?}"
+            );
+        }
         for (name, expected) in &self.traffic {
             let Traffic { flows, packets, bytes } = lab.traffic(is_v4, written.service(name)?)?;
             let counted = Counted { flows, packets, bytes };
@@ -306,6 +365,9 @@ impl Change {
         }
         if self.later != 0 {
             lab.age_affinities(self.later)?;
+        }
+        if self.idle != 0 {
+            lab.age_flows(self.idle)?;
         }
         for backend in &self.retire {
             written.retire(lab, *backend)?;

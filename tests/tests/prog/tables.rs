@@ -7,6 +7,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
+use svclb::{
+    model::{self, Algorithm, Backend, BackendState, Lists},
+    plan::{layout::layout, map_policy},
+};
 use svclb_common::{
     family::{Addr4, Addr6},
     key::FrontendKey,
@@ -22,7 +26,7 @@ use svclb_common::{
 use crate::{
     cidr::Cidr,
     lab::{Lab, of},
-    node::{ADDRESSES, Node},
+    node::{ADDRESSES, Device, Node},
 };
 
 /// Services by name.
@@ -42,9 +46,14 @@ pub(crate) struct Service {
     external_traffic_policy: TrafficPolicy,
     /// Seconds of session affinity; 0 is none.
     session_affinity: u32,
+    /// How backends are chosen; at random unless told. Hashes go by a Maglev table of [`TABLE`] slots.
+    algorithm: Option<String>,
     /// Who may use the load balancer addresses; in a family without any, everybody may.
     source_ranges: Vec<Cidr>,
 }
+
+/// Slots of a Maglev table.
+const TABLE: u32 = 251;
 
 /// Which backends traffic selects from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -77,6 +86,7 @@ impl Written {
         services: &Services,
         has_node_ports: impl Fn(IpAddr) -> bool,
     ) -> anyhow::Result<Self> {
+        lab.open_to(node.index(Device::Second))?;
         for (device, address) in ADDRESSES {
             let (device, address) = (node.index(device), address.parse()?);
             let flags = LOCAL_ADDRESS | if has_node_ports(address) { LOCAL_NODE_PORTS } else { 0 };
@@ -127,13 +137,18 @@ impl Written {
                     text.strip_suffix(" local").map_or((&text[..], false), |text| (text, true));
                 let (addr, transport) = port(backend).with_context(|| format!("{name}: `{text}`"))?;
                 if addr.is_ipv4() == is_v4 {
-                    found.push((self.write_backend(lab, addr, transport, is_local)?, is_local));
+                    found.push((self.write_backend(lab, addr, transport, is_local)?, addr, is_local));
                 }
             }
-            let cluster = self.write_slots(lab, is_v4, found.iter().map(|(id, _)| *id))?;
-            let local =
-                self.write_slots(lab, is_v4, found.iter().filter(|(_, local)| *local).map(|(id, _)| *id))?;
-            set_service(lab, is_v4, id, [cluster, local], service.policy(is_v4, !found.is_empty()))?;
+            let algorithm = service.algorithm()?;
+            let of = |is_listed: &dyn Fn(bool) -> bool| {
+                let listed = found.iter().filter(|(.., local)| is_listed(*local));
+                slots(algorithm, &listed.map(|(id, addr, _)| (*id, *addr)).collect::<Vec<_>>())
+            };
+            let (cluster, local) = (of(&|_| true), of(&|local| local));
+            let cluster = self.write_slots(lab, is_v4, cluster.into_iter())?;
+            let local = self.write_slots(lab, is_v4, local.into_iter())?;
+            set_service(lab, is_v4, id, [cluster, local], service.policy(is_v4, !found.is_empty())?)?;
         }
         Ok(())
     }
@@ -265,15 +280,44 @@ fn set_cell(lab: &mut Lab, addr: SocketAddr, id: u32, cell: Cell) -> anyhow::Res
 
 impl Service {
     /// What the agent makes of it in a family.
-    fn policy(&self, is_v4: bool, has_endpoints: bool) -> Policy {
+    fn policy(&self, is_v4: bool, has_endpoints: bool) -> anyhow::Result<Policy> {
         let flags = [
             (self.internal_traffic_policy == TrafficPolicy::Local, SERVICE_INTERNAL_LOCAL),
             (self.external_traffic_policy == TrafficPolicy::Local, SERVICE_EXTERNAL_LOCAL),
             (has_endpoints, SERVICE_HAS_ENDPOINTS),
             (self.source_ranges.iter().any(|range| range.is_v4() == is_v4), SERVICE_RESTRICTED),
         ];
-        let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
-        Policy { flags, affinity: self.session_affinity }
+        let flags: u32 = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
+        let policy = model::Policy { algorithm: self.algorithm()?, ..model::Policy::default() };
+        let flags = flags | map_policy(&policy).flags;
+        Ok(Policy { flags, affinity: self.session_affinity })
+    }
+
+    fn algorithm(&self) -> anyhow::Result<Algorithm> {
+        let name = self.algorithm.as_deref().unwrap_or("random");
+        name.parse().map_err(anyhow::Error::msg)
+    }
+}
+
+/// The slots of a list as the agent lays them out.
+fn slots(algorithm: Algorithm, backends: &[(u32, SocketAddr)]) -> Vec<u32> {
+    let mut sorted = backends.to_vec();
+    sorted.sort_by_key(|(_, addr)| *addr);
+    let described: Vec<_> = sorted
+        .iter()
+        .map(|(_, addr)| Backend {
+            address: addr.ip(),
+            port: addr.port(),
+            node: None,
+            local: false,
+            state: BackendState::Active,
+            lists: Lists::CLUSTER,
+            weight: 1,
+        })
+        .collect();
+    match layout(algorithm, &described.iter().collect::<Vec<_>>(), TABLE) {
+        Some(order) => order.into_iter().map(|at| sorted[at as usize].0).collect(),
+        None => backends.iter().map(|(id, _)| *id).collect(),
     }
 }
 

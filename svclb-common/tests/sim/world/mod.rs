@@ -1,9 +1,12 @@
 //! A simulated node: the tables that a kernel would hold, and the way a packet takes
 //! through them. What a test asserts is judged by etherparse, not by svclb's own parser.
 
+mod collect;
+mod complaint;
 mod frame;
 mod net;
 mod path;
+mod pieces;
 mod sctp;
 mod table;
 mod tables;
@@ -17,25 +20,32 @@ use std::{
 use svclb_common::{
     balance::{Route, Tables as _},
     cell::{Quiet, Word32},
+    client::{ANY_DEVICE, PodRange},
     config::{DatapathConfig, SocketMode},
     family::Address,
     flow::FlowEntry,
+    fragment::FragmentHead,
     key::FrontendKey,
     packet::Packet,
     service::{
         Affinity, BACKEND_FREE, BACKEND_LOCAL, BackendCell, BackendHead, BackendId, Frontend, FrontendKind,
-        LISTS, LOCAL_ADDRESS, LOCAL_NODE_PORTS, List, Policy, Range, ServiceId, ServiceRanges, Slab,
+        LISTS, LOCAL_ADDRESS, LOCAL_NODE_PORTS, List, Policy, Range, ServiceId, ServiceRanges, Slab, Slot,
     },
+    snat::PortsMemory,
     socket::SocketPeer,
     wire::{Cursor, Eth, Transport},
 };
 
+pub(crate) use collect::{Entry, Walk};
+pub(crate) use complaint::{Complaint, Fault, Told, complaint};
 pub(crate) use frame::{ACK, FIN, RST, SYN, Sketch, ends, headers, next, open, reply, verify};
 pub(crate) use net::{
     FAR, FAR2, LO_OUT, NODE, Net, OUTSIDE, PEER, POD, POD_IN, POD_OUT, UPLINK, UPLINK_IN, UPLINK_OUT, VIP,
     VIP2, at,
 };
 pub(crate) use path::{Sent, Verdict, translated, untouched};
+pub(crate) use pieces::{Extension, atomic, cut, extend, join, options, routing};
+pub(crate) use svclb_common::balance::Place;
 use table::Table;
 
 /// A second, in nanoseconds.
@@ -55,16 +65,27 @@ pub(crate) struct World<F: Net> {
     node_ports: HashMap<(u8, u16), ServiceId>,
     locals: Vec<(F::Addr, u32)>,
     services: Vec<Service>,
-    slots: Vec<BackendId>,
+    slots: Vec<u32>,
+    turns: RefCell<HashMap<ServiceId, u64>>,
+    pub(crate) active: RefCell<HashMap<BackendId, i64>>,
     backends: Vec<BackendCell<F::Addr>>,
     unreachable: Vec<F::Addr>,
     pub(crate) flows: Table<FlowEntry<F::Addr>>,
     pub(crate) half_open: Table<FlowEntry<F::Addr>>,
     sockets: Table<SocketPeer<F::Addr>>,
+    /// Whether pods' sockets are to be left alone.
+    pub(crate) opted_out: bool,
     pub(crate) affinities: Table<Affinity>,
+    pub(crate) searches: Table<PortsMemory>,
+    /// Steps of searches for ports.
+    pub(crate) steps: Cell<u32>,
+    pods: Vec<(u32, PodRange<F::Addr>)>,
+    pub(crate) fragments: Table<FragmentHead>,
     source_ranges: Vec<(ServiceId, F::Addr, F::Addr)>,
     cluster_ips: Vec<F::Addr>,
     ranges: ServiceRanges<F::Addr>,
+    /// What the ways to other nodes carry, in bytes.
+    pub(crate) mtu: Cell<u16>,
     clock: Cell<u64>,
     seed: Cell<u64>,
     pub(crate) picks: RefCell<HashMap<BackendId, u32>>,
@@ -80,19 +101,39 @@ impl<F: Net> World<F> {
             locals: vec![(F::addr(F::host(NODE)), LOCAL_ADDRESS | LOCAL_NODE_PORTS)],
             services: vec![Service::default()],
             slots: Vec::new(),
+            turns: RefCell::default(),
+            active: RefCell::default(),
             backends: vec![cell(F::addr(F::host(0)), 0, 0, 0)],
             unreachable: Vec::new(),
             flows: Table::new(usize::MAX),
             half_open: Table::new(usize::MAX),
             sockets: Table::new(usize::MAX),
+            opted_out: false,
             affinities: Table::new(usize::MAX),
+            searches: Table::new(usize::MAX),
+            steps: Cell::new(0),
+            pods: Vec::new(),
+            fragments: Table::new(usize::MAX),
             source_ranges: Vec::new(),
             cluster_ips: Vec::new(),
             ranges: ranges(),
+            mtu: Cell::new(1500),
             clock: Cell::new(1000 * SECOND),
             seed: Cell::new(1),
             picks: RefCell::default(),
         }
+    }
+
+    /// Makes this another node, with that address.
+    pub(crate) fn with_address(mut self, n: u16) -> Self {
+        self.locals = vec![(F::addr(F::host(n)), LOCAL_ADDRESS | LOCAL_NODE_PORTS)];
+        self
+    }
+
+    /// With these settings as well.
+    pub(crate) fn with_flags(mut self, flags: u32) -> Self {
+        self.config.flags |= flags;
+        self
     }
 
     /// Lets the half-open flows take `capacity` entries only.
@@ -140,6 +181,12 @@ impl<F: Net> World<F> {
         self.services[service as usize].slabs[list as usize] = slab;
     }
 
+    /// Gives a service other slots, of backends with weights.
+    pub(crate) fn set_slots(&mut self, service: ServiceId, slots: &[(BackendId, u8)]) {
+        let words: Vec<_> = slots.iter().map(|&(backend, weight)| Slot { backend, weight }.pack()).collect();
+        self.set_backends(service, &words);
+    }
+
     /// Says how a service treats its clients.
     pub(crate) fn set_policy(&mut self, service: ServiceId, flags: u32, affinity: u32) {
         self.services[service as usize].policy = Policy { flags, affinity };
@@ -150,9 +197,17 @@ impl<F: Net> World<F> {
         self.source_ranges.push((service, F::addr(prefix), F::mask(len)));
     }
 
-    /// Says where the pods' addresses are.
+    /// Says where the pods' addresses are; no bits say nothing.
     pub(crate) fn set_cluster_cidr(&mut self, prefix: IpAddr, len: u32) {
-        F::set_cluster_cidr(&mut self.config, [F::addr(prefix), F::mask(len)]);
+        self.pods.clear();
+        if len != 0 {
+            self.set_pods(ANY_DEVICE, prefix, len);
+        }
+    }
+
+    /// Says so of those behind a device.
+    pub(crate) fn set_pods(&mut self, ifindex: u32, prefix: IpAddr, len: u32) {
+        self.pods.push((ifindex, PodRange { addr: F::addr(prefix), mask: F::mask(len) }));
     }
 
     /// Makes an address one of the node's own.
@@ -300,6 +355,21 @@ macro_rules! everywhere {
     )+};
 }
 
+/// The same without SCTP, whose checksum covers all fragments of a packet and no address.
+macro_rules! with_sums {
+    ($($(#[$doc:meta])* fn $name:ident<$family:ident>($transport:ident) $body:block)+) => {$(
+        $(#[$doc])*
+        mod $name {
+            use super::*;
+            fn case<$family: $crate::world::Net>($transport: svclb_common::wire::Transport) $body
+            #[test] fn tcp4() { case::<svclb_common::family::V4>(svclb_common::wire::Transport::Tcp); }
+            #[test] fn udp4() { case::<svclb_common::family::V4>(svclb_common::wire::Transport::Udp); }
+            #[test] fn tcp6() { case::<svclb_common::family::V6>(svclb_common::wire::Transport::Tcp); }
+            #[test] fn udp6() { case::<svclb_common::family::V6>(svclb_common::wire::Transport::Udp); }
+        }
+    )+};
+}
+
 /// Runs each case for both families.
 macro_rules! families {
     ($($(#[$doc:meta])* fn $name:ident<$family:ident>() $body:block)+) => {$(
@@ -313,4 +383,4 @@ macro_rules! families {
     )+};
 }
 
-pub(crate) use {everywhere, families};
+pub(crate) use {everywhere, families, with_sums};

@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use svclb_common::{
     balance::{Edge, LOOPBACK_IFINDEX, Place},
-    config::DatapathConfig,
-    family::{Addr4, Addr6, Family, V4, V6},
+    encap::Carry,
+    family::{Addr4, Addr6, V4, V6},
+    icmp::Icmp,
     key::Hook,
 };
 
@@ -41,19 +42,17 @@ pub(crate) const UPLINK_OUT: Place = Place { edge: Edge::Uplink, hook: Hook::Egr
 pub(crate) const LO_OUT: Place = Place { edge: Edge::Uplink, hook: Hook::Egress, ifindex: LOOPBACK_IFINDEX };
 
 /// A family with addresses that tests can write down.
-pub(crate) trait Net: Family {
+pub(crate) trait Net: Icmp + Carry {
     /// The loopback address.
     const LOOPBACK: IpAddr;
     /// Address number `n`.
     fn host(n: u16) -> IpAddr;
     /// An address as packets hold it.
     fn addr(ip: IpAddr) -> Self::Addr;
+    /// An address as people hold it.
+    fn ip(addr: Self::Addr) -> IpAddr;
     /// Ones in the first `len` bits.
     fn mask(len: u32) -> Self::Addr;
-    /// The family's cluster CIDR.
-    fn cluster_cidr(config: &DatapathConfig) -> [Self::Addr; 2];
-    /// Sets it.
-    fn set_cluster_cidr(config: &mut DatapathConfig, cidr: [Self::Addr; 2]);
 }
 
 impl Net for V4 {
@@ -69,16 +68,12 @@ impl Net for V4 {
         Addr4(u32::from_ne_bytes(ip.octets()))
     }
 
+    fn ip(addr: Addr4) -> IpAddr {
+        Ipv4Addr::from(addr.0.to_ne_bytes()).into()
+    }
+
     fn mask(len: u32) -> Addr4 {
         Addr4(u32::MAX.checked_shl(32 - len).unwrap_or(0).to_be())
-    }
-
-    fn cluster_cidr(config: &DatapathConfig) -> [Addr4; 2] {
-        config.cluster_v4
-    }
-
-    fn set_cluster_cidr(config: &mut DatapathConfig, cidr: [Addr4; 2]) {
-        config.cluster_v4 = cidr;
     }
 }
 
@@ -94,17 +89,13 @@ impl Net for V6 {
         Addr6(bytemuck::cast(ip.octets()))
     }
 
+    fn ip(addr: Addr6) -> IpAddr {
+        IpAddr::from(bytemuck::cast::<_, [u8; 16]>(addr.0))
+    }
+
     fn mask(len: u32) -> Addr6 {
         let bits = u128::MAX.checked_shl(128 - len).unwrap_or(0);
         Addr6(bytemuck::cast(bits.to_be_bytes()))
-    }
-
-    fn cluster_cidr(config: &DatapathConfig) -> [Addr6; 2] {
-        config.cluster_v6
-    }
-
-    fn set_cluster_cidr(config: &mut DatapathConfig, cidr: [Addr6; 2]) {
-        config.cluster_v6 = cidr;
     }
 }
 

@@ -1,17 +1,20 @@
 //! The way of a frame through a device's program, and what became of it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use svclb_common::{
-    balance::{Learned, Place, Scratch, Tables, decides, learn},
-    flow::Action,
-    packet::{Packet, Unparsed},
+    balance::{Learned, Place, Scratch, Tables, decides, follow, learn, learn_part},
+    family::IpHeader as _,
+    flow::{Action, FlowEntry},
+    key::{FlowKey, Hook},
+    outline::Outline,
+    packet::{Absent, Packet, Unparsed},
     verdict::DropReason,
-    wire::{Cursor, Eth},
+    wire::{Cursor, Eth, Transport},
 };
 
 use super::{
-    Net, Sketch, World,
+    Net, Sketch, UPLINK_IN, World,
     frame::{assert_only_ends_changed, ends},
 };
 
@@ -24,6 +27,10 @@ pub(crate) enum Verdict {
     NotOurs,
     /// It was rewritten; the device of [`Action::Deliver`] beside it.
     Translated(Action, u32),
+    /// It has become its own answer.
+    Echoed,
+    /// It travels to another node, in a packet from the first address to the second.
+    Tunnelled(IpAddr, IpAddr),
     /// The sender is told that nobody serves.
     Refused(DropReason),
     /// It goes nowhere.
@@ -56,6 +63,23 @@ pub(crate) fn untouched(verdict: Verdict, sketch: &Sketch) -> Sent {
     Sent { verdict, src: sketch.src, dst: sketch.dst }
 }
 
+/// The outline of a frame that has an IP header.
+fn outline<F: Net>(frame: &mut [u8]) -> Result<Outline, Unparsed> {
+    let mut rest = Cursor::from(frame);
+    rest.skip(size_of::<Eth>());
+    let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
+    Outline::of::<F>(ip, &rest)
+}
+
+/// What a program knows of a fragment's flow.
+fn portless<F: Net>(frame: &mut [u8], outline: Outline, place: Place) -> FlowKey<F::Addr> {
+    let mut rest = Cursor::from(frame);
+    rest.skip(size_of::<Eth>());
+    let ip = rest.take::<F::Header>().unwrap();
+    let hook = place.hook as u8;
+    FlowKey { src: ip.src(), dst: ip.dst(), sport: 0, dport: 0, proto: outline.proto, hook, pad: 0 }
+}
+
 impl<F: Net> World<F> {
     /// Runs the program of `place` over a frame.
     pub(crate) fn pass(&self, place: Place, frame: &[u8]) -> Outcome {
@@ -66,31 +90,93 @@ impl<F: Net> World<F> {
 
     /// Exactly the steps of the kernel's program.
     fn run(&self, place: Place, frame: &mut [u8]) -> Verdict {
-        let mut cursor = Cursor::from(frame);
+        let mut cursor = Cursor::from(&mut *frame);
         let Some(eth) = cursor.take::<Eth>() else { return Verdict::Unparsed(Unparsed::Short) };
         if eth.ethertype != F::ETHERTYPE {
             return Verdict::Unparsed(Unparsed::Foreign);
         }
-        let mut packet = match Packet::<F>::parse(eth, cursor) {
+        let outline = match Packet::<F>::parse(eth, cursor) {
+            Ok(mut packet) => match self.flow(&packet.flow(place.hook)) {
+                Some(entry) if decides::<F>(entry, packet.transport, packet.flags, self) => {
+                    return self.act(&mut packet, entry);
+                }
+                _ => Outline::plain(packet.transport),
+            },
+            Err(Unparsed::Extended | Unparsed::Fragment) => match outline::<F>(frame) {
+                Ok(outline) => outline,
+                Err(why) => return Verdict::Unparsed(why),
+            },
+            Err(Unparsed::Icmp) => return self.hear(place, frame),
+            Err(why) => return Verdict::Unparsed(why),
+        };
+        let mut scratch = Scratch::new(portless::<F>(frame, outline, place));
+        let mut cursor = Cursor::from(frame);
+        let Some(eth) = cursor.take::<Eth>() else { return Verdict::Unparsed(Unparsed::Short) };
+        scratch.outline = outline;
+        if outline.is_headless() {
+            let learned = follow(self, place, &mut scratch);
+            let mut absent = Absent::default();
+            let transport = Transport::of(scratch.key.proto).unwrap_or(Transport::Udp);
+            return match Packet::<F>::later(eth, cursor, transport, &mut absent) {
+                Ok(mut packet) => self.finish(learned, &scratch.key, &mut packet),
+                Err(why) => Verdict::Unparsed(why),
+            };
+        }
+        let mut packet = match Packet::<F>::parse_at(eth, cursor, outline) {
             Ok(packet) => packet,
             Err(why) => return Verdict::Unparsed(why),
         };
-        let key = packet.flow(place.hook);
-        let entry = match self.flow(&key) {
-            Some(entry) if decides::<F>(entry, packet.transport, packet.flags, self) => entry,
-            _ => match learn(self, place, &mut Scratch::new(key), packet.transport, packet.flags) {
-                Learned::Known => match self.flow(&key).or_else(|| self.half_open(&key)) {
-                    Some(entry) => entry,
-                    None => return Verdict::Lost,
-                },
-                Learned::NotOurs => return Verdict::NotOurs,
-                Learned::Refused(reason) => return Verdict::Refused(reason),
-                Learned::Dropped(reason) => return Verdict::Dropped(reason),
+        scratch.key = packet.flow(place.hook);
+        let learned = learn_part(self, place, &mut scratch, packet.transport, packet.flags);
+        self.finish(learned, &scratch.key, &mut packet)
+    }
+
+    fn finish(&self, learned: Learned, key: &FlowKey<F::Addr>, packet: &mut Packet<'_, F>) -> Verdict {
+        match learned {
+            Learned::Known => match self.flow(key).or_else(|| self.half_open(key)) {
+                Some(entry) => self.act(packet, entry),
+                None => Verdict::Lost,
             },
-        };
+            Learned::NotOurs => Verdict::NotOurs,
+            Learned::Refused(reason) => Verdict::Refused(reason),
+            Learned::Dropped(reason) => Verdict::Dropped(reason),
+        }
+    }
+
+    fn act(&self, packet: &mut Packet<'_, F>, entry: &FlowEntry<F::Addr>) -> Verdict {
         entry.touch(packet.flags, self.now());
+        if entry.recipe.is_one_way() {
+            let end = |addr| F::ip(addr);
+            return Verdict::Tunnelled(end(entry.recipe.src), end(entry.recipe.dst));
+        }
         packet.rewrite(&entry.recipe);
         Verdict::Translated(Action::of(entry.recipe.action), entry.recipe.ifindex)
+    }
+
+    /// Takes a frame out of a packet to `to`, as the program of the uplink does.
+    pub(crate) fn unwrap(&self, to: IpAddr, sketch: &Sketch) -> Sent {
+        let before = sketch.build();
+        let mut frame = before.clone();
+        let mut cursor = Cursor::from(frame.as_mut_slice());
+        let eth = cursor.take::<Eth>().unwrap();
+        let Ok(mut packet) = Packet::<F>::parse(eth, cursor) else { panic!("a frame that was built") };
+        let key = packet.flow(Hook::Ingress);
+        let mut scratch = Scratch::new(key);
+        scratch.set_inner(F::addr(to), 20, packet.flags);
+        let verdict = match learn(self, UPLINK_IN, &mut scratch, packet.transport, packet.flags) {
+            Learned::Known => {
+                let entry = self.flow(&key).or_else(|| self.half_open(&key)).unwrap();
+                let verdict = self.act(&mut packet, entry);
+                assert_only_ends_changed(&before, &frame);
+                let (src, dst) = ends(&frame);
+                return Sent { verdict, src, dst };
+            }
+            Learned::NotOurs => Verdict::NotOurs,
+            Learned::Refused(reason) => Verdict::Refused(reason),
+            Learned::Dropped(reason) => Verdict::Dropped(reason),
+        };
+        let (src, dst) = ends(&before);
+        Sent { verdict, src, dst }
     }
 
     /// Sends a frame, and has etherparse judge what came out: both checksums are right,

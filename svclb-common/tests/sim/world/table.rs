@@ -8,8 +8,10 @@ use std::{
 
 use svclb_common::{
     family::Address,
+    fragment::FragmentKey,
     key::{FlowKey, FrontendKey, SocketKey},
     service::AffinityKey,
+    snat::PortsKey,
 };
 
 /// The value and when it was last used.
@@ -64,9 +66,19 @@ impl<V> Table<V> {
         self.rows.borrow_mut().retain(|_, row| keep(row.value));
     }
 
+    /// A key and its value, for each.
+    pub(crate) fn rows(&self) -> Vec<(Vec<u8>, &'static V)> {
+        self.rows.borrow().iter().map(|(key, row)| (key.clone(), row.value)).collect()
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&self) {
         self.rows.borrow_mut().clear();
+    }
+
+    /// All values, in no order.
+    pub(crate) fn all(&self) -> Vec<&'static V> {
+        self.rows.borrow().values().map(|row| row.value).collect()
     }
 
     /// How many values there are.
@@ -87,6 +99,29 @@ pub(crate) fn flow_bytes<A: Address>(key: &FlowKey<A>) -> Vec<u8> {
     .concat()
 }
 
+/// The key that the kernel compares so.
+pub(crate) fn flow_key<A: Address>(bytes: &[u8]) -> FlowKey<A> {
+    let (addrs, rest) = bytes.split_at(2 * size_of::<A>());
+    let (src, dst) = addrs.split_at(size_of::<A>());
+    let (ports, numbers) = rest.split_at(6);
+    let [sport, dport, pad] = bytemuck::pod_read_unaligned(ports);
+    let [src, dst] = [src, dst].map(bytemuck::pod_read_unaligned);
+    FlowKey { src, dst, sport, dport, proto: numbers[0], hook: numbers[1], pad }
+}
+
+/// A key as the kernel compares it.
+pub(crate) fn fragment_bytes<A: Address>(key: &FragmentKey<A>) -> Vec<u8> {
+    let FragmentKey { src, dst, id, proto, hook, pad } = key;
+    [
+        bytemuck::bytes_of(src),
+        bytemuck::bytes_of(dst),
+        bytemuck::bytes_of(id),
+        &[*proto, *hook],
+        bytemuck::bytes_of(pad),
+    ]
+    .concat()
+}
+
 /// A key as the kernel compares it.
 pub(crate) fn frontend_bytes<A: Address>(key: &FrontendKey<A>) -> Vec<u8> {
     let FrontendKey { addr, port, proto, pad } = key;
@@ -103,4 +138,10 @@ pub(crate) fn socket_bytes<A: Address>(key: &SocketKey<A>) -> Vec<u8> {
 pub(crate) fn affinity_bytes<A: Address>(key: &AffinityKey<A>) -> Vec<u8> {
     let AffinityKey { service, client } = key;
     [bytemuck::bytes_of(service), bytemuck::bytes_of(client)].concat()
+}
+
+/// A key as the kernel compares it.
+pub(crate) fn ports_bytes<A: Address>(key: &PortsKey<A>) -> Vec<u8> {
+    let PortsKey { src, dst, port, proto, pad } = key;
+    [bytemuck::bytes_of(src), bytemuck::bytes_of(dst), bytemuck::bytes_of(port), &[*proto, *pad]].concat()
 }

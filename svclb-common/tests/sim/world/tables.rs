@@ -1,30 +1,36 @@
 //! The simulated tables as the datapath sees them.
 
 use svclb_common::{
-    balance::{PutError, Route, Tables},
+    balance::{PutError, Repeat, Route, Tables},
     cell::{Word32, Word64},
-    family::Address as _,
-    flow::FlowEntry,
+    client::{ANY_DEVICE, PodRange},
+    config::BPF_LOOP,
+    family::Address,
+    flow::{FlowEntry, FlowRecord},
+    fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey, SocketKey},
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
+        Slot,
     },
+    snat::{PortsKey, PortsMemory},
     socket::{SocketPeer, SocketTables},
     wire::Transport,
 };
 
 use super::{
-    NODE, Net, World,
-    table::{affinity_bytes, flow_bytes, frontend_bytes, socket_bytes},
+    Net, SECOND, World,
+    table::{affinity_bytes, flow_bytes, fragment_bytes, frontend_bytes, ports_bytes, socket_bytes},
 };
 
 /// What a map's update copies.
-fn copy<F: Net>(entry: &FlowEntry<F::Addr>) -> FlowEntry<F::Addr> {
-    FlowEntry {
-        recipe: entry.recipe,
-        state: Word32::new(entry.state.load()),
-        seen: Word64::new(entry.seen.load()),
-    }
+fn copy<F: Net>(value: &FlowEntry<F::Addr>) -> FlowEntry<F::Addr> {
+    entry(&value.into())
+}
+
+/// An entry as it was read.
+pub(super) fn entry<A: Address>(record: &FlowRecord<A>) -> FlowEntry<A> {
+    FlowEntry { recipe: record.recipe, state: Word32::new(record.state), seen: Word64::new(record.seen) }
 }
 
 impl<F: Net> Tables<F> for World<F> {
@@ -40,8 +46,14 @@ impl<F: Net> Tables<F> for World<F> {
         self.config.flags & flag != 0
     }
 
-    fn cluster_cidr(&self) -> [F::Addr; 2] {
-        F::cluster_cidr(&self.config)
+    fn timeout(&self, number: u32) -> u64 {
+        u64::from(self.config.timeouts.seconds[number as usize]) * SECOND
+    }
+
+    fn pods_behind(&self, ifindex: u32) -> Option<PodRange<F::Addr>> {
+        let rule =
+            |index: u32| self.pods.iter().find(|(device, _)| *device == index).map(|(_, range)| *range);
+        rule(ifindex).or_else(|| rule(ANY_DEVICE))
     }
 
     fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<Frontend> {
@@ -85,7 +97,26 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn slot(&self, slot: u32) -> Option<BackendId> {
-        self.slots.get(slot as usize).copied()
+        self.slots.get(slot as usize).map(|word| Slot::backend_of(*word))
+    }
+
+    fn weight(&self, slot: u32) -> u8 {
+        self.slots.get(slot as usize).map_or(1, |word| Slot::weight_of(*word))
+    }
+
+    fn turn(&self, service: ServiceId) -> u64 {
+        let mut turns = self.turns.borrow_mut();
+        let turn = turns.entry(service).or_default();
+        *turn += 1;
+        *turn - 1
+    }
+
+    fn active(&self, id: BackendId) -> u32 {
+        self.active.borrow().get(&id).map_or(0, |count| u32::try_from(*count).unwrap_or(0))
+    }
+
+    fn add_active(&self, id: BackendId, change: i64) {
+        *self.active.borrow_mut().entry(id).or_default() += change;
     }
 
     fn backend(&self, id: BackendId) -> Option<Backend<F::Addr>> {
@@ -131,9 +162,38 @@ impl<F: Net> Tables<F> for World<F> {
         self.half_open.remove(&flow_bytes(key));
     }
 
+    fn fragment(&self, key: &FragmentKey<F::Addr>) -> Option<FragmentHead> {
+        self.fragments.get(&fragment_bytes(key)).copied()
+    }
+
+    fn keep_fragment(&self, key: &FragmentKey<F::Addr>, head: &FragmentHead) {
+        self.fragments.put(fragment_bytes(key), *head);
+    }
+
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
-        *source = F::addr(F::host(NODE));
+        *source = self.locals[0].0;
         self.route_to(*dst)
+    }
+
+    fn searched(&self, key: &PortsKey<F::Addr>) -> Option<PortsMemory> {
+        self.searches.get(&ports_bytes(key)).copied()
+    }
+
+    fn keep_search(&self, key: &PortsKey<F::Addr>, memory: &PortsMemory) {
+        self.searches.put(ports_bytes(key), *memory);
+    }
+
+    fn repeat<R: Repeat<F>>(&self, steps: u32, repeat: &mut R) -> bool {
+        let most = if self.is_set(BPF_LOOP) { steps } else { 1 };
+        let is_last = (0..most).any(|_| {
+            self.steps.set(self.steps.get() + 1);
+            repeat.step()
+        });
+        is_last || most == steps
+    }
+
+    fn fits(&self, _dst: &F::Addr, bytes: u16) -> bool {
+        bytes <= self.mtu.get()
     }
 
     fn random(&self) -> u32 {
@@ -156,5 +216,9 @@ impl<F: Net> SocketTables<F> for World<F> {
 
     fn remember(&self, key: SocketKey<F::Addr>, peer: &SocketPeer<F::Addr>) {
         self.sockets.put(socket_bytes(&key), *peer);
+    }
+
+    fn has_opted_out(&self) -> bool {
+        self.opted_out
     }
 }

@@ -9,6 +9,7 @@ const IPTABLES: (&str, &[&str]) = ("mode", &["", "iptables"]);
 const IPTABLES_RULES: (&str, &[&str]) = ("mode", &["", "iptables", "ipvs"]);
 const IPVS: (&str, &[&str]) = ("mode", &["ipvs"]);
 const NFTABLES: (&str, &[&str]) = ("mode", &["nftables"]);
+const BRIDGE: (&str, &[&str]) = ("detectLocalMode", &["BridgeInterface"]);
 const PREFIX: (&str, &[&str]) = ("detectLocalMode", &["InterfaceNamePrefix"]);
 
 /// The fields.
@@ -23,7 +24,7 @@ pub(in crate::config) const FIELDS: &[Field] = &[
     Field::idle("configSyncPeriod", Duration, &["15m0s"]),
     Field::obeyed("conntrack", Object(CONNTRACK)),
     Field::obeyed("detectLocal", Object(DETECT_LOCAL)),
-    Field::idle("detectLocalMode", Text, &["ClusterCIDR", "InterfaceNamePrefix"]),
+    Field::obeyed("detectLocalMode", Text),
     Field::idle("enableProfiling", Bool, &[]),
     Field::idle("featureGates", Any, &[]),
     Field::obeyed("healthzBindAddress", Text),
@@ -66,8 +67,10 @@ const CONNTRACK: &[Field] = &[
     Field::obeyed("udpTimeout", Duration),
 ];
 
-const DETECT_LOCAL: &[Field] =
-    &[Field::idle("bridgeInterface", Text, &[]), Field::when("interfaceNamePrefix", Text, PREFIX, &[])];
+const DETECT_LOCAL: &[Field] = &[
+    Field::when("bridgeInterface", Text, BRIDGE, &[]),
+    Field::when("interfaceNamePrefix", Text, PREFIX, &[]),
+];
 
 const IPTABLES_FIELDS: &[Field] = &[
     Field::when("localhostNodePorts", Bool, IPTABLES, &["true"]).zero_counts(),

@@ -1,5 +1,7 @@
 //! Files as clusters have them.
 
+use svclb_common::flow::{FlowState, Timeouts};
+
 use super::*;
 use crate::{
     config::schema::{self, Effect},
@@ -49,10 +51,10 @@ conntrack:
   maxPerCore: 1
   min: 2
   tcpBeLiberal: true
-  tcpCloseWaitTimeout: 1h0m0s
-  tcpEstablishedTimeout: 24h
+  tcpCloseWaitTimeout: 2h0m0s
+  tcpEstablishedTimeout: 23h
   udpStreamTimeout: 180s
-  udpTimeout: 30s
+  udpTimeout: 31s
 detectLocal: { interfaceNamePrefix: cali }
 detectLocalMode: InterfaceNamePrefix
 healthzBindAddress: 0.0.0.0:1
@@ -82,12 +84,20 @@ oomScoreAdj: -999
             conntrack: Some(Conntrack {
                 max_per_core: Some(1),
                 min: Some(2),
-                tcp_established_timeout: seconds(86400),
-                tcp_close_wait_timeout: seconds(3600),
+                tcp_established_timeout: seconds(82800),
+                tcp_close_wait_timeout: seconds(7200),
                 tcp_be_liberal: true,
-                udp_timeout: seconds(30),
+                udp_timeout: seconds(31),
                 udp_stream_timeout: seconds(180),
             }),
+            flow_timeouts: Some(FlowTimeouts(
+                Timeouts::DEFAULT
+                    .with(FlowState::Established, 82800)
+                    .with(FlowState::FinWait, 7200)
+                    .with(FlowState::CloseWait, 7200)
+                    .with(FlowState::UdpNew, 31)
+                    .with(FlowState::UdpStream, 180),
+            )),
             prefers_v6: Some(true),
             ..Layer::default()
         }

@@ -7,12 +7,13 @@ use svclb_common::service::List;
 
 use super::{
     kernel::Kernel,
-    world::{advance, any_history, owners, serving, wanted},
+    world::{advance, any_history, limits, owners, serving, wanted},
 };
 use crate::{
-    model::{BackendState, Family, FrontendKind, Protocol, Snapshot},
+    model::{Backend, BackendState, Family, FrontendKind, Protocol, ServicePortKey, Snapshot},
     plan::{
-        Applied, BackendKey, FrontendKey, Limits, Plan, Readback, map_kind, plan_all, policy::map_policy,
+        Applied, BackendKey, FrontendKey, Plan, Readback, layout::layout, map_kind, plan_all,
+        policy::map_policy,
     },
 };
 
@@ -33,6 +34,7 @@ pub(super) fn assert_holds(kernel: &Kernel, desired: &Snapshot) {
         for (&id, name) in &tables.names {
             for list in List::EACH {
                 assert_eq!(kernel.selected(family, id, list), wanted(desired, name, list));
+                assert_eq!(kernel.shares(family, id, list), shares(desired, name, list), "{name} {list:?}");
             }
             let policy = &desired.services[name].policy;
             assert_eq!(kernel.cell(family, id).policy, map_policy(policy));
@@ -73,6 +75,26 @@ pub(super) fn assert_holds(kernel: &Kernel, desired: &Snapshot) {
     let nodes: BTreeSet<_> = backends.filter_map(|backend| backend.node.as_ref()).collect();
     assert_eq!(kernel.raw.nodes.values().collect::<BTreeSet<_>>(), nodes);
     assert_eq!(kernel.raw.nodes.len(), nodes.len());
+}
+
+/// The slots of each backend of a list, and its weight.
+fn shares(desired: &Snapshot, name: &ServicePortKey, list: List) -> BTreeMap<BackendKey, (usize, u8)> {
+    let port = &desired.services[name];
+    let keys = wanted(desired, name, list);
+    let key = |backend: &Backend| BackendKey::new(backend, name.protocol, 0);
+    let backends: Vec<_> = port.backends.iter().filter(|backend| keys.contains(&key(backend))).collect();
+    let order = if list == List::Idle {
+        None
+    } else {
+        layout(port.policy.algorithm, &backends, limits().maglev_table)
+    };
+    let order = order.unwrap_or_else(|| (0..backends.len() as u32).collect());
+    let mut shares = BTreeMap::new();
+    for at in order {
+        let backend = backends[at as usize];
+        shares.entry(key(backend)).or_insert((0, backend.weight)).0 += 1;
+    }
+    shares
 }
 
 /// Checks that flows live on to backends that serve still, and to no others. A TCP backend serves for all its
@@ -119,7 +141,7 @@ proptest! {
         let mut applied = Applied::default();
         for desired in &history {
             advance(desired, &mut applied);
-            prop_assert_eq!(plan_all(&desired.services, &applied, &Limits::default()), Plan::default());
+            prop_assert_eq!(plan_all(&desired.services, &applied, &limits()), Plan::default());
         }
     }
 
@@ -128,9 +150,9 @@ proptest! {
         let (mut applied, mut kernel) = (Applied::default(), Kernel::default());
         for desired in &history {
             kernel.write_all(&advance(desired, &mut applied));
-            let found = Readback::new(kernel.raw.clone(), &Limits::default());
+            let found = Readback::new(kernel.raw.clone(), &limits());
             prop_assert_eq!(found.repairs, vec![]);
-            prop_assert_eq!(plan_all(&desired.services, &found.applied, &Limits::default()), Plan::default());
+            prop_assert_eq!(plan_all(&desired.services, &found.applied, &limits()), Plan::default());
             applied = found.applied;
         }
     }
@@ -139,10 +161,10 @@ proptest! {
     fn an_agent_that_died_between_two_writes_finishes(history in any_history(), at: prop::sample::Index) {
         let (mut applied, mut kernel) = (Applied::default(), Kernel::default());
         for desired in &history {
-            let ops = plan_all(&desired.services, &applied, &Limits::default()).ops;
+            let ops = plan_all(&desired.services, &applied, &limits()).ops;
             let start = kernel.clone();
             kernel.write_all(ops.iter().take(at.index(ops.len() + 1)));
-            let found = Readback::new(kernel.raw.clone(), &Limits::default());
+            let found = Readback::new(kernel.raw.clone(), &limits());
             kernel.write_all(found.repairs.iter().map(|repair| &repair.op));
             applied = found.applied;
             kernel.write_all(&advance(desired, &mut applied));
@@ -155,7 +177,7 @@ proptest! {
     fn a_plan_written_in_part_is_finished_by_the_next(history in any_history(), at: prop::sample::Index) {
         let (mut applied, mut kernel) = (Applied::default(), Kernel::default());
         for desired in &history {
-            let ops = plan_all(&desired.services, &applied, &Limits::default()).ops;
+            let ops = plan_all(&desired.services, &applied, &limits()).ops;
             for op in ops.iter().take(at.index(ops.len() + 1)) {
                 applied.apply(op);
                 kernel.write(op);

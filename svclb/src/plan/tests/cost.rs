@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, ops::Range};
 
 use svclb_common::service::{List, Slab};
 
-use super::world::{advance, backend, cluster_ip, follow, key, snapshot};
+use super::world::{advance, backend, cluster_ip, follow, key, limits, snapshot};
 use crate::{
     model::{Backend, Family, Frontend, Policy, ServicePort, ServicePortKey, Snapshot, SourceRanges},
     plan::{Applied, Limits, MapOp, TableOp, plan, visits::visits},
@@ -139,6 +139,7 @@ const NO_LIMITS: Limits = Limits {
     backends: u32::MAX,
     source_ranges: u32::MAX,
     nodes: u32::MAX,
+    maglev_table: 7,
 };
 
 /// Writes for one more backend of the first of `number` services, and for the first service's end, and how many
@@ -182,7 +183,7 @@ fn slots_are_found_at_once_among_many_free_ones() {
         let left = staying.into_iter().map(|(_, (key, port))| (key.clone(), port.clone()));
         let ops = follow(&all, &snapshot(left), &mut applied);
         assert!(ops.len() >= going.len());
-        let limits = Limits { slots: 4 * number, ..Limits::default() };
+        let limits = Limits { slots: 4 * number, ..limits() };
         let (plan, looks) =
             visits(|| plan(going.iter().take(10).map(|(_, (k, p))| (*k, Some(*p))), &applied, &limits));
         assert_eq!(plan.refused, []);

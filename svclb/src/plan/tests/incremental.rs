@@ -6,11 +6,11 @@ use super::{
     converge::assert_holds,
     kernel::Kernel,
     room::any_limits,
-    world::{any_history, backend, changes, cluster_ip, follow, key, snapshot},
+    world::{any_history, backend, changes, cluster_ip, follow, key, limits, snapshot},
 };
 use crate::{
     model::{Backend, BackendState, Family, ServicePort, Snapshot},
-    plan::{Applied, Limits, Plan, plan, plan_all},
+    plan::{Applied, Plan, plan, plan_all},
 };
 
 proptest! {
@@ -23,7 +23,7 @@ proptest! {
         for new in history {
             kernel.write_all(&follow(&old, &new, &mut applied));
             assert_holds(&kernel, &new);
-            prop_assert_eq!(plan_all(&new.services, &applied, &Limits::default()), Plan::default());
+            prop_assert_eq!(plan_all(&new.services, &applied, &limits()), Plan::default());
             old = new;
         }
     }
@@ -33,7 +33,7 @@ proptest! {
         let (mut applied, mut kernel) = (Applied::default(), Kernel::default());
         let mut old = Snapshot::default();
         for new in history {
-            let ops = plan(changes(&old, &new), &applied, &Limits::default()).ops;
+            let ops = plan(changes(&old, &new), &applied, &limits()).ops;
             for op in ops.iter().take(at.index(ops.len() + 1)) {
                 applied.apply(op);
                 kernel.write(op);
@@ -77,5 +77,5 @@ fn services_that_describe_a_backend_differently_do_not_undo_each_other() {
     let ops = follow(&both(BackendState::Active), &both(BackendState::Terminating), &mut applied);
     assert_eq!(ops.len(), 1, "the one that changed decides");
     let all = both(BackendState::Terminating);
-    assert_eq!(plan_all(&all.services, &applied, &Limits::default()), Plan::default());
+    assert_eq!(plan_all(&all.services, &applied, &limits()), Plan::default());
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use svclb_common::service::{BackendId, FrontendKind, LISTS, List, Policy, ServiceId, Slab};
+use svclb_common::service::{BackendId, FrontendKind, LISTS, List, Policy, ServiceId, Slab, Slot};
 
 use crate::{
     model::{Family, ServicePortKey},
@@ -83,10 +83,10 @@ impl Kernel {
                 assert!(tables.backends.remove(&id).is_some());
                 *self.generations.entry((family, id)).or_default() += 1;
             }
-            TableOp::WriteSlot { index, backend } => {
+            TableOp::WriteSlot { index, slot } => {
                 let at = index as usize;
-                tables.slots.resize(tables.slots.len().max(at + 1), 0);
-                tables.slots[at] = backend;
+                tables.slots.resize(tables.slots.len().max(at + 1), Slot::default());
+                tables.slots[at] = slot;
             }
             TableOp::SetSlab { service, list, slab, capacity } => {
                 assert!(service > 0 && slab.len <= capacity);
@@ -138,14 +138,31 @@ impl Kernel {
     pub(super) fn selected(&self, family: Family, service: ServiceId, list: List) -> BTreeSet<BackendKey> {
         let tables = self.tables(family);
         let ids = self.slots(family, self.cell(family, service).list(list).slab);
-        ids.iter().map(|id| tables.backends.get(id).expect("a slot leads to a free cell").key).collect()
+        ids.map(|id| tables.backends.get(&id).expect("a slot leads to a free cell").key).collect()
+    }
+
+    /// The slots of each backend of a list, and its weight.
+    pub(super) fn shares(
+        &self,
+        family: Family,
+        service: ServiceId,
+        list: List,
+    ) -> BTreeMap<BackendKey, (usize, u8)> {
+        let mut shares = BTreeMap::new();
+        for slot in self.weighed(family, self.cell(family, service).list(list).slab) {
+            let key = self.tables(family).backends[&slot.backend].key;
+            let share = shares.entry(key).or_insert((0, slot.weight));
+            assert_eq!(share.1, slot.weight);
+            share.0 += 1;
+        }
+        shares
     }
 
     /// The cells of all lists, with their generations, by backend.
     pub(super) fn cells(&self, family: Family, service: ServiceId) -> BTreeMap<BackendKey, (BackendId, u32)> {
         let lists = self.cell(family, service).lists;
         let ids = lists.iter().flat_map(|list| self.slots(family, list.slab));
-        ids.map(|&id| (self.ghost(family, id), (id, self.generation(family, id)))).collect()
+        ids.map(|id| (self.ghost(family, id), (id, self.generation(family, id)))).collect()
     }
 
     /// The generation of a backend cell.
@@ -154,7 +171,13 @@ impl Kernel {
     }
 
     /// The slots of a slab, whoever it belongs to by now.
-    pub(super) fn slots(&self, family: Family, slab: Slab) -> &[BackendId] {
+    pub(super) fn slots(&self, family: Family, slab: Slab) -> impl Iterator<Item = BackendId> {
+        let base = slab.base as usize;
+        self.tables(family).slots[base..base + slab.len as usize].iter().map(|slot| slot.backend)
+    }
+
+    /// The same, with weights.
+    pub(super) fn weighed(&self, family: Family, slab: Slab) -> &[Slot] {
         let base = slab.base as usize;
         &self.tables(family).slots[base..base + slab.len as usize]
     }
@@ -174,7 +197,7 @@ fn change(tables: &mut RawTables, service: ServiceId, change: impl FnOnce(&mut C
 fn live(tables: &RawTables) -> BTreeSet<BackendId> {
     let lists = tables.services.values().flat_map(|cell| &cell.lists);
     let slabs = lists.map(|list| list.slab.base as usize..(list.slab.base + list.slab.len) as usize);
-    slabs.flat_map(|range| tables.slots[range].iter().copied()).collect()
+    slabs.flat_map(|range| tables.slots[range].iter().map(|slot| slot.backend)).collect()
 }
 
 fn disjoint(tables: &RawTables) -> bool {

@@ -1,15 +1,15 @@
 //! Tables that somebody else wrote to.
 
-use svclb_common::service::{FrontendKind, Policy, Slab};
+use svclb_common::service::{FrontendKind, Policy, Slab, Slot};
 
 use super::{
     converge::assert_holds,
     kernel::Kernel,
-    world::{address, advance, backend, cluster_ip, key, snapshot},
+    world::{address, advance, backend, cluster_ip, key, limits, snapshot},
 };
 use crate::{
     model::{Family, Protocol, ServicePort, Snapshot},
-    plan::{Applied, CellEntry, Fault, FrontendEntry, FrontendKey, Limits, ListEntry, RawTables, Readback},
+    plan::{Applied, CellEntry, Fault, FrontendEntry, FrontendKey, ListEntry, RawTables, Readback},
 };
 
 fn desired() -> Snapshot {
@@ -25,7 +25,7 @@ fn faults(damage: impl FnOnce(&mut RawTables)) -> Vec<Fault> {
     let (mut applied, mut kernel) = (Applied::default(), Kernel::default());
     kernel.write_all(&advance(&desired(), &mut applied));
     damage(&mut kernel.raw.v4);
-    let mut found = Readback::new(kernel.raw.clone(), &Limits::default());
+    let mut found = Readback::new(kernel.raw.clone(), &limits());
     kernel.write_all(found.repairs.iter().map(|repair| &repair.op));
     kernel.write_all(&advance(&desired(), &mut found.applied));
     assert_holds(&kernel, &desired());
@@ -77,13 +77,13 @@ fn slots_belong_to_one_cell() {
     assert_eq!(set(Slab { base: 0, len: 1 }, 4), [Fault::ForeignSlots(2)]);
     assert_eq!(set(Slab { base: 4, len: 5 }, 4), [Fault::ForeignSlots(2)]);
     assert_eq!(set(Slab { base: u32::MAX, len: 1 }, 4), [Fault::ForeignSlots(2)]);
-    assert_eq!(set(Slab { base: 1 << 19, len: 1 }, 4), [Fault::ForeignSlots(2)]);
+    assert_eq!(set(Slab { base: 1 << 21, len: 1 }, 4), [Fault::ForeignSlots(2)]);
 }
 
 #[test]
 fn slots_in_use_lead_to_backends() {
-    assert_eq!(faults(|tables| tables.slots[5] = 0), [Fault::DanglingSlot(2)]);
-    assert_eq!(faults(|tables| tables.slots[5] = 77), [Fault::DanglingSlot(2)]);
+    assert_eq!(faults(|tables| tables.slots[5] = Slot::default()), [Fault::DanglingSlot(2)]);
+    assert_eq!(faults(|tables| tables.slots[5] = 77.into()), [Fault::DanglingSlot(2)]);
     assert_eq!(faults(|tables| tables.slots.truncate(5)), [Fault::DanglingSlot(2)]);
 }
 
@@ -141,7 +141,7 @@ fn a_udp_backend_has_one_owner() {
     kernel.write_all(&advance(&desired, &mut applied));
     let slots = &mut kernel.raw.v4.slots;
     slots[4] = slots[0];
-    let mut found = Readback::new(kernel.raw.clone(), &Limits::default());
+    let mut found = Readback::new(kernel.raw.clone(), &limits());
     kernel.write_all(found.repairs.iter().map(|repair| &repair.op));
     kernel.write_all(&advance(&desired, &mut found.applied));
     assert_eq!(found.repairs[0].fault, Fault::DanglingSlot(2));
@@ -154,7 +154,7 @@ fn a_node_has_one_number() {
     let mut applied = Applied::default();
     kernel.write_all(&advance(&desired(), &mut applied));
     kernel.raw.nodes.insert(7, "node".into());
-    let found = Readback::new(kernel.raw.clone(), &Limits::default());
+    let found = Readback::new(kernel.raw.clone(), &limits());
     kernel.write_all(found.repairs.iter().map(|repair| &repair.op));
     assert_eq!(found.repairs[0].fault, Fault::SecondNode(7));
     assert_holds(&kernel, &desired());

@@ -8,7 +8,7 @@ use svclb_common::service::{LISTS, List, Policy};
 
 use super::{
     kernel::Kernel,
-    world::{any_history, backend, cluster_ip, key, owners, snapshot, wanted},
+    world::{any_history, backend, cluster_ip, key, limits, owners, snapshot, wanted},
 };
 use crate::{
     model::{self, Family, ServicePort, ServicePortKey, Snapshot, SourceRanges},
@@ -89,6 +89,7 @@ pub(super) fn any_limits() -> impl Strategy<Value = Limits> {
             backends,
             source_ranges,
             nodes,
+            maglev_table: 7,
         },
     )
 }
@@ -150,12 +151,12 @@ fn port(number: u16, members: impl IntoIterator<Item = u16>) -> ServicePort {
 #[test]
 fn each_table_says_that_it_is_full() {
     let snapshot = snapshot([(key(0), port(1, 0..2)), (key(4), port(2, 2..4))]);
-    let limits = Limits::default();
+    let roomy = limits();
     let table = [
-        (Limits { services: 2, ..limits }, Refusal::Services),
-        (Limits { backends: 4, ..limits }, Refusal::Backends),
-        (Limits { slots: 7, ..limits }, Refusal::Slots),
-        (Limits { frontends: 1, ..limits }, Refusal::Frontends),
+        (Limits { services: 2, ..roomy }, Refusal::Services),
+        (Limits { backends: 4, ..roomy }, Refusal::Backends),
+        (Limits { slots: 7, ..roomy }, Refusal::Slots),
+        (Limits { frontends: 1, ..roomy }, Refusal::Frontends),
     ];
     for (limits, reason) in table {
         let plan = plan_all(&snapshot.services, &Applied::default(), &limits);
@@ -165,7 +166,7 @@ fn each_table_says_that_it_is_full() {
 
 #[test]
 fn what_is_applied_keeps_its_place() {
-    let limits = Limits { backends: 3, ..Limits::default() };
+    let limits = Limits { backends: 3, ..limits() };
     let mut applied = Applied::default();
     assert_eq!(advance(&snapshot([(key(4), port(2, 0..2))]), &mut applied, &limits).refused, []);
     let both = snapshot([(key(0), port(1, 2..4)), (key(4), port(2, 0..2))]);
@@ -175,7 +176,7 @@ fn what_is_applied_keeps_its_place() {
 
 #[test]
 fn a_full_table_of_nodes_refuses_nothing() {
-    let limits = Limits { nodes: 1, ..Limits::default() };
+    let limits = Limits { nodes: 1, ..limits() };
     let mut applied = Applied::default();
     let snapshot = snapshot([(key(0), port(1, 0..2))]);
     assert_eq!(advance(&snapshot, &mut applied, &limits).refused, []);
@@ -184,7 +185,7 @@ fn a_full_table_of_nodes_refuses_nothing() {
 
 #[test]
 fn a_cell_comes_again_as_late_as_possible() {
-    let limits = Limits { backends: 6, ..Limits::default() };
+    let limits = Limits { backends: 6, ..limits() };
     let mut applied = Applied::default();
     let ids = (0..8).flat_map(|pod| {
         let plan = advance(&snapshot([(key(0), port(1, [pod]))]), &mut applied, &limits);
@@ -198,7 +199,7 @@ fn a_cell_comes_again_as_late_as_possible() {
 
 #[test]
 fn what_a_plan_frees_only_the_next_one_uses() {
-    let limits = Limits { backends: 2, ..Limits::default() };
+    let limits = Limits { backends: 2, ..limits() };
     let mut applied = Applied::default();
     advance(&snapshot([(key(0), port(1, [0]))]), &mut applied, &limits);
     let next = snapshot([(key(0), port(1, [1]))]);
@@ -210,7 +211,8 @@ fn what_a_plan_frees_only_the_next_one_uses() {
 
 #[test]
 fn cells_and_slots_come_again_without_end() {
-    let limits = Limits { frontends: 4, services: 4, slots: 16, backends: 16, source_ranges: 0, nodes: 4 };
+    let limits =
+        Limits { frontends: 4, services: 4, slots: 16, backends: 16, source_ranges: 0, nodes: 4, ..limits() };
     let mut applied = Applied::default();
     for round in 0..100 {
         let (number, members) = (round % 3, if round % 2 == 0 { 0..3 } else { 0..7 });
@@ -229,7 +231,7 @@ fn source_ranges_that_do_not_fit_shut_their_clients_out() {
             ServicePort { policy: model::Policy { sources, ..Default::default() }, ..port(1, 0..2) },
         )])
     };
-    let limits = Limits { source_ranges: 3, ..Limits::default() };
+    let limits = Limits { source_ranges: 3, ..limits() };
     let mut applied = Applied::default();
     let refused = vec![Refused { key: key(0), reason: Refusal::SourceRanges }];
     assert_eq!(advance(&restricted(5), &mut applied, &limits).refused, refused);

@@ -7,13 +7,13 @@ use std::{
 };
 
 use ipnet::IpNet;
-use proptest::{array::uniform8, collection::vec, prelude::*};
+use proptest::{array::uniform8, collection::vec, prelude::*, sample::select};
 use svclb_common::service::List;
 
 use crate::{
     model::{
-        Backend, BackendState, Family, Frontend, FrontendKind, Lists, Policy, Protocol, ServicePort,
-        ServicePortKey, Snapshot, SourceRanges, TrafficPolicy,
+        Algorithm, Backend, BackendState, Family, Frontend, FrontendKind, Lists, Policy, Protocol,
+        ServicePort, ServicePortKey, Snapshot, SourceRanges, TrafficPolicy,
     },
     plan::{Applied, BackendKey, FrontendKey, Limits, MapOp, plan, plan_all},
 };
@@ -31,6 +31,11 @@ pub(super) fn key(number: usize) -> ServicePortKey {
         protocol: if number / 2 % 2 == 1 { Protocol::Udp } else { Protocol::Tcp },
         family: if number.is_multiple_of(2) { Family::V4 } else { Family::V6 },
     }
+}
+
+/// Tables with all their room, and Maglev tables that are small enough to be planned often.
+pub(super) fn limits() -> Limits {
+    Limits { maglev_table: 7, ..Limits::default() }
 }
 
 /// Address `number` in a network of `family`.
@@ -73,20 +78,23 @@ fn range(family: Family, number: u8) -> IpNet {
 
 fn any_policy() -> impl Strategy<Value = (Policy, u8)> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (flags, 0..3u32, prop::option::weighted(0.6, any::<u8>())).prop_map(|(flags, affinity, ranges)| {
-        let local = |is_set| if is_set { TrafficPolicy::Local } else { TrafficPolicy::Cluster };
-        let (internal, external, has_endpoints, admits_host) = flags;
-        let sources = ranges.map(|_| SourceRanges { ranges: BTreeSet::new(), admits_host });
-        let policy = Policy {
-            internal: local(internal),
-            external: local(external),
-            affinity: NonZeroU32::new(affinity),
-            sources,
-            has_endpoints,
-            ..Policy::default()
-        };
-        (policy, ranges.unwrap_or(0))
-    })
+    let algorithm = prop_oneof![1 => Just(Algorithm::Random), 1 => select(Algorithm::ALL.to_vec())];
+    (flags, 0..3u32, prop::option::weighted(0.6, any::<u8>()), algorithm).prop_map(
+        |(flags, affinity, ranges, algorithm)| {
+            let local = |is_set| if is_set { TrafficPolicy::Local } else { TrafficPolicy::Cluster };
+            let (internal, external, has_endpoints, admits_host) = flags;
+            let sources = ranges.map(|_| SourceRanges { ranges: BTreeSet::new(), admits_host });
+            let policy = Policy {
+                internal: local(internal),
+                external: local(external),
+                affinity: NonZeroU32::new(affinity),
+                sources,
+                has_endpoints,
+                algorithm,
+            };
+            (policy, ranges.unwrap_or(0))
+        },
+    )
 }
 
 /// What a service port is made of: whether it is there, its backends, those in the cluster list, those in the
@@ -102,7 +110,7 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
     let services = uniform8(any_parts());
     let owners = vec(0..SERVICES + 1, usize::from(FRONTENDS));
     let kinds = vec(any::<bool>(), usize::from(FRONTENDS));
-    let flags = vec((any::<bool>(), any::<bool>(), 0..4u8), usize::from(BACKENDS));
+    let flags = vec((any::<bool>(), any::<bool>(), 0..4u8, 0..4u8), usize::from(BACKENDS));
     (services, owners, kinds, flags).prop_map(|(services, owners, kinds, flags)| {
         let port = |number: usize,
                     [members, cluster, local]: [u16; 3],
@@ -121,11 +129,16 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
                 Frontend { kind, address, port: 30_000 + u16::from(at) }
             });
             let backends = (0..BACKENDS).filter(|at| members >> at & 1 == 1).map(|at| {
-                let (is_local, terminating, node) = flags[usize::from(at)];
+                let (is_local, terminating, node, weight) = flags[usize::from(at)];
                 let state = if terminating { BackendState::Terminating } else { BackendState::Active };
                 let node = (node > 0).then(|| format!("node{node}"));
-                let lists = Lists { cluster: cluster >> at & 1 == 1, local: local >> at & 1 == 1 };
-                Backend { node, local: is_local, state, lists, ..backend(family, at.into()) }
+                // Half of the services weigh their backends.
+                let weight = if few { weight } else { 1 };
+                let lists = Lists {
+                    cluster: weight > 0 && cluster >> at & 1 == 1,
+                    local: weight > 0 && local >> at & 1 == 1,
+                };
+                Backend { node, local: is_local, state, lists, weight, ..backend(family, at.into()) }
             });
             let backends: Vec<_> = backends.collect();
             let is_listed = |backend: &Backend| backend.lists != Lists::default();
@@ -152,7 +165,7 @@ pub(super) fn any_history() -> impl Strategy<Value = Vec<Snapshot>> {
 
 /// Plans all without limits and applies.
 pub(super) fn advance(desired: &Snapshot, applied: &mut Applied) -> Vec<MapOp> {
-    let plan = plan_all(&desired.services, applied, &Limits::default());
+    let plan = plan_all(&desired.services, applied, &limits());
     assert_eq!(plan.refused, []);
     for op in &plan.ops {
         applied.apply(op);
@@ -172,7 +185,7 @@ pub(super) fn changes<'a>(
 
 /// Plans what differs, without limits, and applies.
 pub(super) fn follow(old: &Snapshot, new: &Snapshot, applied: &mut Applied) -> Vec<MapOp> {
-    let plan = plan(changes(old, new), applied, &Limits::default());
+    let plan = plan(changes(old, new), applied, &limits());
     assert_eq!(plan.refused, []);
     for op in &plan.ops {
         applied.apply(op);

@@ -137,6 +137,7 @@ fn place(change: &Change) -> (u8, ObjectKey) {
         Change::Slice(key, _) => (1, key.clone()),
         Change::Node(key, _) => (2, key.clone()),
         Change::ServiceCidr(key, _) => (3, key.clone()),
+        Change::Pod(key, _) => (4, key.clone()),
     }
 }
 

@@ -1,0 +1,87 @@
+//! Packets that are parts of a datagram, or whose headers are not the usual ones.
+
+use crate::{
+    balance::{
+        Learned, learn,
+        life::{decides, half_open},
+        place::Place,
+        scratch::Scratch,
+        tables::Tables,
+        translates_towards,
+        vacant::vacant,
+    },
+    encap::Carry,
+    family::Family,
+    fragment::{FragmentHead, FragmentKey, patience},
+    verdict::DropReason,
+    wire::{TcpFlags, Transport},
+};
+
+/// [`learn`], for a packet whose outline is in `scratch` as well as its key. It may be one of
+/// an established flow, and what it tells of the fragments behind it is noted.
+#[inline(always)]
+pub fn learn_part<F: Carry, T: Tables<F>>(
+    tables: &T,
+    place: Place,
+    scratch: &mut Scratch<F::Addr>,
+    transport: Transport,
+    flags: TcpFlags,
+) -> Learned {
+    let is_known = !scratch.outline.is_plain() && is_established(tables, scratch, transport, flags);
+    let learned = if is_known { Learned::Known } else { learn(tables, place, scratch, transport, flags) };
+    if scratch.outline.is_first() && learned == Learned::Known {
+        note(tables, scratch);
+    }
+    learned
+}
+
+#[inline(never)]
+fn is_established<F: Family, T: Tables<F>>(
+    tables: &T,
+    scratch: &Scratch<F::Addr>,
+    transport: Transport,
+    flags: TcpFlags,
+) -> bool {
+    tables.flow(&scratch.key).is_some_and(|entry| decides(entry, transport, flags, tables))
+}
+
+/// Notes the first fragment that `scratch` describes.
+#[inline(never)]
+fn note<F: Family, T: Tables<F>>(tables: &T, scratch: &Scratch<F::Addr>) {
+    let Scratch { key, outline, .. } = scratch;
+    let head =
+        FragmentHead { seen: tables.now(), sport: key.sport, dport: key.dport, proto: key.proto.into() };
+    tables.keep_fragment(&FragmentKey::new::<F>(key, *outline), &head);
+}
+
+/// Finds the flow of a fragment without a transport header: the key in `scratch`, which has
+/// addresses and hook only, gets what the first fragment has told.
+///
+/// One to a Service that cannot be followed goes nowhere: the stack would send it astray.
+/// Any other is the stack's; of an answer that is one of many that reassemble to nothing.
+#[inline(always)]
+pub fn follow<F: Family, T: Tables<F>>(tables: &T, place: Place, scratch: &mut Scratch<F::Addr>) -> Learned {
+    if scratch.outline.is_later() && recollect(tables, scratch) {
+        return Learned::Known;
+    }
+    if !translates_towards(tables, place, &scratch.key) {
+        return Learned::NotOurs;
+    }
+    match vacant(tables, &scratch.key.dst) {
+        None => Learned::NotOurs,
+        Some(DropReason::UnallocatedVip) => Learned::Dropped(DropReason::UnallocatedVip),
+        Some(_) => Learned::Dropped(DropReason::UnknownFragment),
+    }
+}
+
+/// Completes the key in `scratch` by what the first fragment has told, if a flow has it then.
+#[inline(never)]
+fn recollect<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
+    let Scratch { key, outline, .. } = scratch;
+    let Some(head) = tables.fragment(&FragmentKey::new::<F>(key, *outline)) else { return false };
+    if tables.now().saturating_sub(head.seen) > patience::<F>() {
+        return false;
+    }
+    (key.sport, key.dport, key.proto) = (head.sport, head.dport, head.proto as u8);
+    tables.flow(key).is_some() || half_open(tables, key).is_some()
+}
