@@ -225,7 +225,7 @@ mod tests {
     fn a_wrong_flag_is_named() {
         let table = [
             ("--xdp=x", "is unknown; use auto or native or generic or off"),
-            ("--external-mode=dsr", "is not there yet; use snat"),
+            ("--external-mode=x", "is unknown; use snat or dsr or hybrid"),
             ("--masquerade=all", "is unknown; use safe or compat"),
             ("--snat-ports=9-8", "ends before it begins"),
             ("--algorithm=rr", "use random or round-robin or least-conn or maglev or source-hash"),
