@@ -192,8 +192,8 @@ pub(crate) enum Found {
 fn found(result: i64) -> Found {
     match result {
         NOTHING => Found::Nothing,
-        ..=TOO_BIG => Found::TooSmall((TOO_BIG - result) as u16),
-        ifindex => Found::By(ifindex as u32),
+        ..=TOO_BIG => Found::TooSmall((TOO_BIG - result).cast_unsigned() as u16),
+        ifindex => Found::By(ifindex.cast_unsigned() as u32),
     }
 }
 
