@@ -53,8 +53,8 @@ impl Order {
 }
 
 /// For how long a search of so many ports is not repeated once it found none, in nanoseconds: a
-/// second for the usual range, and always long against what the search takes, which is a few
-/// lookups a port. A flood to a backend without a free port costs a hundredth of a CPU.
+/// second for the usual range. A search is a few lookups a port, so that a flood to a backend
+/// without a free port does not search all the time.
 #[inline(always)]
 pub fn patience(ports: u32) -> u64 {
     u64::from(ports) << 15

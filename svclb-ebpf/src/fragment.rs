@@ -17,6 +17,7 @@ use crate::{
     flow,
     kernel::{Kernel, Maps},
     medium::Medium,
+    pipeline::KNOWN,
 };
 
 type Fragments<A> = LruHashMap<FragmentKey<A>, FragmentHead, { capacity::FRAGMENTS }>;
@@ -74,9 +75,6 @@ pub(crate) fn handle<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
         (code, _) => code,
     }
 }
-
-/// Besides verdicts: the flow tables know what to do.
-const KNOWN: i32 = 1 << 16;
 
 // Functions of their own, each with its hook known to the compiler.
 

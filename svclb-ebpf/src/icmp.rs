@@ -1,7 +1,6 @@
 //! ICMP: errors about translated flows, and echo.
 
 use svclb_common::{
-    balance::Edge,
     family::IpHeader as _,
     flow::{Action, Recipe},
     icmp::{Heard, MESSAGE, Message, hear},
@@ -18,15 +17,9 @@ use crate::{
     observe::{self, What},
 };
 
-/// Deals with such a packet.
-#[inline(always)]
-pub(crate) fn handle<F: Maps, M: Medium>(medium: M, _edge: Edge, hook: Hook) -> i32 {
-    message::<F, M>(medium, hook)
-}
-
-/// A function of its own, for the hot path's sake.
+/// Deals with such a packet. A function of its own, for the stack's sake.
 #[inline(never)]
-fn message<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
+pub(crate) fn handle<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     // What is not there the parser misses.
     let _more = medium.pull(MESSAGE);
     let mut rest = medium.frame();

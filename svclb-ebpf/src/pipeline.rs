@@ -53,7 +53,7 @@ fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
         TUNNEL if takes_others && tunnel::is_in_ip::<F, M>(medium) => true,
         TUNNEL => return M::NEXT,
         HEADLESS => return fragment::handle::<F, M>(medium, hook),
-        ICMP => return icmp::handle::<F, M>(medium, edge, hook),
+        ICMP => return icmp::handle::<F, M>(medium, hook),
         code => return code,
     };
     if takes_others && !is_inner {
@@ -81,35 +81,37 @@ fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     }
 }
 
-/// Besides verdicts: the flow tables know what to do.
+// What functions return besides verdicts, which are small.
+
+/// The flow tables know what to do.
 pub(crate) const KNOWN: i32 = 1 << 16;
 
 /// The same of a packet that is still inside another one.
-const KNOWN_INSIDE: i32 = 9 << 16;
+const KNOWN_INSIDE: i32 = 2 << 16;
 
-/// Besides verdicts: a datagram in which there may be a packet, of no established flow.
-const GUE: i32 = 10 << 16;
+/// More must be looked at than the usual headers.
+const UNUSUAL: i32 = 3 << 16;
 
-/// Besides verdicts: the packet is a fragment without a transport header.
-const HEADLESS: i32 = 5 << 16;
+/// The packet is a fragment without a transport header.
+const HEADLESS: i32 = 4 << 16;
 
-/// Besides verdicts: the packet is ICMP.
-const ICMP: i32 = 6 << 16;
+/// The packet is ICMP.
+const ICMP: i32 = 5 << 16;
 
-/// Besides verdicts: there is a packet in the packet.
-const TUNNEL: i32 = 7 << 16;
+/// There is a packet in the packet.
+const TUNNEL: i32 = 6 << 16;
 
-/// Besides verdicts: more must be looked at than the usual headers.
-const UNUSUAL: i32 = 8 << 16;
+/// There may be a packet in the datagram, which is of no established flow.
+const GUE: i32 = 7 << 16;
 
-/// Besides verdicts: the packet is to be refused, because nobody serves.
-const REFUSE: i32 = 2 << 16;
+/// The packet is to be refused, because nobody serves.
+const REFUSE: i32 = 8 << 16;
 
 /// The same, because there is no such port.
-const REFUSE_PORT: i32 = 3 << 16;
+const REFUSE_PORT: i32 = 9 << 16;
 
 /// The same, because all ports towards the backend are taken.
-const REFUSE_EXHAUSTED: i32 = 4 << 16;
+const REFUSE_EXHAUSTED: i32 = 10 << 16;
 
 /// Functions of their own, each with edge and hook known to the compiler.
 macro_rules! per_hook {
