@@ -11,6 +11,7 @@ mod devices;
 mod dns;
 mod dsr;
 mod errors;
+mod files;
 mod health;
 mod ingress;
 mod large;
