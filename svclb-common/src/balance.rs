@@ -44,16 +44,17 @@ use crate::{
     verdict::DropReason,
     wire::{TcpFlags, Transport},
 };
-use life::{Memory, claim, ends, recall};
+use life::{Memory, ends, recall};
 
 pub(crate) use affinity::{NOWHERE, remember, returns};
-pub use life::decides;
+pub use life::{claim, decides};
 pub use part::{follow, learn_part};
 pub(crate) use pick::pick;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
+pub use ports::find_port;
 pub use scratch::Scratch;
 pub(crate) use source::{is_restricted, list, may_masquerade_pods, nobody};
-pub use tables::{PutError, Repeat, Route, Tables};
+pub use tables::{PutError, Repeat, Route, STEPS, Tables};
 pub(crate) use vacant::vacant;
 
 /// What became of a packet without an established flow.
@@ -194,7 +195,7 @@ fn answer<F: Family, T: Tables<F>>(
         // A client that reached the same backend by a Service, and now calls it by its own
         // address from the same port: the answers must keep that address.
         scratch.peer = scratch.key.reversed(place.answers_at());
-        claim(tables, scratch);
+        tables.claim(scratch);
     }
     match life::half_open(tables, &scratch.key) {
         Some(entry) if decides(entry, transport, flags, tables) => Learned::Known,

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use svclb_common::{
-    balance::{PutError, Route, Tables},
+    balance::{PutError, Route, Scratch, Tables},
     encap::Carry,
     flow::FlowEntry,
     icmp::Icmp,
@@ -15,7 +15,7 @@ use svclb_common::{
 };
 
 use crate::{
-    backend, backend::BackendMaps, client, client::ClientMaps, config, flow, flow::FlowMaps,
+    apart::Apart, backend, backend::BackendMaps, client, client::ClientMaps, config, flow, flow::FlowMaps,
     fragment::FragmentMaps, frontend, frontend::FrontendMaps, load, load::LoadMaps, medium::Medium, observe,
     pods::PodMaps, ports::PortMaps, route, route::RouteMaps,
 };
@@ -34,6 +34,7 @@ pub(crate) trait Maps:
     + Icmp
     + Carry
     + TooBig
+    + Apart
 {
 }
 impl<
@@ -48,7 +49,8 @@ impl<
         + PortMaps
         + Icmp
         + Carry
-        + TooBig,
+        + TooBig
+        + Apart,
 > Maps for F
 {
 }
@@ -222,9 +224,17 @@ macro_rules! maps_as_tables {
         fn count_flow(&self, service: ServiceId, backend: BackendId) {
             backend::count_flow::<F>(service, backend);
         }
+        #[inline(always)]
+        fn claim(&self, scratch: &mut Scratch<F::Addr>) -> bool {
+            F::claim(scratch)
+        }
+
+        #[inline(always)]
+        fn find_port(&self, scratch: &mut Scratch<F::Addr>) -> bool {
+            F::find_port(scratch)
+        }
     };
 }
-pub(crate) use maps_as_tables;
 
 impl<F: Maps, M: Medium> Tables<F> for Kernel<M> {
     maps_as_tables!();
@@ -241,5 +251,22 @@ impl<F: Maps, M: Medium> Tables<F> for Kernel<M> {
     #[inline(always)]
     fn fits(&self, dst: &F::Addr, bytes: u16) -> bool {
         route::fits::<F, M>(self.medium, dst, bytes)
+    }
+}
+
+/// The tables where there is no packet, and no route to ask for.
+pub(crate) struct NoPacket;
+
+impl<F: Maps> Tables<F> for NoPacket {
+    maps_as_tables!();
+
+    #[inline(always)]
+    fn fits(&self, _dst: &F::Addr, _bytes: u16) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn route(&self, _dst: &F::Addr, _source: &mut F::Addr) -> Route {
+        Route::None
     }
 }

@@ -24,6 +24,7 @@
 //! | [`kernel`] | the datapath's `Tables`, made of all these maps |
 //! | [`config`] | the settings |
 //! | [`agent`] | maps that the programs never read |
+//! | [`apart`] | functions that the verifier follows once |
 #![no_std]
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -35,6 +36,7 @@
 
 mod act;
 mod agent;
+mod apart;
 mod backend;
 mod client;
 mod config;

@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::BPF_ANY, btf_maps::LruHashMap, cty::c_void, helpers::generated::bpf_loop, macros::btf_map,
 };
 use svclb_common::{
-    balance::Repeat,
+    balance::{Repeat, STEPS},
     config::BPF_LOOP,
     family::{Addr4, Addr6, Family, V4, V6},
     layout::capacity,
@@ -59,7 +59,7 @@ pub(crate) fn keep<F: PortMaps>(key: &PortsKey<F::Addr>, memory: &PortsMemory) {
 /// Takes so many steps unless one of them is the last, and returns whether it did.
 ///
 /// The verifier follows the steps of `bpf_loop` until they teach it nothing new. Without that helper
-/// it would follow each of them on every path, so there is one.
+/// it follows each of them, so there are a few.
 #[inline(always)]
 pub(crate) fn repeat<F: Family, R: Repeat<F>>(steps: u32, repeat: &mut R) -> bool {
     if config::is_set(BPF_LOOP) {
@@ -68,7 +68,14 @@ pub(crate) fn repeat<F: Family, R: Repeat<F>>(steps: u32, repeat: &mut R) -> boo
         // refuse, no step is taken.
         return unsafe { bpf_loop(steps, call as *mut c_void, (&raw mut *repeat).cast(), 0) } >= 0;
     }
-    repeat.step() || steps == 1
+    let mut taken = 0_u64;
+    while taken < u64::from(STEPS) {
+        if taken == u64::from(steps) || repeat.step() {
+            return true;
+        }
+        taken += 1;
+    }
+    steps == STEPS
 }
 
 /// What `bpf_loop` calls: 1 ends it.

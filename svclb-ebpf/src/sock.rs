@@ -3,26 +3,20 @@
 use aya_ebpf::{
     bindings::{BPF_ANY, bpf_sock_addr},
     btf_maps::LruHashMap,
-    helpers::generated::{bpf_get_netns_cookie, bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_set_retval},
+    helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_set_retval},
     macros::btf_map,
 };
 use svclb_common::{
-    balance::{PutError, Route, Tables},
     family::{Addr4, Addr6, Address as _, Family, V4, V6},
-    flow::FlowEntry,
-    key::{FlowKey, FrontendKey, SocketKey, Wide},
+    key::{SocketKey, Wide},
     layout::capacity,
-    service::{
-        Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
-    },
     socket::{self, Socket, SocketPeer, SocketTables, SocketVerdict},
     wire::Transport,
 };
 
 use crate::{
-    backend, client, config, flow, frontend,
-    kernel::{Maps, maps_as_tables},
-    load,
+    config,
+    kernel::{Maps, NoPacket},
     observe::{self, What},
     opt_out,
 };
@@ -98,24 +92,7 @@ impl SocketMaps for V6 {
     }
 }
 
-/// The tables as a socket call sees them: there is no packet and no route to ask for.
-struct AtSocket;
-
-impl<F: Maps> Tables<F> for AtSocket {
-    maps_as_tables!();
-
-    #[inline(always)]
-    fn fits(&self, _dst: &F::Addr, _bytes: u16) -> bool {
-        true
-    }
-
-    #[inline(always)]
-    fn route(&self, _dst: &F::Addr, _source: &mut F::Addr) -> Route {
-        Route::None
-    }
-}
-
-impl<F: SocketMaps> SocketTables<F> for AtSocket {
+impl<F: SocketMaps> SocketTables<F> for NoPacket {
     #[inline(always)]
     fn translation(&self, key: SocketKey<F::Addr>) -> Option<SocketPeer<F::Addr>> {
         // SAFETY: the value is copied at once.
@@ -209,7 +186,7 @@ impl Towards for V4 {
     fn name(ctx: *mut bpf_sock_addr, socket: Socket) {
         // SAFETY: as above.
         let addr = unsafe { V4::read(ctx) };
-        if let Some((addr, port)) = socket::named_by::<V4, _>(&AtSocket, socket, addr, port(ctx)) {
+        if let Some((addr, port)) = socket::named_by::<V4, _>(&NoPacket, socket, addr, port(ctx)) {
             // SAFETY: as above.
             unsafe { V4::write(ctx, addr) };
             set_port(ctx, port);
@@ -239,9 +216,9 @@ impl Towards for V6 {
         // SAFETY: as above.
         let addr = unsafe { V6::read(ctx) };
         let named = match addr.mapped() {
-            Some(v4) => socket::named_by::<V4, _>(&AtSocket, socket, v4, port(ctx))
+            Some(v4) => socket::named_by::<V4, _>(&NoPacket, socket, v4, port(ctx))
                 .map(|(addr, port)| (Addr6::from_mapped(addr), port)),
-            None => socket::named_by::<V6, _>(&AtSocket, socket, addr, port(ctx)),
+            None => socket::named_by::<V6, _>(&NoPacket, socket, addr, port(ctx)),
         };
         if let Some((addr, port)) = named {
             // SAFETY: as above.
@@ -258,7 +235,7 @@ fn apply<F: SocketMaps>(
     addr: F::Addr,
     write: impl FnOnce(F::Addr),
 ) -> i32 {
-    match socket::towards::<F, _>(&AtSocket, socket, addr, port(ctx)) {
+    match socket::towards::<F, _>(&NoPacket, socket, addr, port(ctx)) {
         SocketVerdict::Keep => ALLOW,
         SocketVerdict::To(to, port) => {
             write(to);

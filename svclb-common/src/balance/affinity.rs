@@ -1,17 +1,17 @@
 //! Session affinity: the backend that a client comes back to.
 
 use crate::{
-    balance::tables::Tables,
+    balance::tables::{Repeat, Tables},
     family::Family,
-    service::{Affinity, AffinityKey, Backend, Slab},
+    service::{Affinity, AffinityKey, Backend, BackendId, Slab},
 };
 
 /// No place of a list.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
-/// How many places of a list are searched for a backend that has moved. In a longer list
-/// they are those around the old place: other backends come and go, and move the rest by a few.
-const SEARCHED: u32 = 512;
+/// How many places are searched for a backend that has moved, half of them on either side of the old
+/// one: other backends come and go, and move the rest by a few.
+const SEARCHED: u32 = 1024;
 
 /// Nanoseconds of a second.
 const SECOND: u64 = 1_000_000_000;
@@ -38,20 +38,40 @@ pub(crate) fn returns<F: Family, T: Tables<F>>(
     if place < slab.len && tables.slot(slab.base.wrapping_add(place)) == Some(backend) {
         return place;
     }
-    // The whole list if it is short, else what is around the old place.
-    let start = place.saturating_sub(SEARCHED / 2).min(slab.len.saturating_sub(SEARCHED));
-    let mut turn = 0;
-    while turn < SEARCHED {
-        let at = start + turn;
-        if at >= slab.len {
-            return NOWHERE;
-        }
-        if tables.slot(slab.base.wrapping_add(at)) == Some(backend) {
-            return at;
-        }
-        turn += 1;
+    let mut search = Search { tables, slab, backend, old: place, turn: 0, found: NOWHERE };
+    // The whole list if it is short.
+    let steps = slab.len.saturating_mul(2).min(SEARCHED);
+    if steps != 0 {
+        let _is_complete = tables.repeat(steps, &mut search);
     }
-    NOWHERE
+    search.found
+}
+
+/// A search on its way, from the old place outwards.
+struct Search<'a, T> {
+    tables: &'a T,
+    slab: Slab,
+    backend: BackendId,
+    old: u32,
+    turn: u32,
+    found: u32,
+}
+
+impl<F: Family, T: Tables<F>> Repeat<F> for Search<'_, T> {
+    #[inline(always)]
+    fn step(&mut self) -> bool {
+        self.turn = self.turn.wrapping_add(1);
+        let away = self.turn / 2 + self.turn % 2;
+        let at = if self.turn.is_multiple_of(2) {
+            self.old.wrapping_add(away)
+        } else {
+            self.old.wrapping_sub(away)
+        };
+        if at < self.slab.len && self.tables.slot(self.slab.base.wrapping_add(at)) == Some(self.backend) {
+            self.found = at;
+        }
+        self.found != NOWHERE
+    }
 }
 
 /// Remembers that the client of `key` has opened a connection to the backend at `place`. A

@@ -225,8 +225,8 @@ pub(super) fn ends<F: Family, T: Tables<F>>(
 
 /// Frees `scratch.peer` for a flow that begins with `scratch.key`: takes it from one that
 /// is over, both entries at once, so that no packet of that one uses the tuple any more.
-#[inline(never)]
-pub(super) fn claim<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
+#[inline(always)]
+pub fn claim<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
     let Scratch { key, peer, other, .. } = scratch;
     let Some(taken) = any(tables, peer) else { return true };
     if !taken.recipe.names(key) {

@@ -5,10 +5,9 @@ use crate::{
         Learned,
         affinity::{NOWHERE, remember},
         choice::{Choice, ask, choose},
-        life::claim,
         path::path,
         place::Place,
-        ports::{Found, find_port},
+        ports::Found,
         scratch::Scratch,
         tables::{PutError, Tables},
         tunnel,
@@ -56,10 +55,10 @@ pub(super) fn open<F: Carry, T: Tables<F>>(
         if keeps || is_one_way || !(scratch.path.translates_port || clashes) {
             let sport = if keeps { scratch.sport } else { scratch.key.sport };
             scratch.aim(sport);
-            if !is_one_way && !claim(tables, scratch) {
+            if !is_one_way && !tables.claim(scratch) {
                 continue;
             }
-        } else if !find_port(tables, scratch) {
+        } else if !tables.find_port(scratch) {
             continue;
         }
         match write(tables, place.hook, scratch) {

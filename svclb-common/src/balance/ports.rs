@@ -5,7 +5,6 @@
 
 use crate::{
     balance::{
-        life::claim,
         scratch::Scratch,
         tables::{Repeat, Tables},
     },
@@ -30,8 +29,8 @@ pub(super) enum Found {
 /// Ports are visited in a random order, each once. That takes a try or two unless most are taken.
 /// Where none is left the search is not repeated for [`patience`]. Tells whether it found one;
 /// otherwise `scratch.found` says why not.
-#[inline(never)]
-pub(super) fn find_port<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
+#[inline(always)]
+pub fn find_port<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
     let (min, max) = tables.snat_ports();
     let ports = u32::from(max - min) + 1;
     let mask = ports.next_power_of_two() - 1;
@@ -78,7 +77,7 @@ impl<F: Family, T: Tables<F>> Repeat<F> for Search<'_, T, F::Addr> {
         // The order is one of a power of two; what is above the range is passed over.
         if offset < ports {
             scratch.aim(min.wrapping_add(offset as u16).to_be());
-            if claim(*tables, scratch) {
+            if tables.claim(scratch) {
                 scratch.found = Found::Port as u32;
                 return true;
             }

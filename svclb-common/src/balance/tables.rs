@@ -1,6 +1,7 @@
 //! The tables of a family, and what else a decision needs of the world.
 
 use crate::{
+    balance::{life::claim, ports::find_port, scratch::Scratch},
     client::PodRange,
     config::SocketMode,
     family::Family,
@@ -33,6 +34,9 @@ pub enum PutError {
     /// The table took none.
     Full,
 }
+
+/// How many steps [`Tables::repeat`] takes at most without `bpf_loop`: the verifier follows each of them.
+pub const STEPS: u32 = 8;
 
 /// Something that is done step by step.
 pub trait Repeat<F: Family> {
@@ -113,8 +117,23 @@ pub trait Tables<F: Family> {
     /// Remembers one; the table makes room by itself.
     fn keep_search(&self, key: &PortsKey<F::Addr>, memory: &PortsMemory);
     /// Takes so many steps, at least one, unless one of them is the last. Returns whether it did: on
-    /// kernels without `bpf_loop` it takes one only.
+    /// kernels without `bpf_loop` it takes [`STEPS`] at most.
     fn repeat<R: Repeat<F>>(&self, steps: u32, repeat: &mut R) -> bool;
+    /// [`claim`](super::claim). The programs override it by a call that the verifier follows once, not
+    /// once for each way that leads there.
+    fn claim(&self, scratch: &mut Scratch<F::Addr>) -> bool
+    where
+        Self: Sized,
+    {
+        claim(self, scratch)
+    }
+    /// [`find_port`](super::find_port), likewise.
+    fn find_port(&self, scratch: &mut Scratch<F::Addr>) -> bool
+    where
+        Self: Sized,
+    {
+        find_port(self, scratch)
+    }
     /// Whether packets of `bytes` bytes reach `dst`, as far as the node knows of the way.
     fn fits(&self, dst: &F::Addr, bytes: u16) -> bool;
     /// A uniformly distributed number.

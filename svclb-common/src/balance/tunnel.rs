@@ -8,7 +8,7 @@
 use crate::{
     balance::{
         Learned,
-        life::{any, claim},
+        life::any,
         open::write,
         path::Path,
         scratch::Scratch,
@@ -84,7 +84,7 @@ pub(super) fn settle<F: Family, T: Tables<F>>(
     scratch.peer = entry.recipe.peer();
     // Frees the other direction's tuple, unless it is another flow's.
     if !entry.recipe.is_one_way() {
-        let _freed = claim(tables, scratch);
+        let _freed = tables.claim(scratch);
     }
     tables.forget(&scratch.key);
 }
@@ -179,7 +179,7 @@ fn pin<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> O
     while attempt < PORTS {
         scratch.path = Path::plain(scratch.key.src);
         scratch.aim(scratch.sport);
-        if claim(tables, scratch) {
+        if tables.claim(scratch) {
             match write(tables, Hook::Ingress, scratch) {
                 Ok(()) => return None,
                 Err(PutError::Exists) => {}

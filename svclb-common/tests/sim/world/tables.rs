@@ -1,7 +1,7 @@
 //! The simulated tables as the datapath sees them.
 
 use svclb_common::{
-    balance::{PutError, Repeat, Route, Tables},
+    balance::{PutError, Repeat, Route, STEPS, Tables},
     cell::{Word32, Word64},
     client::{ANY_DEVICE, PodRange},
     config::BPF_LOOP,
@@ -184,7 +184,7 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn repeat<R: Repeat<F>>(&self, steps: u32, repeat: &mut R) -> bool {
-        let most = if self.is_set(BPF_LOOP) { steps } else { 1 };
+        let most = if self.is_set(BPF_LOOP) { steps } else { steps.min(STEPS) };
         let is_last = (0..most).any(|_| {
             self.steps.set(self.steps.get() + 1);
             repeat.step()

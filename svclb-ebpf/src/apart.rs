@@ -1,0 +1,45 @@
+//! Functions that the verifier follows once, whoever calls them.
+//!
+//! A function with a symbol of its own is global to the verifier (Linux 5.6; pointers as arguments
+//! 5.12): it assumes nothing of the arguments and of what comes back, and so looks at it once instead
+//! of once for each way that leads there. That is worth a function to whatever many ways lead to.
+
+use svclb_common::{
+    balance::{Scratch, claim, find_port},
+    family::{Addr4, Addr6, Family, V4, V6},
+};
+
+use crate::kernel::NoPacket;
+
+/// The functions of a family.
+pub(crate) trait Apart: Family {
+    /// [`claim`].
+    fn claim(scratch: &mut Scratch<Self::Addr>) -> bool;
+    /// [`find_port`].
+    fn find_port(scratch: &mut Scratch<Self::Addr>) -> bool;
+}
+
+macro_rules! apart {
+    ($family:ty, $addr:ty, $($does:ident as $symbol:ident),+) => {
+        $(
+            #[inline(never)]
+            #[unsafe(no_mangle)]
+            extern "C" fn $symbol(scratch: *mut Scratch<$addr>) -> u32 {
+                // SAFETY: only called below, with a reference. The verifier wants to see that it is not null.
+                unsafe { scratch.as_mut() }
+                    .map_or(0, |scratch| u32::from($does::<$family, _>(&NoPacket, scratch)))
+            }
+        )+
+
+        impl Apart for $family {
+            $(
+                #[inline(always)]
+                fn $does(scratch: &mut Scratch<$addr>) -> bool {
+                    $symbol(scratch) != 0
+                }
+            )+
+        }
+    };
+}
+apart!(V4, Addr4, claim as svclb_claim_v4, find_port as svclb_find_port_v4);
+apart!(V6, Addr6, claim as svclb_claim_v6, find_port as svclb_find_port_v6);
