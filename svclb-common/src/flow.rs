@@ -4,13 +4,17 @@
 //! write into a packet of its direction, and knows the other's key: the tuple that
 //! it writes, reversed, is the tuple that the other direction's packets carry.
 
+mod hop;
 mod record;
 pub mod state;
+pub mod stranger;
 mod timeout;
 
 pub use self::{
+    hop::{Epoch, Hop, Link},
     record::FlowRecord,
     state::FlowState,
+    stranger::Stranger,
     timeout::{TIMEOUTS, Timeouts},
 };
 
@@ -269,17 +273,41 @@ pub struct FlowEntry<A: Address> {
     pub state: Word32,
     /// Last packet: `CLOCK_MONOTONIC_COARSE` in nanoseconds, to within [`TICK_NS`].
     pub seen: Word64,
+    /// The [`Tick`] in which that was written.
+    pub tick: Word32,
+    /// Where its packets leave the node, if a program has asked.
+    pub hop: Hop,
 }
 
-/// The time stamp of a flow is written at most this often, so that a busy flow's
-/// cache line stays clean.
+/// A short time, by its number: that of jiffies, divided by 64. Jiffies cost nothing to ask for, but
+/// only the kernel knows how long they are: 1 to 10 ms. So a tick is a number that differs after
+/// [`TICK_NS`] at the latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tick(u32);
+
+impl Tick {
+    /// The one that so many jiffies are in.
+    #[inline(always)]
+    pub fn of(jiffies: u64) -> Self {
+        Self((jiffies >> 6) as u32)
+    }
+}
+
+/// The time stamp of a flow is at most this old, and is not written by each packet, so that a busy
+/// flow's cache line stays clean.
 pub const TICK_NS: u64 = 1_000_000_000;
 
 impl<A: Address> FlowEntry<A> {
     /// An entry that no packet has used yet.
     #[inline(always)]
     pub fn new(recipe: Recipe<A>, now: u64) -> Self {
-        Self { recipe, state: Word32::new(0), seen: Word64::new(now) }
+        Self {
+            recipe,
+            state: Word32::new(0),
+            seen: Word64::new(now),
+            tick: Word32::new(0),
+            hop: Hop::default(),
+        }
     }
 
     /// Forgets the life of an entry that is being written anew.
@@ -287,13 +315,16 @@ impl<A: Address> FlowEntry<A> {
     pub fn begin(&mut self, now: u64) {
         self.state.store(0);
         self.seen.store(now);
+        self.hop.forget();
     }
 
-    /// Notes a packet of this direction.
+    /// Notes a packet of this direction. `now` is asked for in a new tick only: a precise clock costs as
+    /// much as a lookup.
     #[inline(always)]
-    pub fn touch(&self, flags: TcpFlags, now: u64) {
-        if now.wrapping_sub(self.seen.load()) >= TICK_NS {
-            self.seen.store(now);
+    pub fn touch(&self, flags: TcpFlags, tick: Tick, now: impl FnOnce() -> u64) {
+        if self.tick.load() != tick.0 {
+            self.tick.store(tick.0);
+            self.seen.store(now());
         }
         let old = self.state.load();
         let mut state = old;

@@ -159,26 +159,9 @@ impl<K: Key> Wide<K> {
     /// Copies `key`.
     #[inline(always)]
     pub fn new(key: K) -> Self {
-        const { assert!(size_of::<K>().is_multiple_of(4)) };
         let mut wide = Self(MaybeUninit::uninit());
-        let (from, to) = (&raw const key, wide.0.as_mut_ptr());
-        let (from8, to8) = (from.cast::<u64>(), to.cast::<u64>());
-        let words = size_of::<K>() / 8;
-        let mut i = 0;
-        // SAFETY: both sides are `size_of::<K>()` bytes, `to` is aligned to 8. The
-        // stores are volatile so that the compiler does not write the fields of
-        // `key` in place one by one.
-        unsafe {
-            while i < words {
-                to8.add(i).write_volatile(from8.add(i).read_unaligned());
-                i += 1;
-            }
-            if size_of::<K>() % 8 == 4 {
-                to.cast::<u32>()
-                    .add(words * 2)
-                    .write_volatile(from.cast::<u32>().add(words * 2).read_unaligned());
-            }
-        }
+        // SAFETY: valid, and aligned to 8 as `Wide` is.
+        unsafe { copy_wide(&key, wide.0.as_mut_ptr()) };
         wide
     }
 
@@ -187,6 +170,39 @@ impl<K: Key> Wide<K> {
     pub fn get(&self) -> &K {
         // SAFETY: `new` wrote every byte.
         unsafe { self.0.assume_init_ref() }
+    }
+}
+
+/// Replaces `to` by `key` in the way of [`Wide`].
+#[inline(always)]
+pub fn put_wide<K: Key>(to: &mut K, key: K) {
+    const { assert!(align_of::<K>() == 8) };
+    // SAFETY: valid, and aligned to 8.
+    unsafe { copy_wide(&key, to) };
+}
+
+/// # Safety
+/// `to` must be valid for writes and aligned to 8.
+#[inline(always)]
+unsafe fn copy_wide<K: Key>(key: &K, to: *mut K) {
+    const { assert!(size_of::<K>().is_multiple_of(4)) };
+    let from = &raw const *key;
+    let (from8, to8) = (from.cast::<u64>(), to.cast::<u64>());
+    let words = size_of::<K>() / 8;
+    let mut i = 0;
+    // SAFETY: both sides are `size_of::<K>()` bytes, `to` is aligned to 8. The
+    // stores are volatile so that the compiler does not write the fields of
+    // `key` in place one by one.
+    unsafe {
+        while i < words {
+            to8.add(i).write_volatile(from8.add(i).read_unaligned());
+            i += 1;
+        }
+        if size_of::<K>() % 8 == 4 {
+            to.cast::<u32>()
+                .add(words * 2)
+                .write_volatile(from.cast::<u32>().add(words * 2).read_unaligned());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// Version of the map layouts; part of the pins' path. Grows with every change of a
 /// key, a value, a map's kind or its meaning.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// Default capacities, per family. The agent may load other ones.
 pub mod capacity {
@@ -96,8 +96,10 @@ pub mod map {
     /// Datagrams that come in fragments: [`FragmentKey`](crate::fragment::FragmentKey) to
     /// [`FragmentHead`](crate::fragment::FragmentHead).
     pub const FRAGMENTS: &str = "FRAGMENTS";
+    /// Tuples that are nobody's: [`place`](crate::flow::stranger::place) to [`Stranger`](crate::flow::Stranger), per CPU.
+    pub const STRANGERS: &str = "STRANGERS";
     /// All of them.
-    pub const PER_FAMILY: [&str; 22] = [
+    pub const PER_FAMILY: [&str; 23] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -120,6 +122,7 @@ pub mod map {
         PODS,
         SEARCHES,
         FRAGMENTS,
+        STRANGERS,
     ];
 
     /// Node names; the agent's own.
@@ -132,8 +135,10 @@ pub mod map {
     pub const STATE: &str = "STATE";
     /// Control groups of pods whose sockets are left alone, to 1.
     pub const OPT_OUTS: &str = "OPT_OUTS";
+    /// How often the node's routes and neighbours have changed: one word.
+    pub const ROUTES: &str = "ROUTES";
     /// Maps that exist once.
-    pub const SHARED: [&str; 6] = [NODES, DROPS, EVENTS, STATE, OPT_OUTS, XDP_UPLINKS];
+    pub const SHARED: [&str; 7] = [NODES, DROPS, EVENTS, STATE, OPT_OUTS, XDP_UPLINKS, ROUTES];
     /// Devices that XDP programs may redirect frames to, by their index.
     pub const XDP_UPLINKS: &str = "XDP_UPLINKS";
 }

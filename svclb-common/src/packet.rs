@@ -133,6 +133,13 @@ impl<'f, F: Family> Packet<'f, F> {
         Ok(Self { eth, ip, ports, check, transport, flags, l4_offset })
     }
 
+    /// The same, where the transport is known, and that nothing stands before it.
+    #[inline(always)]
+    pub fn parse_as(eth: &'f mut Eth, mut rest: Cursor<'f>, transport: Transport) -> Result<Self, Unparsed> {
+        let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
+        Self::at(eth, ip, rest, transport, 0)
+    }
+
     /// A fragment other than the first, which is rewritten like a packet without a
     /// checksum: what it does not carry is in `absent`, where writing it has no effect.
     #[inline(always)]
@@ -183,6 +190,30 @@ impl<'f, F: Family> Packet<'f, F> {
         self.ports.dst = recipe.dport;
     }
 
+    /// Whether nothing stands between the fixed IP header and the transport's.
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        self.l4_offset == size_of::<Eth>() + size_of::<F::Header>()
+    }
+
+    /// The Internet checksum of the transport as it lies in the packet, if it has one.
+    #[inline(always)]
+    pub fn sum(&self) -> Option<u16> {
+        match &self.check {
+            Checksum::Sum(check) => Some(check.0),
+            Checksum::Crc(_) => None,
+        }
+    }
+
+    /// Replaces the Internet checksum of the transport.
+    #[inline(always)]
+    pub fn set_sum(&mut self, sum: u16) {
+        if let Checksum::Sum(check) = &mut self.check {
+            // RFC 768: a computed zero is sent as its other representation.
+            check.0 = if sum == 0 && self.transport == Transport::Udp { 0xffff } else { sum };
+        }
+    }
+
     /// Whether the packet carries no transport checksum at all.
     #[inline(always)]
     pub fn is_unchecked(&self) -> bool {
@@ -204,8 +235,7 @@ impl<'f, F: Family> Packet<'f, F> {
                 Checksum::Sum(check) => {
                     let delta = Sum::default().add16(recipe.addr_delta).add16(recipe.port_delta).fold();
                     let sum = adjust(check.0, delta);
-                    // RFC 768: a computed zero is sent as its other representation.
-                    check.0 = if sum == 0 && self.transport == Transport::Udp { 0xffff } else { sum };
+                    self.set_sum(sum);
                 }
                 Checksum::Crc(tail) => {
                     let header = self.l4_offset - size_of::<Eth>();

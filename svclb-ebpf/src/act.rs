@@ -44,7 +44,7 @@ pub(crate) fn act<F: Maps, M: Medium>(
         let outer = if action == Action::Tunnel { tunnel::overhead::<F>() as u16 } else { 0 };
         let size = too_big::size(medium, &packet).saturating_add(outer);
         // Before anything is changed: the packet may have to go on as it is.
-        match medium.way::<F>(&recipe.src, &recipe.dst, size, packet.eth) {
+        match medium.way_of::<F>(entry, size, packet.eth) {
             Way::By(ifindex) => device = ifindex,
             Way::Later => return M::NEXT,
             Way::TooBig(mtu) => {
@@ -60,7 +60,7 @@ pub(crate) fn act<F: Maps, M: Medium>(
             Way::Nowhere(reason) => return drop_translated::<F, M>(medium, recipe, reason),
         }
     }
-    entry.touch(packet.flags, observe::now());
+    entry.touch(packet.flags, observe::tick(), observe::now);
     backend::count_packet::<F>(recipe.service, packet.ip.total_len());
 
     match action {

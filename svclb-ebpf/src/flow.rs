@@ -13,7 +13,7 @@ use svclb_common::{
     balance::{PutError, Scratch},
     family::{Addr4, Addr6, Family, V4, V6},
     flow::FlowEntry,
-    key::{FlowKey, Wide},
+    key::FlowKey,
     layout::capacity,
 };
 
@@ -71,21 +71,12 @@ macro_rules! maps {
 maps!(V4, FLOWS_V4, HALF_OPEN_V4, SCRATCH_V4);
 maps!(V6, FLOWS_V6, HALF_OPEN_V6, SCRATCH_V6);
 
-/// An established flow.
-#[inline(always)]
-pub(crate) fn established<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
-    // SAFETY: the recipe never changes while the entry is in the table; should the
-    // table evict it under us, its memory stays a flow entry.
-    unsafe { F::flows().get(Wide::new(*key).get()) }
-}
-
-// What follows serves first packets only: keys are looked up where they lie, without
-// the copy that makes them fast.
-
-/// [`established`], off the hot path.
+/// An established flow. A key that was written the moment before is written by
+/// [`put_wide`](svclb_common::key::put_wide).
 #[inline(always)]
 pub(crate) fn find<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
-    // SAFETY: as above.
+    // SAFETY: the recipe never changes while the entry is in the table; should the
+    // table evict it under us, its memory stays a flow entry.
     unsafe { F::flows().get(key) }
 }
 

@@ -17,7 +17,7 @@ use svclb_common::{
 use crate::{
     apart::Apart, backend, backend::BackendMaps, client, client::ClientMaps, config, flow, flow::FlowMaps,
     fragment::FragmentMaps, frontend, frontend::FrontendMaps, load, load::LoadMaps, medium::Medium, observe,
-    pods::PodMaps, ports::PortMaps, route, route::RouteMaps,
+    pods::PodMaps, ports::PortMaps, route, route::RouteMaps, stranger::StrangerMaps,
 };
 
 /// All maps of a family.
@@ -27,6 +27,7 @@ pub(crate) trait Maps:
     + LoadMaps
     + ClientMaps
     + FlowMaps
+    + StrangerMaps
     + FragmentMaps
     + RouteMaps
     + PodMaps
@@ -43,6 +44,7 @@ impl<
         + LoadMaps
         + ClientMaps
         + FlowMaps
+        + StrangerMaps
         + FragmentMaps
         + RouteMaps
         + PodMaps
@@ -163,6 +165,7 @@ macro_rules! maps_as_tables {
             entry: &FlowEntry<F::Addr>,
             replace: bool,
         ) -> Result<(), PutError> {
+            $crate::stranger::forget::<F>(key);
             flow::open::<F>(key, entry, replace)
         }
         #[inline(always)]

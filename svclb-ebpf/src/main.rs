@@ -17,6 +17,7 @@
 //! | [`load`] | the maps of turns and of flows per backend |
 //! | [`client`] | the maps of session affinity and of source ranges |
 //! | [`flow`] | the maps of flows |
+//! | [`stranger`] | the map of tuples that are nobody's |
 //! | [`route`] | the node's routes; the map of source addresses |
 //! | [`pods`] | the map of which clients are local pods |
 //! | [`ports`] | the map of searches for source ports; `bpf_loop` |
@@ -56,6 +57,7 @@ mod refuse;
 mod route;
 mod skb;
 mod sock;
+mod stranger;
 mod too_big;
 mod tunnel;
 mod xdp;

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use svclb_common::{
     encap::Encapsulation,
     family::Family,
-    flow::{Action, Recipe},
+    flow::{Action, FlowEntry, Recipe},
     key::Hook,
     packet::Packet,
     verdict::DropReason,
@@ -45,6 +45,11 @@ pub(crate) trait Medium: Copy {
     /// The way of a packet of `size` bytes from `src` to `dst`. A medium that addresses the
     /// next hop itself writes it into `eth`.
     fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, size: u16, eth: &mut Eth) -> Way;
+    /// [`way`](Self::way) of a packet of a flow, which may remember it.
+    #[inline(always)]
+    fn way_of<F: Maps>(self, entry: &FlowEntry<F::Addr>, size: u16, eth: &mut Eth) -> Way {
+        self.way::<F>(&entry.recipe.src, &entry.recipe.dst, size, eth)
+    }
     /// Bytes of payload of each packet that this one was merged of; 0 if it is one.
     fn merged(self) -> u32;
     /// Rewrites headers and checksums; whether that was possible. No byte of the packet

@@ -7,7 +7,8 @@ use svclb_common::{
     balance::{self, Edge, Learned, Place, decides},
     encap::is_gue,
     family::{Family, V4, V6},
-    key::Hook,
+    flow::stranger::may_be_strange,
+    key::{Hook, put_wide},
     outline::{HEADERS, Outline},
     packet::{Packet, Unparsed},
     verdict::DropReason,
@@ -19,7 +20,7 @@ use crate::{
     flow, fragment, icmp,
     kernel::{Kernel, Maps},
     medium::Medium,
-    refuse, tunnel,
+    refuse, stranger, tunnel,
 };
 
 /// The whole way. Each program is one instance, with medium, edge and hook known to the compiler.
@@ -41,10 +42,7 @@ pub(crate) fn handle<M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
 /// this one, and not of each other's.
 #[inline(always)]
 fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
-    let first = match hook {
-        Hook::Ingress => established_ingress::<F, M>(medium),
-        Hook::Egress => established_egress::<F, M>(medium),
-    };
+    let first = established::<F, M>(medium, hook);
     let outlined = if first == UNUSUAL { outline::<F, M>(medium) } else { first };
     let takes_others = edge == Edge::Uplink && hook == Hook::Ingress;
     let is_inner = match outlined {
@@ -125,8 +123,6 @@ macro_rules! per_hook {
     };
 }
 per_hook! {
-    established_ingress => |medium| established::<F, M>(medium, Hook::Ingress);
-    established_egress => |medium| established::<F, M>(medium, Hook::Egress);
     learn_pod_ingress => |medium| learn::<F, M>(medium, Edge::Pod, Hook::Ingress);
     learn_pod_egress => |medium| learn::<F, M>(medium, Edge::Pod, Hook::Egress);
     learn_uplink_ingress => |medium| learn::<F, M>(medium, Edge::Uplink, Hook::Ingress);
@@ -135,7 +131,9 @@ per_hook! {
     act_egress => |medium| act_on_known::<F, M>(medium, Hook::Egress);
 }
 
-/// Acts on a packet whose flow is established. The hot path: one lookup decides.
+/// Acts on a packet whose flow is established. The hot path: one lookup decides. It is part of the
+/// program and has its key in the scratch value: a call costs up to 11 ns (returns are slow where the
+/// kernel guards them), and the program's frame comes on top of all others.
 #[inline(always)]
 fn established<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     let mut rest = medium.frame();
@@ -143,14 +141,20 @@ fn established<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     match Packet::<F>::parse(eth, rest) {
         Ok(packet) => {
             let transport = packet.transport;
-            if let Some(entry) = flow::established::<F>(&packet.flow(hook))
+            let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
+            put_wide(&mut scratch.key, packet.flow(hook));
+            let found = flow::find::<F>(&scratch.key);
+            if let Some(entry) = found
                 && decides::<F>(entry, packet.transport, packet.flags, &Kernel { medium })
             {
                 return act(medium, packet, entry, hook);
             }
-            let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
             scratch.outline = Outline::plain(transport);
-            if hook == Hook::Ingress && is_gue(&packet) { GUE } else { KNOWN }
+            if hook == Hook::Ingress && is_gue(&packet) {
+                return GUE;
+            }
+            let is_strange = found.is_none() && may_be_strange(packet.flags);
+            if is_strange && stranger::is_known::<F>(&scratch.key) { M::NEXT } else { KNOWN }
         }
         Err(Unparsed::Foreign) => M::NEXT,
         Err(Unparsed::Short | Unparsed::Extended | Unparsed::Fragment) => UNUSUAL,
@@ -200,7 +204,12 @@ fn learn<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
         (packet.transport, packet.flags)
     };
     match balance::learn_part::<F, _>(&Kernel { medium }, place, scratch, transport, flags) {
-        Learned::NotOurs => M::NEXT,
+        Learned::NotOurs => {
+            if !is_inner && scratch.outline.is_plain() && may_be_strange(flags) {
+                stranger::note::<F>(&scratch.key);
+            }
+            M::NEXT
+        }
         Learned::Known if place.takes_others() && scratch.around() != 0 => KNOWN_INSIDE,
         Learned::Known => KNOWN,
         Learned::Refused(_) if place.takes_others() && scratch.around() != 0 => M::NEXT,

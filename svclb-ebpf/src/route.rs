@@ -3,17 +3,21 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{
-    bindings::bpf_fib_lookup as FibParams, btf_maps::HashMap, helpers::generated::bpf_fib_lookup,
+    bindings::bpf_fib_lookup as FibParams,
+    btf_maps::{Array, HashMap},
+    helpers::generated::bpf_fib_lookup,
     macros::btf_map,
 };
 use svclb_common::{
     balance::Route,
+    cell::Word32,
     family::{Addr4, Addr6, Address as _, Family, V4, V6},
+    flow::Epoch,
     layout::capacity,
     wire::{Eth, Mac},
 };
 
-use crate::{medium::Medium, xdp::Xdp};
+use crate::{agent::MMAPABLE, medium::Medium, observe, xdp::Xdp};
 
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: usize = 1;
@@ -26,6 +30,16 @@ static SOURCES_V4: Sources<Addr4> = HashMap::new();
 /// The node's IPv6 address by device, for the devices that carry our programs.
 #[btf_map(name = "SOURCES_V6")]
 static SOURCES_V6: Sources<Addr6> = HashMap::new();
+
+/// How often the node's routes and neighbours have changed, as far as the agent has heard.
+#[btf_map]
+static ROUTES: Array<Word32, 1, MMAPABLE> = Array::new();
+
+/// The time for which a flow's way counts.
+#[inline(always)]
+pub(crate) fn epoch() -> Epoch {
+    Epoch::of(observe::jiffies(), ROUTES.get(0).map_or(0, Word32::load))
+}
 
 /// The map of a family, and how its addresses lie in the helper's arguments.
 pub(crate) trait RouteMaps: Family {

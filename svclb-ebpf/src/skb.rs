@@ -14,6 +14,7 @@ use aya_ebpf::{
 };
 use svclb_common::{
     balance::LOOPBACK_IFINDEX,
+    checksum::adjust,
     encap::Encapsulation,
     family::{Family, V4},
     flow::{Action, Recipe},
@@ -128,11 +129,24 @@ impl Medium for Skb {
                     return true;
                 }
             };
+        let is_plain = packet.is_plain();
+        let before = packet.sum();
         packet.rewrite_headers(recipe);
         if is_later && F::ICMP_PSEUDO_HEADER {
             self.update_sum(recipe.addr_delta);
         }
-        unchecked || self.update_check::<F>(check_at as u32, recipe.addr_delta, recipe.port_delta, transport)
+        if unchecked {
+            return true;
+        }
+        let change = Change { addresses: recipe.addr_delta, ports: recipe.port_delta, transport };
+        self.update_addresses::<F>(check_at as u32, change)
+            && match before {
+                _ if change.ports == NO_CHANGE => true,
+                Some(before) if is_plain && change.addresses != 0 && change.addresses != NO_CHANGE => {
+                    self.update_ports_in_place::<F>(before, change)
+                }
+                _ => self.replace(check_at as u32, change.ports, change.mangled()),
+            }
     }
 
     #[inline(always)]
@@ -214,28 +228,60 @@ impl Skb {
         unsafe { bpf_skb_adjust_room(self.0, bytes, BPF_ADJ_ROOM_MAC, flags.into()) == 0 }
     }
 
-    /// The transport's checksum, in whatever state the packet keeps it: complete, left
-    /// to the device, or summed by it. Only the kernel knows, so only its helper can.
+    /// Takes other addresses into the transport's checksum, in whatever state the packet keeps it: complete,
+    /// left to the device, or summed by it. Only the kernel knows, so only its helper can.
     #[inline(always)]
-    fn update_check<F: Family>(
-        self,
-        at: u32,
-        addr_delta: u16,
-        port_delta: u16,
-        transport: Transport,
-    ) -> bool {
-        let mangled = if transport == Transport::Udp { MANGLED_0 } else { 0 };
-        let replace = |delta: u16, flags: u64| {
-            // SAFETY: the context lives as long as the program runs; the helper checks the offset.
-            unsafe { bpf_l4_csum_replace(self.0, at, 0, u64::from(delta), flags) == 0 }
-        };
-        let pseudo = mangled | PSEUDO_HEADER;
-        let addresses = if F::ICMP_PSEUDO_HEADER {
-            replace(addr_delta, pseudo | IPV6) || replace(addr_delta, pseudo)
+    fn update_addresses<F: Family>(self, at: u32, change: Change) -> bool {
+        let pseudo = change.mangled() | PSEUDO_HEADER;
+        if F::ICMP_PSEUDO_HEADER {
+            self.replace(at, change.addresses, pseudo | IPV6) || self.replace(at, change.addresses, pseudo)
         } else {
-            replace(addr_delta, pseudo)
-        };
-        addresses && (port_delta == NO_CHANGE || replace(port_delta, mangled))
+            self.replace(at, change.addresses, pseudo)
+        }
+    }
+
+    #[inline(always)]
+    fn replace(self, at: u32, delta: u16, flags: u64) -> bool {
+        // SAFETY: the context lives as long as the program runs; the helper checks the offset.
+        unsafe { bpf_l4_csum_replace(self.0, at, 0, u64::from(delta), flags) == 0 }
+    }
+
+    /// Takes other ports into the transport's checksum of a plain packet, after other addresses. It saves a
+    /// call: what those did to the sum `before` tells whether the sum covers ports yet. One that is left to the
+    /// device does not, and holds its complement, so that it went the other way. (`inet_proto_csum_replace_by_diff`)
+    #[inline(always)]
+    fn update_ports_in_place<F: Family>(self, before: u16, change: Change) -> bool {
+        let mut rest = self.frame();
+        let Some(eth) = rest.take::<Eth>() else { return false };
+        let Ok(mut packet) = Packet::<F>::parse_as(eth, rest, change.transport) else { return false };
+        let complete = adjust(before, change.addresses);
+        match packet.sum() {
+            // A sum of UDP that is zero is sent as its other representation.
+            Some(now) if now == complete || complete == 0 && now == 0xffff => {
+                packet.set_sum(adjust(now, change.ports));
+                true
+            }
+            _ => true,
+        }
+    }
+}
+
+/// What a recipe changes in a transport's checksum.
+#[derive(Clone, Copy)]
+struct Change {
+    /// Folded sum of the change of addresses.
+    addresses: u16,
+    /// The same of ports.
+    ports: u16,
+    /// Whose checksum it is.
+    transport: Transport,
+}
+
+impl Change {
+    /// How the helper is told of UDP's zero.
+    #[inline(always)]
+    fn mangled(self) -> u64 {
+        if self.transport == Transport::Udp { MANGLED_0 } else { 0 }
     }
 }
 

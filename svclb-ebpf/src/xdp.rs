@@ -14,7 +14,7 @@ use aya_ebpf::{
 use svclb_common::{
     encap::Encapsulation,
     family::Family,
-    flow::{Action, Recipe},
+    flow::{Action, FlowEntry, Recipe},
     key::Hook,
     layout::capacity,
     packet::Packet,
@@ -97,6 +97,22 @@ impl Medium for Xdp {
             // Who is told about its size, TC tells.
             Found::TooSmall(_) | Found::Nothing => Way::Later,
         }
+    }
+
+    #[inline(always)]
+    fn way_of<F: Maps>(self, entry: &FlowEntry<F::Addr>, size: u16, eth: &mut Eth) -> Way {
+        let (now, from) = (route::epoch(), self.ifindex());
+        if let Some((device, link)) = entry.hop.find(now, from, size)
+            && self.reaches(device, size)
+        {
+            eth.set_link(link);
+            return Way::By(device);
+        }
+        let way = self.way::<F>(&entry.recipe.src, &entry.recipe.dst, size, eth);
+        if let Way::By(device) = way {
+            entry.hop.note(now, from, size, device, eth.link());
+        }
+        way
     }
 
     /// Merging happens after this hook.

@@ -19,6 +19,7 @@
 //! | `expiry` | forgetting what is over |
 //! | `collect` | what a scrape reads from the pins |
 //! | `recount` | the flows that backends are said to have |
+//! | `ways` | telling the programs of changed routes |
 //! | `told` | lines that are told once |
 
 mod collect;
@@ -35,6 +36,7 @@ mod settings;
 mod stranded;
 mod sync;
 mod told;
+mod ways;
 
 use std::time::{Duration, Instant};
 
@@ -92,6 +94,12 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         }
     });
     let counting = tokio::spawn(recount::keep(settings.pins.clone()));
+    let pins = settings.pins.clone();
+    let following = tokio::spawn(async move {
+        if let Err(error) = ways::follow(pins).await {
+            tracing::warn!("changes of routes are noticed late: {error}");
+        }
+    });
     let rewritten = rewritten(settings.file.as_ref());
     tokio::pin!(rewritten);
 
@@ -119,6 +127,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     };
     logging.abort();
     counting.abort();
+    following.abort();
     stop.cancel();
     drop((batches, servers));
     tasks.close();

@@ -13,6 +13,7 @@
 //! | [`ranges`] | the map of the ranges in which addresses of Services are |
 //! | [`pods`] | the map of which clients are local pods |
 //! | [`opt_outs`] | the map of pods whose sockets are left alone |
+//! | [`ways`] | how often the node's ways have changed |
 //! | [`translations`] | the translations that the programs make at sockets |
 //! | [`attach`] | which programs are attached where |
 //! | [`xdp`] | programs in front of the stack, on top of those |
@@ -49,6 +50,7 @@ pub mod readback;
 pub mod sweep;
 pub mod tables;
 pub mod translations;
+pub mod ways;
 pub mod xdp;
 
 pub use self::error::Error;

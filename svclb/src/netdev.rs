@@ -13,6 +13,7 @@ mod link;
 mod role;
 mod room;
 mod watch;
+mod ways;
 mod xdp;
 
 use std::{
@@ -26,6 +27,7 @@ pub use self::{
     role::{LeftOut, Role, Roles, Wanted, roles},
     room::{lacks_room, room},
     watch::watch,
+    ways::Ways,
     xdp::{NoXdp, XdpFacts, XdpHook, XdpMode, decide as decide_xdp, xdp_facts},
 };
 

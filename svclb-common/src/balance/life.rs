@@ -111,7 +111,7 @@ fn continues<F: Family>(
 }
 
 /// Notes that a flow has left its backend, whichever direction `entry` is. Nobody counts for a backend that is gone.
-#[inline(never)]
+#[inline(always)]
 fn leave<F: Family>(tables: &impl Tables<F>, entry: &FlowEntry<F::Addr>, other: Option<&FlowEntry<F::Addr>>) {
     let original = if entry.recipe.is_original() { Some(entry) } else { other };
     if let Some(original) = original

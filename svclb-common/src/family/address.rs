@@ -12,6 +12,8 @@ pub trait Address: Key + Eq + Send + Sync + core::fmt::Debug + bytemuck::Pod {
     fn sum(self, sum: Sum) -> Sum;
     /// Adds the address to a hash.
     fn hash(self, hash: Hash) -> Hash;
+    /// The address in 32 bits, for who only needs places that differ.
+    fn mix(self) -> u32;
     /// The address in 16 bytes; IPv4 in the first four, the rest zero.
     fn widen(self) -> [u8; 16];
     /// Whether the address is in 127.0.0.0/8, or is `::1`.
@@ -48,6 +50,11 @@ impl Address for Addr4 {
     #[inline(always)]
     fn hash(self, hash: Hash) -> Hash {
         hash.word(u32::from_be(self.0))
+    }
+
+    #[inline(always)]
+    fn mix(self) -> u32 {
+        self.0
     }
 
     #[inline(always)]
@@ -105,6 +112,12 @@ impl Address for Addr6 {
     fn hash(self, hash: Hash) -> Hash {
         let [a, b, c, d] = self.0.map(u32::from_be);
         hash.word(a).word(b).word(c).word(d)
+    }
+
+    #[inline(always)]
+    fn mix(self) -> u32 {
+        let [a, b, c, d] = self.0;
+        a ^ b.rotate_left(7) ^ c.rotate_left(15) ^ d
     }
 
     #[inline(always)]

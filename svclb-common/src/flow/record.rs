@@ -1,6 +1,6 @@
 //! A flow entry as a reader copies it.
 
-use super::{FlowEntry, Recipe, TICK_NS, state};
+use super::{FlowEntry, Hop, Recipe, TICK_NS, state};
 use crate::family::Address;
 
 /// A copy of a [`FlowEntry`], for readers.
@@ -13,7 +13,13 @@ pub struct FlowRecord<A: Address> {
     pub state: u32,
     /// [`FlowEntry::seen`].
     pub seen: u64,
+    /// [`FlowEntry::tick`].
+    pub tick: u32,
+    /// [`FlowEntry::hop`], which nobody asks a copy for.
+    pub hop: [u32; HOP_WORDS],
 }
+
+const HOP_WORDS: usize = size_of::<Hop>() / size_of::<u32>();
 
 impl<A: Address> FlowRecord<A> {
     /// The flow's state. `peer` is its other direction; see [`FlowEntry::number`].
@@ -33,6 +39,12 @@ impl<A: Address> FlowRecord<A> {
 
 impl<A: Address> From<&FlowEntry<A>> for FlowRecord<A> {
     fn from(entry: &FlowEntry<A>) -> Self {
-        Self { recipe: entry.recipe, state: entry.state.load(), seen: entry.seen.load() }
+        Self {
+            recipe: entry.recipe,
+            state: entry.state.load(),
+            seen: entry.seen.load(),
+            tick: entry.tick.load(),
+            hop: [0; HOP_WORDS],
+        }
     }
 }

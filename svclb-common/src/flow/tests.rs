@@ -9,8 +9,8 @@ use crate::family::{Addr4, Addr6};
 fn entries_have_no_padding() {
     assert_eq!(size_of::<Recipe<Addr4>>(), 36);
     assert_eq!(size_of::<Recipe<Addr6>>(), 60);
-    assert_eq!(size_of::<FlowEntry<Addr4>>(), 48);
-    assert_eq!(size_of::<FlowEntry<Addr6>>(), 72);
+    assert_eq!(size_of::<FlowEntry<Addr4>>(), 80);
+    assert_eq!(size_of::<FlowEntry<Addr6>>(), 104);
 }
 
 fn owner() -> Owner {
@@ -43,11 +43,12 @@ proptest! {
 fn a_reset_is_not_a_sign_of_life() {
     let key = FlowKey { src: Addr4(1), dst: Addr4(2), sport: 3, dport: 4, proto: 6, hook: 0, pad: 0 };
     let entry = FlowEntry::new(Recipe::empty(&key), 0);
-    entry.touch(TcpFlags(TcpFlags::RST | TcpFlags::ACK), 1);
+    let tick = Tick::of;
+    entry.touch(TcpFlags(TcpFlags::RST | TcpFlags::ACK), tick(0), || 1);
     assert!(!entry.is_seen() && entry.is_finished());
-    entry.touch(TcpFlags(TcpFlags::SYN | TcpFlags::ACK), 2);
+    entry.touch(TcpFlags(TcpFlags::SYN | TcpFlags::ACK), tick(63), || 2);
     assert_eq!(entry.state.load(), SEEN, "who goes on has not reset");
     assert_eq!(entry.seen.load(), 0, "the stamp is kept within a tick");
-    entry.touch(TcpFlags(TcpFlags::ACK), TICK_NS);
+    entry.touch(TcpFlags(TcpFlags::ACK), tick(64), || TICK_NS);
     assert_eq!(entry.seen.load(), TICK_NS);
 }

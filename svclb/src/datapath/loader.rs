@@ -80,7 +80,7 @@ fn load_maps(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, Error> {
 }
 
 /// Maps whose size is part of their meaning.
-const FIXED: [&str; 3] = [map::DROPS, map::EVENTS, map::STATE];
+const FIXED: [&str; 4] = [map::DROPS, map::EVENTS, map::STATE, map::ROUTES];
 
 fn load_programs(ebpf: &mut Ebpf) -> Result<usize, Error> {
     let mut loaded = 0;

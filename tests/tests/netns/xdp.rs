@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use aya::{
     Ebpf, EbpfLoader,
+    maps::{Array, Map, MapData},
     programs::{Xdp, XdpMode},
 };
 use nix::{net::if_::if_nametoindex, sys::signal::Signal};
@@ -24,7 +25,7 @@ use svclb_common::layout::map;
 use svclb_tests::netns::{
     Agent, Place, World,
     client::Mode,
-    layout::{CLIENT, Family, Frontend, Machine, NODE1, POD2, POD3, UPLINK, WIRE, node_of},
+    layout::{CLIENT, Family, Frontend, Machine, NODE1, NODE2, POD2, POD3, UPLINK, WIRE, node_of},
     manifest::Service,
     wait::{PATIENCE, until},
 };
@@ -232,6 +233,66 @@ fn a_restart_replaces_the_program_in_place() -> anyhow::Result<()> {
         generic.kill()?;
         let _off = Agent::start(world, &["--xdp", "off"])?;
         ensure!(attached(world)?.is_empty(), "{:?}", attached(world)?);
+        Ok(())
+    })
+}
+
+/// How often the agent has told the programs that ways have changed.
+fn changes(world: &World) -> anyhow::Result<u32> {
+    let pin = Pins::new(world.bpffs(&NODE1)).map(map::ROUTES);
+    world.namespace(NODE1.name).run(move || {
+        let array = Array::<_, u32>::try_from(Map::Array(MapData::from_pin(pin)?))?;
+        Ok(array.get(&0, 0)?)
+    })?
+}
+
+/// Where frames of a connection go is remembered; a next hop that gets another link address is
+/// heard of.
+#[test]
+fn a_next_hop_that_moves_is_followed() -> anyhow::Result<()> {
+    const PORT: u16 = 8091;
+    const MOVED: &str = "02:00:00:00:00:99";
+    wired(|world| {
+        let text = Service::new("near-or-far", SERVICE, &[POD3]).yaml().replace("8080", &PORT.to_string());
+        world.publish_text("near-or-far.yaml", &text)?;
+        let _agent = Agent::start(world, &["--xdp", "native"])?;
+        is_attached(world)?;
+        for family in Family::ALL {
+            let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT));
+            let listener = world.namespace(POD3.name).run(move || TcpListener::bind(any))??;
+            let server = thread::spawn(move || -> std::io::Result<u64> {
+                let (mut stream, _) = listener.accept()?;
+                let mut back = stream.try_clone()?;
+                std::io::copy(&mut stream, &mut back)
+            });
+            let to = Frontend::NodePort.of(SERVICE, family);
+            let mut stream = world.namespace(CLIENT.name).run(move || TcpStream::connect(to))??;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            let mut line = [0; 4];
+            for (round, mac) in [None, Some(MOVED)].into_iter().enumerate() {
+                if let Some(mac) = mac {
+                    let before = changes(world)?;
+                    world.ip(NODE2.name, &format!("link set dev {UPLINK} address {mac}"))?;
+                    let neighbour = NODE2.address(family);
+                    world.ip(NODE1.name, &format!("neigh replace {neighbour} lladdr {mac} dev {UPLINK}"))?;
+                    until("the agent's word", PATIENCE, || Ok((changes(world)? != before).then_some(())))?;
+                }
+                for _ in 0..10 {
+                    stream.write_all(b"ping").with_context(|| format!("{family:?} {round}"))?;
+                    stream.read_exact(&mut line).with_context(|| format!("{family:?} {round}"))?;
+                }
+            }
+            drop(stream);
+            server.join().map_err(|_panic| anyhow::anyhow!("the server has panicked"))??;
+            world.ip(NODE2.name, &format!("link set dev {UPLINK} address 02:00:00:00:00:98"))?;
+            for family in Family::ALL {
+                let neighbour = NODE2.address(family);
+                world.ip(
+                    NODE1.name,
+                    &format!("neigh replace {neighbour} lladdr 02:00:00:00:00:98 dev {UPLINK}"),
+                )?;
+            }
+        }
         Ok(())
     })
 }

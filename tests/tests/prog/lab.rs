@@ -220,7 +220,7 @@ impl Lab {
         for name in [of(map::FLOWS, is_v4), of(map::HALF_OPEN, is_v4)] {
             for (key, record) in self.entries::<A>(&name)? {
                 let seen = record.seen.saturating_sub(seconds * 1_000_000_000);
-                self.insert(&name, key, FlowRecord { seen, ..record })?;
+                self.insert(&name, key, FlowRecord { seen, tick: !record.tick, ..record })?;
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use svclb_common::{
     balance::{Learned, Place, Scratch, Tables, decides, follow, learn, learn_part},
     family::IpHeader as _,
-    flow::{Action, FlowEntry},
+    flow::{Action, FlowEntry, Tick},
     key::{FlowKey, Hook},
     outline::Outline,
     packet::{Absent, Packet, Unparsed},
@@ -144,7 +144,9 @@ impl<F: Net> World<F> {
     }
 
     fn act(&self, packet: &mut Packet<'_, F>, entry: &FlowEntry<F::Addr>) -> Verdict {
-        entry.touch(packet.flags, self.now());
+        // Jiffies of 10 ms, the longest that there are.
+        let tick = Tick::of(self.now() / 10_000_000);
+        entry.touch(packet.flags, tick, || self.now());
         if entry.recipe.is_one_way() {
             let end = |addr| F::ip(addr);
             return Verdict::Tunnelled(end(entry.recipe.src), end(entry.recipe.dst));
