@@ -155,6 +155,10 @@ impl Chain for Ipv4 {
         const MORE: u16 = 0x2000_u16.to_be();
         let proto = self.proto;
         let words = usize::from(self.version_ihl & 15).checked_sub(5).ok_or(Unparsed::Foreign)?;
+        // A header that ends before its options is none, whatever they are.
+        if words != 0 && rest.peek::<OptionHead>(words * 4 - size_of::<OptionHead>()).is_none() {
+            return Err(Unparsed::Short);
+        }
         if Transport::of(proto).is_none() || is_source_routed(rest, words * 4)? {
             return Err(Unparsed::Foreign);
         }

@@ -214,14 +214,13 @@ impl<'f, F: Family> Packet<'f, F> {
         }
     }
 
-    /// Whether the packet carries no transport checksum at all.
+    /// Whether the packet carries no transport checksum at all. That is for IPv6 as well: datagrams that carry packets may
+    /// do without (RFC 6935).
     #[inline(always)]
     pub fn is_unchecked(&self) -> bool {
         self.is_later()
             || match &self.check {
-                Checksum::Sum(check) => {
-                    F::UDP_CHECK_OPTIONAL && self.transport == Transport::Udp && check.0 == 0
-                }
+                Checksum::Sum(check) => self.transport == Transport::Udp && check.0 == 0,
                 Checksum::Crc(tail) => tail.crc == 0,
             }
     }

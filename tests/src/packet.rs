@@ -185,6 +185,8 @@ impl Packet {
     /// Whether the checksum behind the IP header is there and known to be right.
     pub fn is_checked(&self) -> bool {
         match &self.body {
+            // Only datagrams that carry packets may do without over IPv6, and these are not looked into.
+            Body::Udp { check: Check::None, .. } => self.src.is_ipv4(),
             Body::Tcp(Tcp { check, .. }) | Body::Udp { check, .. } => *check != Check::Partial,
             Body::Sctp(sctp) => sctp.check == Check::Full,
             Body::Other(_) => false,

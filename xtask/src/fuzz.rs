@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: the datapath's logic under a coverage-guided fuzzer.
+//! `cargo xtask fuzz`: the datapath's logic under a coverage-guided fuzzer, and any frames through the loaded programs.
 
 use std::{fs, path::Path};
 
@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     apt,
+    test::{Ring, test},
     workspace::{Workspace, on_path},
 };
 
@@ -71,6 +72,17 @@ pub(crate) fn fuzz(workspace: &Workspace, seconds: u32, keep: bool) -> anyhow::R
         merge(workspace, &fuzzer, &found, &corpus)?;
     }
     Ok(())
+}
+
+/// Passes so many frames through each loaded program: the prog ring's own test of any frames, for longer.
+pub(crate) fn programs(workspace: &Workspace, frames: u64, seed: Option<u64>) -> anyhow::Result<()> {
+    // One setting after the other: each keeps all processors busy.
+    const ARGS: [&str; 3] = ["fuzz::any_frame", "--test-threads=1", "--nocapture"];
+    workspace.shell.set_var("SVCLB_FUZZ_FRAMES", frames.to_string());
+    if let Some(seed) = seed {
+        workspace.shell.set_var("SVCLB_FUZZ_SEED", seed.to_string());
+    }
+    test(workspace, Ring::Prog, &ARGS.map(str::to_owned))
 }
 
 /// Replaces the corpus by the smallest inputs that reach what it and `found` do.

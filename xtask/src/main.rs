@@ -63,14 +63,23 @@ enum Task {
         #[arg(long, value_enum)]
         arch: Vec<image::Arch>,
     },
-    /// Run the datapath's logic under a coverage-guided fuzzer.
+    /// Run the datapath's logic under a coverage-guided fuzzer, or any frames through the loaded programs.
     Fuzz {
         /// For so long.
-        #[arg(long, default_value_t = 120)]
+        #[arg(long, default_value_t = 120, conflicts_with = "programs")]
         seconds: u32,
         /// Add inputs that reach something new to fuzz/corpus.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "programs")]
         keep: bool,
+        /// The loaded programs, each by as many frames as told; needs root.
+        #[arg(long)]
+        programs: bool,
+        /// Frames through each program.
+        #[arg(long, default_value_t = 10_000_000, requires = "programs")]
+        frames: u64,
+        /// The number that a failure has printed, for the same frames.
+        #[arg(long, requires = "programs")]
+        seed: Option<u64>,
     },
     /// Check format, clippy, licences and the rules of the repository.
     Lint,
@@ -98,7 +107,8 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             let out = out.map(std::path::absolute).transpose()?;
             image::image(&workspace, out.as_deref(), &arch)?;
         }
-        Task::Fuzz { seconds, keep } => fuzz::fuzz(&workspace, seconds, keep)?,
+        Task::Fuzz { programs: true, frames, seed, .. } => fuzz::programs(&workspace, frames, seed)?,
+        Task::Fuzz { seconds, keep, .. } => fuzz::fuzz(&workspace, seconds, keep)?,
         Task::Lint => lint::lint(&workspace)?,
         Task::Ci => {
             lint::lint(&workspace)?;

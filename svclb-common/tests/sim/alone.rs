@@ -120,6 +120,28 @@ fn ipv4_options() {
     }
 }
 
+/// A header whose options are not all there is none, and not a later fragment's either.
+#[test]
+fn an_ipv4_header_that_is_cut() {
+    let sketch =
+        Sketch { options: vec![1; 40], ..open(Transport::Udp, at::<V4>(POD, 40000), at::<V4>(VIP, 80)) };
+    let mut frame = sketch.build();
+    frame[20..22].copy_from_slice(&[0, 5]);
+    for bytes in 20..60 {
+        assert_alone::<V4>(&frame[..14 + bytes], Unparsed::Short);
+    }
+}
+
+/// RFC 6935: datagrams that carry packets may do without a checksum over IPv6 as well.
+#[test]
+fn an_unchecked_datagram_over_ipv6() {
+    let mut frame = open(Transport::Udp, at::<V6>(POD, 40000), at::<V6>(VIP, 80)).build();
+    frame[14 + 40 + 6..][..2].fill(0);
+    let after = world::<V6>().pass(POD_IN, &frame).frame;
+    assert_eq!(ends(&after).1, at::<V6>(VIP + 1, 8080));
+    assert_eq!(after[14 + 40 + 6..][..2], [0, 0]);
+}
+
 /// RFC 768: no checksum stays no checksum.
 #[test]
 fn an_unchecked_datagram() {

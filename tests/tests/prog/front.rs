@@ -10,7 +10,7 @@ use svclb_common::layout::map;
 use crate::lab::{FRAME, Hook, Lab, Verdict};
 
 /// Bytes of a `struct xdp_md` (linux/bpf.h).
-const CONTEXT: usize = 24;
+pub(crate) const CONTEXT: usize = 24;
 
 /// What `svclb_ebpf` leaves before a packet that is translated and goes on to the stack.
 const MARK: [u8; 4] = u32::from_be_bytes(*b"svcl").to_ne_bytes();
@@ -30,7 +30,7 @@ impl Lab {
             program.load().with_context(|| format!("the kernel refused {name}"))?;
         }
         let mut out = vec![0; FRAME + frame.len()];
-        let (before, mut after) = (context(frame.len(), ifindex), vec![0; CONTEXT]);
+        let (before, mut after) = (context(frame.len(), ifindex), [0; CONTEXT]);
         let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut out),
@@ -40,21 +40,7 @@ impl Lab {
         };
         let ran = program.test_run(options).with_context(|| format!("{name} on {} bytes", frame.len()))?;
         out.truncate(ran.data_size_out as usize);
-        let metadata = u32::from_ne_bytes(after[..4].try_into()?) as usize;
-        let is_marked = metadata != 0;
-        anyhow::ensure!(
-            !is_marked || out[..metadata] == MARK,
-            "{:?} stands before the packet",
-            &out[..metadata]
-        );
-        let verdict = match ran.return_value {
-            1 => Verdict::Drop,
-            2 if is_marked => Verdict::Done,
-            2 => Verdict::Next,
-            3 => Verdict::Back,
-            4 => Verdict::Redirect,
-            other => return Err(anyhow!("the program returned {other}, which no program of svclb does")),
-        };
+        let (verdict, metadata) = verdict_in_front(ran.return_value, &after, &out)?;
         Ok((verdict, out.split_off(metadata)))
     }
 
@@ -96,8 +82,36 @@ impl Lab {
 }
 
 /// A `struct xdp_md` (linux/bpf.h): nothing before the frame, its end, and where it came from.
-fn context(len: usize, ifindex: u32) -> Vec<u8> {
-    [0, len as u32, 0, ifindex, 0, 0].into_iter().flat_map(u32::to_ne_bytes).collect()
+pub(crate) fn context(len: usize, ifindex: u32) -> [u8; CONTEXT] {
+    let mut context = [0; CONTEXT];
+    context[4..8].copy_from_slice(&(len as u32).to_ne_bytes());
+    context[12..16].copy_from_slice(&ifindex.to_ne_bytes());
+    context
+}
+
+/// What an XDP program's code means, and the bytes that it left before the packet, from the `struct xdp_md` and
+/// the bytes that came out.
+pub(crate) fn verdict_in_front(
+    code: u32,
+    after: &[u8; CONTEXT],
+    out: &[u8],
+) -> anyhow::Result<(Verdict, usize)> {
+    let metadata = u32::from_ne_bytes(*after.first_chunk().context("no context")?) as usize;
+    let is_marked = metadata != 0;
+    anyhow::ensure!(
+        !is_marked || out.get(..metadata) == Some(&MARK),
+        "{:?} stands before the packet",
+        out.get(..metadata)
+    );
+    let verdict = match code {
+        1 => Verdict::Drop,
+        2 if is_marked => Verdict::Done,
+        2 => Verdict::Next,
+        3 => Verdict::Back,
+        4 => Verdict::Redirect,
+        other => return Err(anyhow!("the program returned {other}, which no program of svclb does")),
+    };
+    Ok((verdict, metadata))
 }
 
 #[cfg(test)]

@@ -50,10 +50,6 @@ pub(crate) enum Hook {
 }
 
 impl Hook {
-    /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::PodIngress, Self::PodEgress, Self::UplinkIngress, Self::UplinkEgress, Self::UplinkXdp];
-
     /// The program's name in the object.
     pub(crate) fn program(self) -> &'static str {
         match self {
@@ -91,7 +87,8 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    fn of(code: u32) -> anyhow::Result<Self> {
+    /// What a TC program's code means.
+    pub(crate) fn of(code: u32) -> anyhow::Result<Self> {
         match code.cast_signed() {
             -1 => Ok(Self::Next),
             2 => Ok(Self::Drop),
@@ -172,6 +169,11 @@ impl Lab {
     }
 
     /// All programs of the object by name, loaded or not.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = (&str, &Program)> {
+        self.ebpf.programs()
+    }
+
+    /// The same, to load them.
     pub(crate) fn programs_mut(&mut self) -> impl Iterator<Item = (&str, &mut Program)> {
         self.ebpf.programs_mut()
     }
@@ -383,10 +385,9 @@ impl Lab {
 
 /// The start of a `struct __sk_buff` (linux/bpf.h) up to `ifindex`; the kernel takes
 /// what is missing for zero.
-fn context(ifindex: u32) -> Vec<u8> {
-    const WORDS_BEFORE: usize = 10;
-    let mut context = vec![0; WORDS_BEFORE * 4];
-    context.extend(ifindex.to_ne_bytes());
+pub(crate) fn context(ifindex: u32) -> [u8; 44] {
+    let mut context = [0; 44];
+    context[40..].copy_from_slice(&ifindex.to_ne_bytes());
     context
 }
 
