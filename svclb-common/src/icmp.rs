@@ -13,10 +13,15 @@
 //!
 //! A `ClusterIP` answers to echo if the setting says so. Nobody has that address, so nobody else would.
 
+mod around;
+mod inner;
+
 use core::hint::black_box;
 
+pub use around::{Around, Quoted, Relayed};
+
 use crate::{
-    balance::{Tables, vacant},
+    balance::{Tables, any, vacant},
     checksum::{Sum, adjust},
     config::VIP_ECHO,
     family::{Address, Family, IpHeader as _, Upper, V4, V6},
@@ -135,6 +140,17 @@ impl<'f, F: Icmp> Message<'f, F> {
     pub fn parse(eth: &'f mut Eth, mut rest: Cursor<'f>) -> Result<Self, Unparsed> {
         let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
         let Upper::Icmp(options) = ip.upper() else { return Err(Unparsed::Foreign) };
+        Self::behind(eth, ip, rest, options)
+    }
+
+    /// Finds the headers behind a fixed IP header and so many bytes of options.
+    #[inline(always)]
+    pub fn behind(
+        eth: &'f mut Eth,
+        ip: &'f mut F::Header,
+        mut rest: Cursor<'f>,
+        options: usize,
+    ) -> Result<Self, Unparsed> {
         let options = bounded(options);
         rest.skip(options);
         let icmp = rest.take::<IcmpError>().ok_or(Unparsed::Short)?;
@@ -231,16 +247,8 @@ pub fn hear<'t, F: Icmp, T: Tables<F>>(
     key: &mut FlowKey<F::Addr>,
 ) -> Heard<'t, F::Addr> {
     let is_error = F::is_error(message.icmp.kind);
-    if let Some(quote) = &message.quote
-        // Nobody complains to anybody but the sender; who does forges.
-        && quote.ip.src() == message.ip.dst()
-    {
-        *key = quote.answer(hook);
-        // Another CPU may establish it between the first two looks.
-        let entry = tables.flow(key).or_else(|| tables.half_open(key)).or_else(|| tables.flow(key));
-        if let Some(entry) = entry {
-            return Heard::About(entry);
-        }
+    if let Some(entry) = about(tables, hook, message, key) {
+        return Heard::About(entry);
     }
     if asks(tables, hook, message) {
         return Heard::Echo;
@@ -254,6 +262,20 @@ pub fn hear<'t, F: Icmp, T: Tables<F>>(
         Some(DropReason::UnknownPort) | None => Heard::NotOurs,
         Some(reason) => Heard::Dropped(reason),
     }
+}
+
+/// The entry that translates answers to what a message quotes. `key` is working memory.
+#[inline(always)]
+fn about<'t, F: Icmp, T: Tables<F>>(
+    tables: &'t T,
+    hook: Hook,
+    message: &Message<'_, F>,
+    key: &mut FlowKey<F::Addr>,
+) -> Option<&'t FlowEntry<F::Addr>> {
+    // Nobody complains to anybody but the sender; who does forges.
+    let quote = message.quote.as_ref().filter(|quote| quote.ip.src() == message.ip.dst())?;
+    *key = quote.answer(hook);
+    any(tables, key)
 }
 
 /// Whether a message asks for an echo that is to be given here: where a client's packets enter, or

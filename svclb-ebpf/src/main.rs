@@ -35,13 +35,16 @@
 
 mod act;
 mod agent;
+mod around;
 mod backend;
 mod client;
 mod config;
+mod entry;
 mod flow;
 mod fragment;
 mod frontend;
 mod icmp;
+mod inner;
 mod kernel;
 mod load;
 mod medium;

@@ -16,7 +16,7 @@ use svclb_common::{
 
 use crate::{
     act::{act, drop},
-    flow, fragment, icmp,
+    around, flow, fragment, icmp, inner,
     kernel::{Kernel, Maps},
     medium::Medium,
     refuse, tunnel,
@@ -47,13 +47,24 @@ fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     };
     let outlined = if first == UNUSUAL { outline::<F, M>(medium) } else { first };
     let takes_others = edge == Edge::Uplink && hook == Hook::Ingress;
+    let outlined = match outlined {
+        GUE if takes_others && tunnel::is_in_gue::<F, M>(medium) => INSIDE,
+        TUNNEL if takes_others && tunnel::is_in_ip::<F, M>(medium) => INSIDE,
+        GUE | TUNNEL if takes_others => inner::enter::<F, M>(medium, outlined),
+        code => code,
+    };
     let is_inner = match outlined {
-        KNOWN => false,
-        GUE => takes_others && tunnel::is_in_gue::<F, M>(medium),
-        TUNNEL if takes_others && tunnel::is_in_ip::<F, M>(medium) => true,
+        KNOWN | GUE => false,
+        INSIDE => true,
         TUNNEL => return M::NEXT,
         HEADLESS => return fragment::handle::<F, M>(medium, hook),
-        ICMP => return icmp::handle::<F, M>(medium, hook),
+        ICMP => {
+            return match icmp::handle::<F, M>(medium, hook) {
+                AROUND if takes_others => around::handle::<F, M>(medium),
+                AROUND => M::NEXT,
+                code => code,
+            };
+        }
         code => return code,
     };
     if takes_others && !is_inner {
@@ -93,16 +104,22 @@ const KNOWN_INSIDE: i32 = 2 << 16;
 const UNUSUAL: i32 = 3 << 16;
 
 /// The packet is a fragment without a transport header.
-const HEADLESS: i32 = 4 << 16;
+pub(crate) const HEADLESS: i32 = 4 << 16;
 
 /// The packet is ICMP.
-const ICMP: i32 = 5 << 16;
+pub(crate) const ICMP: i32 = 5 << 16;
 
 /// There is a packet in the packet.
 const TUNNEL: i32 = 6 << 16;
 
 /// There may be a packet in the datagram, which is of no established flow.
 const GUE: i32 = 7 << 16;
+
+/// There is a packet in the packet, and the scratch value has it.
+pub(crate) const INSIDE: i32 = 11 << 16;
+
+/// The packet is ICMP and about a flow that travels in other packets, or may be about one of these.
+pub(crate) const AROUND: i32 = 12 << 16;
 
 /// The packet is to be refused, because nobody serves.
 const REFUSE: i32 = 8 << 16;

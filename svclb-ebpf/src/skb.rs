@@ -52,6 +52,7 @@ impl Medium for Skb {
     /// The next program of the hook decides; without one the packet goes on.
     const NEXT: i32 = TC_ACT_UNSPEC;
     const DROP: i32 = TC_ACT_SHOT;
+    const IS_FRAME: bool = false;
     const MAY_BE_PARTIAL: bool = true;
 
     #[inline(always)]

@@ -20,12 +20,15 @@ pub const TOO_BIG_KEPT: usize = size_of::<Eth>() + QUOTED;
 pub trait TooBig: Family {
     /// ICMP type and code.
     const TOO_BIG: (u8, u8);
+    /// Where a message has the size, in the word behind its checksum, host byte order.
+    const MTU_BITS: u32;
     /// Sum of a packet's header whose transport checksum is left to the device.
     fn header_sum(header: &Self::Header) -> Sum;
 }
 
 impl TooBig for V4 {
     const TOO_BIG: (u8, u8) = (3, 4);
+    const MTU_BITS: u32 = 0xffff;
 
     /// A header with its checksum in it, options and all, sums up to nothing.
     #[inline(always)]
@@ -36,6 +39,7 @@ impl TooBig for V4 {
 
 impl TooBig for V6 {
     const TOO_BIG: (u8, u8) = (2, 0);
+    const MTU_BITS: u32 = u32::MAX;
 
     #[inline(always)]
     fn header_sum(header: &Self::Header) -> Sum {

@@ -37,8 +37,10 @@ use svclb_common::{
 };
 
 pub(crate) use collect::{Entry, Walk};
-pub(crate) use complaint::{Complaint, Fault, Told, complaint};
-pub(crate) use frame::{ACK, FIN, RST, SYN, Sketch, ends, headers, next, open, reply, verify};
+pub(crate) use complaint::{Complaint, Fault, Told, complaint, ips};
+pub(crate) use frame::{
+    ACK, FIN, RST, SYN, Sketch, ends, headers, next, open, reply, verify, wrap_from, wrap_in_udp,
+};
 pub(crate) use net::{
     FAR, FAR2, LO_OUT, NODE, Net, OUTSIDE, PEER, POD, POD_IN, POD_OUT, UPLINK, UPLINK_IN, UPLINK_OUT, VIP,
     VIP2, at,
