@@ -100,10 +100,6 @@ impl<'f, F: Family> Packet<'f, F> {
         outline: Outline,
     ) -> Result<Self, Unparsed> {
         let transport = outline.transport().ok_or(Unparsed::Foreign)?;
-        // The CRC covers all fragments, and how long they are together only the last one tells.
-        if transport == Transport::Sctp && outline.is_first() {
-            return Err(Unparsed::Foreign);
-        }
         Self::at(eth, ip, rest, transport, outline.skip())
     }
 
