@@ -12,7 +12,9 @@ use svclb_common::{
 };
 
 use crate::{
-    backend, flow,
+    backend,
+    expire::expire,
+    flow,
     kernel::Maps,
     medium::{Medium, Way},
     observe::{self, What},
@@ -39,7 +41,7 @@ pub(crate) fn act<F: Maps, M: Medium>(
     let mut device = 0;
     if matches!(action, Action::Forward | Action::Tunnel) {
         if packet.ip.hops() <= 1 {
-            return drop_translated::<F, M>(medium, recipe, DropReason::HopLimit);
+            return expire::<F, M>(medium, &packet, recipe);
         }
         let outer = if action == Action::Tunnel { tunnel::overhead::<F>() as u16 } else { 0 };
         let size = too_big::size(medium, &packet).saturating_add(outer);

@@ -40,6 +40,7 @@ mod backend;
 mod client;
 mod config;
 mod entry;
+mod expire;
 mod flow;
 mod fragment;
 mod frontend;

@@ -16,7 +16,7 @@ use svclb_common::{
 
 use crate::{
     act::{act, drop},
-    around, flow, fragment, icmp, inner,
+    around, expire, flow, fragment, icmp, inner,
     kernel::{Kernel, Maps},
     medium::Medium,
     refuse, tunnel,
@@ -31,10 +31,16 @@ pub(crate) fn handle<M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     let mut rest = medium.frame();
     let Some(eth) = rest.take::<Eth>() else { return M::NEXT };
     match eth.ethertype {
-        V4::ETHERTYPE => family::<V4, M>(medium, edge, hook),
-        V6::ETHERTYPE => family::<V6, M>(medium, edge, hook),
+        V4::ETHERTYPE => told::<V4, M>(medium, hook, family::<V4, M>(medium, edge, hook)),
+        V6::ETHERTYPE => told::<V6, M>(medium, hook, family::<V6, M>(medium, edge, hook)),
         _ => M::NEXT,
     }
+}
+
+/// Tells the sender of a packet whose hops have ended, if `code` says so.
+#[inline(always)]
+fn told<F: Maps, M: Medium>(medium: M, hook: Hook, code: i32) -> i32 {
+    if !M::IS_FRAME && code == EXPIRED { expire::tell::<F, M>(medium, hook as u32) } else { code }
 }
 
 /// What is done by itself needs no stack here: the frames of one call's functions come on top of
@@ -120,6 +126,9 @@ pub(crate) const INSIDE: i32 = 11 << 16;
 
 /// The packet is ICMP and about a flow that travels in other packets, or may be about one of these.
 pub(crate) const AROUND: i32 = 12 << 16;
+
+/// The packet's hops end here, and its sender is to hear of it.
+pub(crate) const EXPIRED: i32 = 13 << 16;
 
 /// The packet is to be refused, because nobody serves.
 const REFUSE: i32 = 8 << 16;

@@ -3,7 +3,7 @@
 use svclb_common::{
     family::IpHeader as _,
     key::Hook,
-    refuse::{Refusal, Segment, close_up, kept, reset_offset, room, write_reset, write_unreachable},
+    refuse::{Notice, Refusal, Segment, close_up, kept, reset_offset, room, write_notice, write_reset},
     verdict::DropReason,
     wire::Eth,
 };
@@ -41,8 +41,9 @@ pub(crate) fn refuse<F: Maps, M: Medium>(medium: M, hook: Hook, reason: DropReas
             if !medium.grow(room::<F>() as u32) {
                 return M::DROP;
             }
-            write_unreachable::<F>(
+            write_notice::<F>(
                 medium.frame(),
+                Notice::unreachable::<F>(),
                 kept(refusal, l4_offset) - size_of::<Eth>(),
                 segment.partial,
             )
