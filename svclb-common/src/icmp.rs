@@ -11,7 +11,7 @@
 //! leaves by this node under somebody else's address does not pass every network. A router that
 //! complains on the way keeps its address where the stack goes on with the packet.
 //!
-//! A `ClusterIP` answers to echo if the setting says so. Nobody has that address, so nobody else would.
+//! An address of a Service answers to echo if the setting says so, unless it is one of the node, whose stack answers.
 
 mod around;
 mod inner;
@@ -230,7 +230,7 @@ pub enum Heard<'t, A: Address> {
     NotOurs,
     /// It is about a packet of the flow whose answers this entry translates.
     About(&'t FlowEntry<A>),
-    /// It asks whether a `ClusterIP` is there, and shall have an answer.
+    /// It asks whether a Service's address is there, and shall have an answer.
     Echo,
     /// It goes nowhere.
     Dropped(DropReason),
@@ -278,6 +278,12 @@ fn about<'t, F: Icmp, T: Tables<F>>(
     any(tables, key)
 }
 
+/// Whether an address is a Service's, and not the node's as well.
+#[inline(always)]
+fn is_vip<F: Icmp, T: Tables<F>>(tables: &T, addr: &F::Addr) -> bool {
+    (tables.is_cluster_ip(addr) || tables.is_external_ip(addr)) && !tables.is_local(*addr)
+}
+
 /// Whether a message asks for an echo that is to be given here: where a client's packets enter, or
 /// the node's own leave. Who wants a route recorded does not want this one.
 #[inline(always)]
@@ -287,7 +293,7 @@ fn asks<F: Icmp, T: Tables<F>>(tables: &T, hook: Hook, message: &Message<'_, F>)
         && message.icmp.code == 0
         && message.options == 0
         && (hook == Hook::Ingress || tables.is_local(message.ip.src()))
-        && tables.is_cluster_ip(&message.ip.dst())
+        && is_vip(tables, &message.ip.dst())
 }
 
 impl<F: Icmp> Message<'_, F> {

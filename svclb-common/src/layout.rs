@@ -86,6 +86,8 @@ pub mod map {
     pub const SOURCE_RANGES: &str = "SOURCE_RANGES";
     /// `ClusterIP`s, to 1.
     pub const CLUSTER_IPS: &str = "CLUSTER_IPS";
+    /// Addresses of Services that are none of those: external ones and load balancers', to 1.
+    pub const EXTERNAL_IPS: &str = "EXTERNAL_IPS";
     /// [`ServiceRanges`](crate::service::ServiceRanges).
     pub const RANGES: &str = "RANGES";
     /// Device index to the [`PodRange`](crate::client::PodRange) of the local pods behind it.
@@ -97,7 +99,7 @@ pub mod map {
     /// [`FragmentHead`](crate::fragment::FragmentHead).
     pub const FRAGMENTS: &str = "FRAGMENTS";
     /// All of them.
-    pub const PER_FAMILY: [&str; 22] = [
+    pub const PER_FAMILY: [&str; 23] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -116,6 +118,7 @@ pub mod map {
         AFFINITIES,
         SOURCE_RANGES,
         CLUSTER_IPS,
+        EXTERNAL_IPS,
         RANGES,
         PODS,
         SEARCHES,

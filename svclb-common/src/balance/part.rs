@@ -72,10 +72,18 @@ pub fn follow<F: Family, T: Tables<F>>(tables: &T, place: Place, scratch: &mut S
         return Learned::NotOurs;
     }
     match vacant(tables, &scratch.key.dst) {
+        None if is_away(tables, &scratch.key.dst) => Learned::Dropped(DropReason::UnknownFragment),
         None => Learned::NotOurs,
         Some(DropReason::UnallocatedVip) => Learned::Dropped(DropReason::UnallocatedVip),
         Some(_) => Learned::Dropped(DropReason::UnknownFragment),
     }
+}
+
+/// Whether an address is an external one of a Service. Where the node has it as well, its stack
+/// reassembles what comes.
+#[inline(never)]
+fn is_away<F: Family, T: Tables<F>>(tables: &T, addr: &F::Addr) -> bool {
+    tables.is_external_ip(addr) && !tables.is_local(*addr)
 }
 
 /// [`follow`], for a fragment that came in another packet: whether its flow is one to the backend that

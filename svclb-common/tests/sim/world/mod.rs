@@ -85,6 +85,7 @@ pub(crate) struct World<F: Net> {
     pub(crate) fragments: Table<FragmentHead>,
     source_ranges: Vec<(ServiceId, F::Addr, F::Addr)>,
     cluster_ips: Vec<F::Addr>,
+    pub(crate) external_ips: Vec<F::Addr>,
     ranges: ServiceRanges<F::Addr>,
     /// What the ways to other nodes carry, in bytes.
     pub(crate) mtu: Cell<u16>,
@@ -118,6 +119,7 @@ impl<F: Net> World<F> {
             fragments: Table::new(usize::MAX),
             source_ranges: Vec::new(),
             cluster_ips: Vec::new(),
+            external_ips: Vec::new(),
             ranges: ranges(),
             mtu: Cell::new(1500),
             clock: Cell::new(1000 * SECOND),

@@ -96,6 +96,10 @@ impl<F: Net> Tables<F> for World<F> {
         self.cluster_ips.contains(addr)
     }
 
+    fn is_external_ip(&self, addr: &F::Addr) -> bool {
+        self.external_ips.contains(addr)
+    }
+
     fn slot(&self, slot: u32) -> Option<BackendId> {
         self.slots.get(slot as usize).map(|word| Slot::backend_of(*word))
     }
