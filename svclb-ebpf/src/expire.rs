@@ -58,7 +58,9 @@ fn answer<F: Maps, M: Medium>(medium: M, hook: u32) -> i32 {
     // As many bytes as "port unreachable" quotes. A segment whose checksum is left to the device cannot be cut
     // to so few: it is the node's own, or was merged, and is lost in silence.
     let bytes = kept(Refusal::Unreachable, segment.l4_offset);
-    let notice = Notice::time_exceeded::<F>(route::source_on::<F>(medium.ifindex()));
+    // The node's stack takes nothing from a device that comes from an address of its own.
+    let from = if hook == Hook::Ingress { route::source_on::<F>(medium.ifindex()) } else { None };
+    let notice = Notice::time_exceeded::<F>(from);
     if !medium.cut(bytes as u32) || !medium.grow(room::<F>() as u32) {
         return M::DROP;
     }
