@@ -34,6 +34,8 @@ fn deal<F: Maps, M: Medium>(medium: M) -> i32 {
     }
     match Quoted::<F>::parse(medium.frame()) {
         Quoted::Other => pass_on::<F, M>(medium),
+        // TC counts it.
+        Quoted::Short(_) if M::IS_FRAME => M::NEXT,
         Quoted::Short(ip) => {
             // Others may have packets in packets as well: the stack hears of it.
             let what = What { sport: 0, dport: 0, ifindex: medium.ifindex(), proto: F::ICMP };
