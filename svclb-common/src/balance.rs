@@ -47,8 +47,9 @@ use crate::{
 use life::{Memory, ends, recall};
 
 pub(crate) use affinity::{NOWHERE, remember, returns};
+pub(crate) use life::any;
 pub use life::{claim, decides};
-pub use part::{follow, learn_part};
+pub use part::{follow, follow_inner, learn_part};
 pub(crate) use pick::pick;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
 pub use ports::find_port;

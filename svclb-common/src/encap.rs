@@ -128,9 +128,15 @@ fn length(bytes: usize) -> u16 {
 /// order: the network spreads flows by it.
 #[inline(always)]
 pub fn entropy<F: Family>(packet: &Packet<'_, F>) -> u16 {
+    entropy_of::<F>(packet.ip, packet.ports)
+}
+
+/// The same by a packet's addresses and ports. That of an answer is that of what it answers.
+#[inline(always)]
+pub fn entropy_of<F: Family>(ip: &F::Header, ports: &Ports) -> u16 {
     use crate::family::Address as _;
-    let sum = packet.ip.dst().sum(packet.ip.src().sum(Sum::default()));
-    let hash = u16::from_be(sum.add16(packet.ports.src).add16(packet.ports.dst).fold());
+    let sum = ip.dst().sum(ip.src().sum(Sum::default()));
+    let hash = u16::from_be(sum.add16(ports.src).add16(ports.dst).fold());
     (0xc000 | hash & 0x3fff).to_be()
 }
 

@@ -26,6 +26,8 @@ pub trait Family: 'static {
     const ICMP: u8;
     /// ICMP type and code of "port unreachable" (RFC 792; RFC 4443 section 3.1).
     const PORT_UNREACHABLE: (u8, u8);
+    /// ICMP type and code of "hop limit exceeded in transit" (RFC 792; RFC 4443 section 3.3).
+    const TIME_EXCEEDED: (u8, u8);
     /// Whether ICMP sums a pseudo-header (RFC 4443 section 2.3).
     const ICMP_PSEUDO_HEADER: bool;
     /// Whether a UDP checksum of zero means that there is none (RFC 768; RFC 8200 section 8.1 forbids it).
@@ -49,6 +51,7 @@ impl Family for V4 {
     const AF: u8 = 2;
     const ICMP: u8 = 1;
     const PORT_UNREACHABLE: (u8, u8) = (3, 3);
+    const TIME_EXCEEDED: (u8, u8) = (11, 0);
     const ICMP_PSEUDO_HEADER: bool = false;
     const UDP_CHECK_OPTIONAL: bool = true;
     const NODE_PORT_LOOPBACK: u32 = config::NODE_PORT_LOOPBACK_V4;
@@ -61,6 +64,7 @@ impl Family for V6 {
     const AF: u8 = 10;
     const ICMP: u8 = 58;
     const PORT_UNREACHABLE: (u8, u8) = (1, 4);
+    const TIME_EXCEEDED: (u8, u8) = (3, 0);
     const ICMP_PSEUDO_HEADER: bool = true;
     const UDP_CHECK_OPTIONAL: bool = false;
     const NODE_PORT_LOOPBACK: u32 = config::NODE_PORT_LOOPBACK_V6;

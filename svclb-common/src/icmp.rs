@@ -11,12 +11,17 @@
 //! leaves by this node under somebody else's address does not pass every network. A router that
 //! complains on the way keeps its address where the stack goes on with the packet.
 //!
-//! A `ClusterIP` answers to echo if the setting says so. Nobody has that address, so nobody else would.
+//! An address of a Service answers to echo if the setting says so, unless it is one of the node, whose stack answers.
+
+mod around;
+mod inner;
 
 use core::hint::black_box;
 
+pub use around::{Around, Quoted, Relayed};
+
 use crate::{
-    balance::{Tables, vacant},
+    balance::{Tables, any, vacant},
     checksum::{Sum, adjust},
     config::VIP_ECHO,
     family::{Address, Family, IpHeader as _, Upper, V4, V6},
@@ -135,6 +140,17 @@ impl<'f, F: Icmp> Message<'f, F> {
     pub fn parse(eth: &'f mut Eth, mut rest: Cursor<'f>) -> Result<Self, Unparsed> {
         let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
         let Upper::Icmp(options) = ip.upper() else { return Err(Unparsed::Foreign) };
+        Self::behind(eth, ip, rest, options)
+    }
+
+    /// Finds the headers behind a fixed IP header and so many bytes of options.
+    #[inline(always)]
+    pub fn behind(
+        eth: &'f mut Eth,
+        ip: &'f mut F::Header,
+        mut rest: Cursor<'f>,
+        options: usize,
+    ) -> Result<Self, Unparsed> {
         let options = bounded(options);
         rest.skip(options);
         let icmp = rest.take::<IcmpError>().ok_or(Unparsed::Short)?;
@@ -214,7 +230,7 @@ pub enum Heard<'t, A: Address> {
     NotOurs,
     /// It is about a packet of the flow whose answers this entry translates.
     About(&'t FlowEntry<A>),
-    /// It asks whether a `ClusterIP` is there, and shall have an answer.
+    /// It asks whether a Service's address is there, and shall have an answer.
     Echo,
     /// It goes nowhere.
     Dropped(DropReason),
@@ -231,16 +247,8 @@ pub fn hear<'t, F: Icmp, T: Tables<F>>(
     key: &mut FlowKey<F::Addr>,
 ) -> Heard<'t, F::Addr> {
     let is_error = F::is_error(message.icmp.kind);
-    if let Some(quote) = &message.quote
-        // Nobody complains to anybody but the sender; who does forges.
-        && quote.ip.src() == message.ip.dst()
-    {
-        *key = quote.answer(hook);
-        // Another CPU may establish it between the first two looks.
-        let entry = tables.flow(key).or_else(|| tables.half_open(key)).or_else(|| tables.flow(key));
-        if let Some(entry) = entry {
-            return Heard::About(entry);
-        }
+    if let Some(entry) = about(tables, hook, message, key) {
+        return Heard::About(entry);
     }
     if asks(tables, hook, message) {
         return Heard::Echo;
@@ -256,6 +264,26 @@ pub fn hear<'t, F: Icmp, T: Tables<F>>(
     }
 }
 
+/// The entry that translates answers to what a message quotes. `key` is working memory.
+#[inline(always)]
+fn about<'t, F: Icmp, T: Tables<F>>(
+    tables: &'t T,
+    hook: Hook,
+    message: &Message<'_, F>,
+    key: &mut FlowKey<F::Addr>,
+) -> Option<&'t FlowEntry<F::Addr>> {
+    // Nobody complains to anybody but the sender; who does forges.
+    let quote = message.quote.as_ref().filter(|quote| quote.ip.src() == message.ip.dst())?;
+    *key = quote.answer(hook);
+    any(tables, key)
+}
+
+/// Whether an address is a Service's, and not the node's as well.
+#[inline(always)]
+fn is_vip<F: Icmp, T: Tables<F>>(tables: &T, addr: &F::Addr) -> bool {
+    (tables.is_cluster_ip(addr) || tables.is_external_ip(addr)) && !tables.is_local(*addr)
+}
+
 /// Whether a message asks for an echo that is to be given here: where a client's packets enter, or
 /// the node's own leave. Who wants a route recorded does not want this one.
 #[inline(always)]
@@ -265,7 +293,7 @@ fn asks<F: Icmp, T: Tables<F>>(tables: &T, hook: Hook, message: &Message<'_, F>)
         && message.icmp.code == 0
         && message.options == 0
         && (hook == Hook::Ingress || tables.is_local(message.ip.src()))
-        && tables.is_cluster_ip(&message.ip.dst())
+        && is_vip(tables, &message.ip.dst())
 }
 
 impl<F: Icmp> Message<'_, F> {

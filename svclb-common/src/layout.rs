@@ -86,6 +86,8 @@ pub mod map {
     pub const SOURCE_RANGES: &str = "SOURCE_RANGES";
     /// `ClusterIP`s, to 1.
     pub const CLUSTER_IPS: &str = "CLUSTER_IPS";
+    /// Addresses of Services that are none of those: external ones and load balancers', to 1.
+    pub const EXTERNAL_IPS: &str = "EXTERNAL_IPS";
     /// [`ServiceRanges`](crate::service::ServiceRanges).
     pub const RANGES: &str = "RANGES";
     /// Device index to the [`PodRange`](crate::client::PodRange) of the local pods behind it.
@@ -99,7 +101,7 @@ pub mod map {
     /// Tuples that are nobody's: [`place`](crate::flow::stranger::place) to [`Stranger`](crate::flow::Stranger), per CPU.
     pub const STRANGERS: &str = "STRANGERS";
     /// All of them.
-    pub const PER_FAMILY: [&str; 23] = [
+    pub const PER_FAMILY: [&str; 24] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -118,6 +120,7 @@ pub mod map {
         AFFINITIES,
         SOURCE_RANGES,
         CLUSTER_IPS,
+        EXTERNAL_IPS,
         RANGES,
         PODS,
         SEARCHES,

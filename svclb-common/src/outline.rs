@@ -42,7 +42,9 @@ pub enum Part {
     First = 1,
     /// Another fragment.
     Later = 2,
-    /// Its first fragment, too short for the transport header (RFC 7112, RFC 1858).
+    /// Its first fragment, which tells nothing: too short for the transport header (RFC 7112, RFC 1858), or of
+    /// SCTP, whose CRC covers all fragments and changes with how long they are together, which only the
+    /// last one tells.
     Stub = 3,
 }
 
@@ -71,7 +73,9 @@ impl Outline {
     #[inline(always)]
     pub fn of<F: Family>(ip: &F::Header, rest: &Cursor<'_>) -> Result<Self, Unparsed> {
         let outline = ip.walk(rest)?;
-        if outline.part == Part::First as u8 && !ip.holds(outline.skip() + outline.header_len()) {
+        let is_sctp = outline.proto == Transport::Sctp.number();
+        let tells = !is_sctp && ip.holds(outline.skip() + outline.header_len());
+        if outline.is_first() && !tells {
             return Ok(Self { part: Part::Stub as u8, ..outline });
         }
         Ok(outline)

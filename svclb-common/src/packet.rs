@@ -88,11 +88,18 @@ impl<'f, F: Family> Packet<'f, F> {
     #[inline(always)]
     pub fn parse_at(eth: &'f mut Eth, mut rest: Cursor<'f>, outline: Outline) -> Result<Self, Unparsed> {
         let ip = rest.take::<F::Header>().ok_or(Unparsed::Short)?;
+        Self::behind(eth, ip, rest, outline)
+    }
+
+    /// The same behind a fixed IP header.
+    #[inline(always)]
+    pub fn behind(
+        eth: &'f mut Eth,
+        ip: &'f mut F::Header,
+        rest: Cursor<'f>,
+        outline: Outline,
+    ) -> Result<Self, Unparsed> {
         let transport = outline.transport().ok_or(Unparsed::Foreign)?;
-        // The CRC covers all fragments, and how long they are together only the last one tells.
-        if transport == Transport::Sctp && outline.is_first() {
-            return Err(Unparsed::Foreign);
-        }
         Self::at(eth, ip, rest, transport, outline.skip())
     }
 

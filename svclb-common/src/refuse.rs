@@ -1,4 +1,4 @@
-//! The packets that say no: a TCP reset, ICMP "port unreachable", ICMP "too big" ([`TooBig`]).
+//! The packets that say no: a TCP reset, ICMP errors ([`Notice`]).
 //!
 //! Both are made in place from the packet that is refused. Who holds the frame
 //! first cuts it to [`kept`] bytes, and for ICMP makes room behind the Ethernet
@@ -9,8 +9,10 @@
 //! field does: it holds exactly that sum, uncomplemented. The answer stays in the
 //! form that the packet came in.
 
+mod notice;
 mod too_big;
 
+pub use notice::Notice;
 pub use too_big::{TOO_BIG_KEPT, TooBig, write_too_big};
 
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
     family::{Address as _, Family, IpHeader as _},
     outline::{Chain, Outline},
     packet::{Checksum, Packet, Unparsed},
-    wire::{Check, Cursor, Eth, IcmpError, Ports, TcpFlags, TcpTail, Transport, Word},
+    wire::{Cursor, Eth, IcmpError, Ports, TcpFlags, TcpTail, Transport, Word},
 };
 
 /// How a packet is refused.
@@ -187,11 +189,12 @@ pub fn write_reset<F: Family>(mut frame: Cursor<'_>, segment: Segment) -> Result
     Ok(())
 }
 
-/// Fills the room before a quoted packet with an IP and an ICMP header. `quoted` is
+/// Fills the room before a quoted packet with an IP and an ICMP header that say `notice`. `quoted` is
 /// the length of the quoted packet in bytes: its IP header and [`QUOTED`] bytes.
 #[inline(always)]
-pub fn write_unreachable<F: Family>(
+pub fn write_notice<F: Family>(
     mut frame: Cursor<'_>,
+    notice: Notice<'_, F::Addr>,
     quoted: usize,
     partial: bool,
 ) -> Result<(), Unparsed> {
@@ -203,17 +206,7 @@ pub fn write_unreachable<F: Family>(
         (quoted - size_of::<F::Header>() - QUOTED) & ((F::Header::LONGEST + 1).next_power_of_two() - 1);
     let l4_len = original.total_len().wrapping_sub((size_of::<F::Header>() + between) as u16);
 
-    swap_macs(eth);
-    let payload = (size_of::<IcmpError>() + quoted) as u16;
-    *ip = F::Header::answering(original, F::ICMP, payload);
-    let (kind, code) = F::PORT_UNREACHABLE;
-    *icmp = IcmpError { kind, code, check: Check(0), rest: 0 };
-
-    let mut sum = Sum::default().add16(u16::from_ne_bytes([kind, code]));
-    if F::ICMP_PSEUDO_HEADER {
-        sum = sum.plus(pseudo_header::<F>(ip, F::ICMP, payload));
-    }
-    sum = original.sum(sum);
+    let mut sum = original.sum(notice.write::<F>(eth, ip, icmp, original, quoted));
     // A fixed number of turns: the verifier follows each bounds check of an unrolled
     // loop, and loses a moving one.
     let mut turn = 0;

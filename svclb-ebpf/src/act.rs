@@ -12,7 +12,9 @@ use svclb_common::{
 };
 
 use crate::{
-    backend, flow,
+    backend,
+    expire::expire,
+    flow,
     kernel::Maps,
     medium::{Medium, Way},
     observe::{self, What},
@@ -39,7 +41,7 @@ pub(crate) fn act<F: Maps, M: Medium>(
     let mut device = 0;
     if matches!(action, Action::Forward | Action::Tunnel) {
         if packet.ip.hops() <= 1 {
-            return drop_translated::<F, M>(medium, recipe, DropReason::HopLimit);
+            return expire::<F, M>(medium, &packet, recipe);
         }
         let outer = if action == Action::Tunnel { tunnel::overhead::<F>() as u16 } else { 0 };
         let size = too_big::size(medium, &packet).saturating_add(outer);
@@ -55,7 +57,7 @@ pub(crate) fn act<F: Maps, M: Medium>(
                     scratch.outline = Outline::plain(packet.transport);
                 }
                 let _counted = drop_translated::<F, M>(medium, recipe, DropReason::TooBig);
-                return too_big::answer::<F, M>(medium, hook, mtu.saturating_sub(outer));
+                return too_big::answer::<F, M>(medium, too_big::what(hook, mtu.saturating_sub(outer)));
             }
             Way::Nowhere(reason) => return drop_translated::<F, M>(medium, recipe, reason),
         }
@@ -98,8 +100,9 @@ pub(crate) fn drop<F: Family, M: Medium>(medium: M, key: &FlowKey<F::Addr>, reas
     M::DROP
 }
 
-/// Counts, reports and drops a packet of a known flow, under the tuple that it was to get.
-#[inline(always)]
+/// Counts, reports and drops a packet of a known flow, under the tuple that it was to get. A function of its own,
+/// for the stack's sake.
+#[inline(never)]
 pub(crate) fn drop_translated<F: Family, M: Medium>(
     medium: M,
     recipe: &Recipe<F::Addr>,

@@ -1,7 +1,7 @@
 //! Functions that the verifier follows once, whoever calls them.
 //!
-//! A function with a symbol of its own is global to the verifier (Linux 5.6; pointers as arguments
-//! 5.12): it assumes nothing of the arguments and of what comes back, and so looks at it once instead
+//! A function with a symbol of its own is global to the verifier (Linux 5.6):
+//! it assumes nothing of the arguments and of what comes back, and so looks at it once instead
 //! of once for each way that leads there. That is worth a function to whatever many ways lead to.
 
 use svclb_common::{
@@ -9,7 +9,7 @@ use svclb_common::{
     family::{Addr4, Addr6, Family, V4, V6},
 };
 
-use crate::kernel::NoPacket;
+use crate::{flow, kernel::NoPacket};
 
 /// The functions of a family.
 pub(crate) trait Apart: Family {
@@ -24,9 +24,8 @@ macro_rules! apart {
         $(
             #[inline(never)]
             #[unsafe(no_mangle)]
-            extern "C" fn $symbol(scratch: *mut Scratch<$addr>) -> u32 {
-                // SAFETY: only called below, with a reference. The verifier wants to see that it is not null.
-                unsafe { scratch.as_mut() }
+            extern "C" fn $symbol() -> u32 {
+                flow::scratch::<$family>()
                     .map_or(0, |scratch| u32::from($does::<$family, _>(&NoPacket, scratch)))
             }
         )+
@@ -35,7 +34,10 @@ macro_rules! apart {
             $(
                 #[inline(always)]
                 fn $does(scratch: &mut Scratch<$addr>) -> bool {
-                    $symbol(scratch) != 0
+                    let scratch = core::hint::black_box(scratch);
+                    let is_done = $symbol() != 0;
+                    core::hint::black_box(scratch);
+                    is_done
                 }
             )+
         }

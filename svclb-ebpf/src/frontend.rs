@@ -22,6 +22,7 @@ type Frontends<A> = HashMap<FrontendKey<A>, Frontend, { capacity::FRONTENDS }, N
 type NodePorts = Array<u32, { capacity::NODE_PORTS }, MMAPABLE>;
 type Locals<A> = HashMap<A, u32, { capacity::LOCALS }, NO_PREALLOC>;
 type ClusterIps<A> = HashMap<A, u32, { capacity::FRONTENDS }, NO_PREALLOC>;
+type ExternalIps<A> = HashMap<A, u32, { capacity::FRONTENDS }, NO_PREALLOC>;
 type Ranges<A> = Array<ServiceRanges<A>, 1, MMAPABLE>;
 
 /// Frontends of IPv4.
@@ -48,6 +49,12 @@ static CLUSTER_IPS_V4: ClusterIps<Addr4> = HashMap::new();
 /// `ClusterIP`s of IPv6.
 #[btf_map(name = "CLUSTER_IPS_V6")]
 static CLUSTER_IPS_V6: ClusterIps<Addr6> = HashMap::new();
+/// Other addresses of Services, of IPv4.
+#[btf_map(name = "EXTERNAL_IPS_V4")]
+static EXTERNAL_IPS_V4: ExternalIps<Addr4> = HashMap::new();
+/// Other addresses of Services, of IPv6.
+#[btf_map(name = "EXTERNAL_IPS_V6")]
+static EXTERNAL_IPS_V6: ExternalIps<Addr6> = HashMap::new();
 /// Where IPv4 addresses of Services are.
 #[btf_map(name = "RANGES_V4")]
 static RANGES_V4: Ranges<Addr4> = Array::new();
@@ -66,11 +73,16 @@ pub(crate) trait FrontendMaps: Family {
     #[doc(hidden)]
     fn cluster_ips() -> &'static ClusterIps<Self::Addr>;
     #[doc(hidden)]
+    fn external_ips() -> &'static ExternalIps<Self::Addr>;
+    #[doc(hidden)]
     fn ranges() -> &'static Ranges<Self::Addr>;
 }
 
 macro_rules! maps {
-    ($family:ident, $frontends:ident, $node_ports:ident, $locals:ident, $cluster_ips:ident, $ranges:ident) => {
+    (
+        $family:ident, $frontends:ident, $node_ports:ident, $locals:ident, $cluster_ips:ident,
+        $external_ips:ident, $ranges:ident
+    ) => {
         impl FrontendMaps for $family {
             #[inline(always)]
             fn frontends() -> &'static Frontends<Self::Addr> {
@@ -89,14 +101,18 @@ macro_rules! maps {
                 &$cluster_ips
             }
             #[inline(always)]
+            fn external_ips() -> &'static ExternalIps<Self::Addr> {
+                &$external_ips
+            }
+            #[inline(always)]
             fn ranges() -> &'static Ranges<Self::Addr> {
                 &$ranges
             }
         }
     };
 }
-maps!(V4, FRONTENDS_V4, NODE_PORTS_V4, LOCALS_V4, CLUSTER_IPS_V4, RANGES_V4);
-maps!(V6, FRONTENDS_V6, NODE_PORTS_V6, LOCALS_V6, CLUSTER_IPS_V6, RANGES_V6);
+maps!(V4, FRONTENDS_V4, NODE_PORTS_V4, LOCALS_V4, CLUSTER_IPS_V4, EXTERNAL_IPS_V4, RANGES_V4);
+maps!(V6, FRONTENDS_V6, NODE_PORTS_V6, LOCALS_V6, CLUSTER_IPS_V6, EXTERNAL_IPS_V6, RANGES_V6);
 
 /// The exact frontend.
 #[inline(always)]
@@ -129,4 +145,10 @@ pub(crate) fn ranges<F: FrontendMaps>() -> Option<&'static ServiceRanges<F::Addr
 #[inline(always)]
 pub(crate) fn is_cluster_ip<F: FrontendMaps>(addr: &F::Addr) -> bool {
     F::cluster_ips().get_ptr(Wide::new(*addr).get()).is_some()
+}
+
+/// Whether an address is another one of a Service.
+#[inline(always)]
+pub(crate) fn is_external_ip<F: FrontendMaps>(addr: &F::Addr) -> bool {
+    F::external_ips().get_ptr(Wide::new(*addr).get()).is_some()
 }

@@ -15,6 +15,7 @@ use crate::{
     kernel::{Kernel, Maps},
     medium::{Medium, Way},
     observe::{self, What},
+    pipeline::AROUND,
 };
 
 /// Deals with such a packet. A function of its own, for the stack's sake.
@@ -27,6 +28,7 @@ pub(crate) fn handle<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     let Ok(mut message) = Message::<F>::parse(eth, rest) else { return M::NEXT };
     let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
     match hear(&Kernel { medium }, hook, &message, &mut scratch.key) {
+        Heard::NotOurs if hook == Hook::Ingress && message.icmp.kind == F::TOO_BIG.0 => AROUND,
         Heard::NotOurs => M::NEXT,
         Heard::About(entry) => relay::<F, M>(medium, message, &entry.recipe, hook),
         Heard::Echo => {
@@ -50,9 +52,11 @@ fn relay<F: Maps, M: Medium>(
     hook: Hook,
 ) -> i32 {
     let action = Action::of(recipe.action);
-    // Its flow goes on to another node, which would have to hear of it.
-    if !M::carries(action) || action == Action::Tunnel {
+    if !M::carries(action) {
         return M::NEXT;
+    }
+    if action == Action::Tunnel {
+        return AROUND;
     }
     let ends = message.ends(recipe);
     let mut device = 0;

@@ -127,6 +127,10 @@ macro_rules! maps_as_tables {
             frontend::is_cluster_ip::<F>(addr)
         }
         #[inline(always)]
+        fn is_external_ip(&self, addr: &F::Addr) -> bool {
+            frontend::is_external_ip::<F>(addr)
+        }
+        #[inline(always)]
         fn slot(&self, slot: u32) -> Option<BackendId> {
             backend::slot::<F>(slot)
         }

@@ -38,13 +38,17 @@
 mod act;
 mod agent;
 mod apart;
+mod around;
 mod backend;
 mod client;
 mod config;
+mod entry;
+mod expire;
 mod flow;
 mod fragment;
 mod frontend;
 mod icmp;
+mod inner;
 mod kernel;
 mod load;
 mod medium;

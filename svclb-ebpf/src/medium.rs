@@ -23,6 +23,8 @@ pub(crate) trait Medium: Copy {
     const NEXT: i32;
     /// The packet ends here.
     const DROP: i32;
+    /// Whether it is a frame at an XDP hook.
+    const IS_FRAME: bool;
     /// Whether the transport's checksum may be left to the device (`CHECKSUM_PARTIAL`).
     const MAY_BE_PARTIAL: bool;
 

@@ -17,7 +17,7 @@ use svclb_common::{
 
 use crate::{
     act::{act, drop},
-    flow, fragment, icmp,
+    around, expire, flow, fragment, icmp, inner,
     kernel::{Kernel, Maps},
     medium::Medium,
     refuse, stranger, tunnel,
@@ -32,10 +32,16 @@ pub(crate) fn handle<M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     let mut rest = medium.frame();
     let Some(eth) = rest.take::<Eth>() else { return M::NEXT };
     match eth.ethertype {
-        V4::ETHERTYPE => family::<V4, M>(medium, edge, hook),
-        V6::ETHERTYPE => family::<V6, M>(medium, edge, hook),
+        V4::ETHERTYPE => told::<V4, M>(medium, hook, family::<V4, M>(medium, edge, hook)),
+        V6::ETHERTYPE => told::<V6, M>(medium, hook, family::<V6, M>(medium, edge, hook)),
         _ => M::NEXT,
     }
+}
+
+/// Tells the sender of a packet whose hops have ended, if `code` says so.
+#[inline(always)]
+fn told<F: Maps, M: Medium>(medium: M, hook: Hook, code: i32) -> i32 {
+    if !M::IS_FRAME && code == EXPIRED { expire::tell::<F, M>(medium, hook as u32) } else { code }
 }
 
 /// What is done by itself needs no stack here: the frames of one call's functions come on top of
@@ -45,13 +51,24 @@ fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     let first = established::<F, M>(medium, hook);
     let outlined = if first == UNUSUAL { outline::<F, M>(medium) } else { first };
     let takes_others = edge == Edge::Uplink && hook == Hook::Ingress;
+    let outlined = match outlined {
+        GUE if takes_others && tunnel::is_in_gue::<F, M>(medium) => INSIDE,
+        TUNNEL if takes_others && tunnel::is_in_ip::<F, M>(medium) => INSIDE,
+        GUE | TUNNEL if takes_others => inner::enter::<F, M>(medium, outlined),
+        code => code,
+    };
     let is_inner = match outlined {
-        KNOWN => false,
-        GUE => takes_others && tunnel::is_in_gue::<F, M>(medium),
-        TUNNEL if takes_others && tunnel::is_in_ip::<F, M>(medium) => true,
+        KNOWN | GUE => false,
+        INSIDE => true,
         TUNNEL => return M::NEXT,
         HEADLESS => return fragment::handle::<F, M>(medium, hook),
-        ICMP => return icmp::handle::<F, M>(medium, hook),
+        ICMP => {
+            return match icmp::handle::<F, M>(medium, hook) {
+                AROUND if takes_others => around::handle::<F, M>(medium),
+                AROUND => M::NEXT,
+                code => code,
+            };
+        }
         code => return code,
     };
     if takes_others && !is_inner {
@@ -72,9 +89,11 @@ fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     match (learned, hook) {
         (KNOWN, Hook::Ingress) => act_ingress::<F, M>(medium),
         (KNOWN, Hook::Egress) => act_egress::<F, M>(medium),
-        (REFUSE, _) => refuse::refuse::<F, M>(medium, hook, DropReason::NoBackend),
-        (REFUSE_PORT, _) => refuse::refuse::<F, M>(medium, hook, DropReason::UnknownPort),
-        (REFUSE_EXHAUSTED, _) => refuse::refuse::<F, M>(medium, hook, DropReason::PortsExhausted),
+        (REFUSE, _) => refuse::refuse::<F, M>(medium, refuse::why(hook, DropReason::NoBackend)),
+        (REFUSE_PORT, _) => refuse::refuse::<F, M>(medium, refuse::why(hook, DropReason::UnknownPort)),
+        (REFUSE_EXHAUSTED, _) => {
+            refuse::refuse::<F, M>(medium, refuse::why(hook, DropReason::PortsExhausted))
+        }
         (code, _) => code,
     }
 }
@@ -91,16 +110,25 @@ const KNOWN_INSIDE: i32 = 2 << 16;
 const UNUSUAL: i32 = 3 << 16;
 
 /// The packet is a fragment without a transport header.
-const HEADLESS: i32 = 4 << 16;
+pub(crate) const HEADLESS: i32 = 4 << 16;
 
 /// The packet is ICMP.
-const ICMP: i32 = 5 << 16;
+pub(crate) const ICMP: i32 = 5 << 16;
 
 /// There is a packet in the packet.
 const TUNNEL: i32 = 6 << 16;
 
 /// There may be a packet in the datagram, which is of no established flow.
 const GUE: i32 = 7 << 16;
+
+/// There is a packet in the packet, and the scratch value has it.
+pub(crate) const INSIDE: i32 = 11 << 16;
+
+/// The packet is ICMP and about a flow that travels in other packets, or may be about one of these.
+pub(crate) const AROUND: i32 = 12 << 16;
+
+/// The packet's hops end here, and its sender is to hear of it.
+pub(crate) const EXPIRED: i32 = 13 << 16;
 
 /// The packet is to be refused, because nobody serves.
 const REFUSE: i32 = 8 << 16;

@@ -3,16 +3,32 @@
 use svclb_common::{
     family::IpHeader as _,
     key::Hook,
-    refuse::{Refusal, Segment, close_up, kept, reset_offset, room, write_reset, write_unreachable},
+    refuse::{Notice, Refusal, Segment, close_up, kept, reset_offset, room, write_notice, write_reset},
     verdict::DropReason,
     wire::Eth,
 };
 
-use crate::{act::drop, flow, kernel::Maps, medium::Medium, pipeline::parse};
+use crate::{act::drop, entry::entries, flow, kernel::Maps, medium::Medium, pipeline::parse};
 
-/// Turns the packet into its refusal and sends it back to where it came from.
-#[inline(never)]
-pub(crate) fn refuse<F: Maps, M: Medium>(medium: M, hook: Hook, reason: DropReason) -> i32 {
+entries! {
+    /// Turns the packet into its refusal and sends it back to where it came from. `why` is made by [`why`].
+    pub(crate) fn refuse(why: u32) = svclb_refuse => answer;
+}
+
+/// A hook and a reason in one number.
+#[inline(always)]
+pub(crate) fn why(hook: Hook, reason: DropReason) -> u32 {
+    hook as u32 | (reason as u32) << 8
+}
+
+#[inline(always)]
+fn answer<F: Maps, M: Medium>(medium: M, why: u32) -> i32 {
+    let hook = if why & 0xff == Hook::Ingress as u32 { Hook::Ingress } else { Hook::Egress };
+    let reason = match why >> 8 {
+        number if number == DropReason::UnknownPort as u32 => DropReason::UnknownPort,
+        number if number == DropReason::PortsExhausted as u32 => DropReason::PortsExhausted,
+        _ => DropReason::NoBackend,
+    };
     let Some(scratch) = flow::scratch::<F>() else { return M::DROP };
     let outline = scratch.outline;
     let Some(packet) = parse::<F, M>(medium, outline) else { return M::DROP };
@@ -41,8 +57,9 @@ pub(crate) fn refuse<F: Maps, M: Medium>(medium: M, hook: Hook, reason: DropReas
             if !medium.grow(room::<F>() as u32) {
                 return M::DROP;
             }
-            write_unreachable::<F>(
+            write_notice::<F>(
                 medium.frame(),
+                Notice::unreachable::<F>(),
                 kept(refusal, l4_offset) - size_of::<Eth>(),
                 segment.partial,
             )

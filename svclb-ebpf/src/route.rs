@@ -175,6 +175,13 @@ fn fill<F: RouteMaps, M: Medium>(
     params
 }
 
+/// The node's address on a device, if that carries our programs.
+#[inline(always)]
+pub(crate) fn source_on<F: RouteMaps>(ifindex: u32) -> Option<&'static F::Addr> {
+    // SAFETY: should the agent take the entry away, its memory stays an address.
+    unsafe { F::sources().get(ifindex) }
+}
+
 /// How the node reaches an address that is not its own. A device that carries none of
 /// our programs leads nowhere: the answers would not be translated.
 #[inline(always)]

@@ -16,7 +16,7 @@ use svclb_common::{
     balance::LOOPBACK_IFINDEX,
     checksum::adjust,
     encap::Encapsulation,
-    family::{Family, V4},
+    family::{Address, Family, V4},
     flow::{Action, Recipe},
     key::Hook,
     packet::Packet,
@@ -53,6 +53,7 @@ impl Medium for Skb {
     /// The next program of the hook decides; without one the packet goes on.
     const NEXT: i32 = TC_ACT_UNSPEC;
     const DROP: i32 = TC_ACT_SHOT;
+    const IS_FRAME: bool = false;
     const MAY_BE_PARTIAL: bool = true;
 
     #[inline(always)]
@@ -116,37 +117,30 @@ impl Medium for Skb {
 
     #[inline(always)]
     fn rewrite<F: Maps>(self, mut packet: Packet<'_, F>, recipe: &Recipe<F::Addr>) -> bool {
-        let unchecked = packet.is_unchecked();
         let transport = packet.transport;
-        let is_later = packet.is_later();
-        let check_at = packet.l4_offset
-            + match transport {
-                Transport::Tcp => 16,
-                Transport::Udp => 6,
-                // A CRC that is left to the device is zero until then; any other is in place.
-                Transport::Sctp => {
-                    packet.rewrite(recipe);
-                    return true;
-                }
-            };
-        let is_plain = packet.is_plain();
-        let before = packet.sum();
-        packet.rewrite_headers(recipe);
-        if is_later && F::ICMP_PSEUDO_HEADER {
-            self.update_sum(recipe.addr_delta);
-        }
-        if unchecked {
+        // A CRC that is left to the device is zero until then; any other is in place.
+        if transport == Transport::Sctp {
+            packet.rewrite(recipe);
             return true;
         }
-        let change = Change { addresses: recipe.addr_delta, ports: recipe.port_delta, transport };
-        self.update_addresses::<F>(check_at as u32, change)
-            && match before {
-                _ if change.ports == NO_CHANGE => true,
-                Some(before) if is_plain && change.addresses != 0 && change.addresses != NO_CHANGE => {
-                    self.update_ports_in_place::<F>(before, change)
-                }
-                _ => self.replace(check_at as u32, change.ports, change.mangled()),
+        if packet.is_unchecked() {
+            let is_later = packet.is_later();
+            packet.rewrite_headers(recipe);
+            if is_later && F::ICMP_PSEUDO_HEADER {
+                self.update_sum(recipe.addr_delta);
             }
+            return true;
+        }
+        if !packet.is_plain() || matches!(recipe.addr_delta, 0 | NO_CHANGE) {
+            let at = packet.l4_offset + check_offset(recipe);
+            packet.rewrite_headers(recipe);
+            return self.update_by_helpers::<F>(at as u32, recipe);
+        }
+        let before = packet.sum().unwrap_or_default();
+        packet.rewrite_headers(recipe);
+        let at = size_of::<Eth>() + size_of::<F::Header>() + check_offset(recipe);
+        self.update_addresses::<F>(at as u32, recipe)
+            && (recipe.port_delta == NO_CHANGE || self.update_ports_in_place::<F>(before, recipe))
     }
 
     #[inline(always)]
@@ -231,13 +225,20 @@ impl Skb {
     /// Takes other addresses into the transport's checksum, in whatever state the packet keeps it: complete,
     /// left to the device, or summed by it. Only the kernel knows, so only its helper can.
     #[inline(always)]
-    fn update_addresses<F: Family>(self, at: u32, change: Change) -> bool {
-        let pseudo = change.mangled() | PSEUDO_HEADER;
+    fn update_addresses<F: Family>(self, at: u32, recipe: &Recipe<F::Addr>) -> bool {
+        let pseudo = mangled(recipe) | PSEUDO_HEADER;
         if F::ICMP_PSEUDO_HEADER {
-            self.replace(at, change.addresses, pseudo | IPV6) || self.replace(at, change.addresses, pseudo)
+            self.replace(at, recipe.addr_delta, pseudo | IPV6) || self.replace(at, recipe.addr_delta, pseudo)
         } else {
-            self.replace(at, change.addresses, pseudo)
+            self.replace(at, recipe.addr_delta, pseudo)
         }
+    }
+
+    /// All of it by the helper. A function of its own, for the stack's sake.
+    #[inline(never)]
+    fn update_by_helpers<F: Family>(self, at: u32, recipe: &Recipe<F::Addr>) -> bool {
+        self.update_addresses::<F>(at, recipe)
+            && (recipe.port_delta == NO_CHANGE || self.replace(at, recipe.port_delta, mangled(recipe)))
     }
 
     #[inline(always)]
@@ -250,15 +251,16 @@ impl Skb {
     /// call: what those did to the sum `before` tells whether the sum covers ports yet. One that is left to the
     /// device does not, and holds its complement, so that it went the other way. (`inet_proto_csum_replace_by_diff`)
     #[inline(always)]
-    fn update_ports_in_place<F: Family>(self, before: u16, change: Change) -> bool {
+    fn update_ports_in_place<F: Family>(self, before: u16, recipe: &Recipe<F::Addr>) -> bool {
         let mut rest = self.frame();
+        let transport = if is_udp(recipe) { Transport::Udp } else { Transport::Tcp };
         let Some(eth) = rest.take::<Eth>() else { return false };
-        let Ok(mut packet) = Packet::<F>::parse_as(eth, rest, change.transport) else { return false };
-        let complete = adjust(before, change.addresses);
+        let Ok(mut packet) = Packet::<F>::parse_as(eth, rest, transport) else { return false };
+        let complete = adjust(before, recipe.addr_delta);
         match packet.sum() {
             // A sum of UDP that is zero is sent as its other representation.
             Some(now) if now == complete || complete == 0 && now == 0xffff => {
-                packet.set_sum(adjust(now, change.ports));
+                packet.set_sum(adjust(now, recipe.port_delta));
                 true
             }
             _ => true,
@@ -266,23 +268,22 @@ impl Skb {
     }
 }
 
-/// What a recipe changes in a transport's checksum.
-#[derive(Clone, Copy)]
-struct Change {
-    /// Folded sum of the change of addresses.
-    addresses: u16,
-    /// The same of ports.
-    ports: u16,
-    /// Whose checksum it is.
-    transport: Transport,
+/// Whose packets these are is asked of the recipe, which stays at hand: the stack is scarce here.
+#[inline(always)]
+fn is_udp<A: Address>(recipe: &Recipe<A>) -> bool {
+    recipe.proto == Transport::Udp.number()
 }
 
-impl Change {
-    /// How the helper is told of UDP's zero.
-    #[inline(always)]
-    fn mangled(self) -> u64 {
-        if self.transport == Transport::Udp { MANGLED_0 } else { 0 }
-    }
+/// Where the checksum is in the transport header.
+#[inline(always)]
+fn check_offset<A: Address>(recipe: &Recipe<A>) -> usize {
+    if is_udp(recipe) { 6 } else { 16 }
+}
+
+/// How the checksum helper is told of UDP's zero.
+#[inline(always)]
+fn mangled<A: Address>(recipe: &Recipe<A>) -> u64 {
+    if is_udp(recipe) { MANGLED_0 } else { 0 }
 }
 
 /// Sends a packet to a device.

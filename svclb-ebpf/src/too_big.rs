@@ -11,7 +11,7 @@ use svclb_common::{
     wire::{Cursor, Eth, Ports, TcpTail, Transport},
 };
 
-use crate::{flow, kernel::Maps, medium::Medium, pipeline::parse};
+use crate::{entry::entries, flow, kernel::Maps, medium::Medium, pipeline::parse};
 
 /// Bytes of the IP packet; of the largest one that it was merged of, if it was.
 #[inline(always)]
@@ -39,10 +39,22 @@ fn transport_len<F: Maps, M: Medium>(medium: M, packet: &Packet<'_, F>) -> usize
     }
 }
 
-/// Turns the packet, of which nothing was changed, into the answer that its way carries `mtu`
-/// bytes, and sends it back to where it came from.
-#[inline(never)]
-pub(crate) fn answer<F: Maps, M: Medium>(medium: M, hook: Hook, mtu: u16) -> i32 {
+entries! {
+    /// Turns the packet, of which nothing was changed, into the answer that its way carries so many
+    /// bytes, and sends it back to where it came from. `what` is made by [`what`].
+    pub(crate) fn answer(what: u32) = svclb_too_big => tell;
+}
+
+/// A hook and a size in one number.
+#[inline(always)]
+pub(crate) fn what(hook: Hook, mtu: u16) -> u32 {
+    hook as u32 | u32::from(mtu) << 8
+}
+
+#[inline(always)]
+fn tell<F: Maps, M: Medium>(medium: M, what: u32) -> i32 {
+    let hook = if what & 0xff == Hook::Ingress as u32 { Hook::Ingress } else { Hook::Egress };
+    let mtu = (what >> 8) as u16;
     let Some(scratch) = flow::scratch::<F>() else { return M::DROP };
     let Some(packet) = parse::<F, M>(medium, scratch.outline) else { return M::DROP };
     // What was merged is left to the device, always.

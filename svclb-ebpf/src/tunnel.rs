@@ -77,6 +77,10 @@ fn look<F: Maps, M: Medium>(medium: M, encapsulation: Encapsulation) -> bool {
 pub(crate) fn goes_on<F: Maps, M: Medium>(medium: M) -> bool {
     let Some(scratch) = flow::scratch::<F>() else { return false };
     let Some(transport) = Transport::of(scratch.key.proto) else { return false };
+    // A first fragment has more to tell.
+    if !scratch.outline.is_plain() {
+        return false;
+    }
     flow::find::<F>(&scratch.key).is_some_and(|entry| {
         scratch.is_to(&entry.recipe) && decides::<F>(entry, transport, scratch.flags(), &Kernel { medium })
     })

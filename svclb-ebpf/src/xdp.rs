@@ -43,6 +43,7 @@ pub(crate) struct Xdp(pub(crate) *mut xdp_md);
 impl Medium for Xdp {
     const NEXT: i32 = xdp_action::XDP_PASS.cast_signed();
     const DROP: i32 = xdp_action::XDP_DROP.cast_signed();
+    const IS_FRAME: bool = true;
     const MAY_BE_PARTIAL: bool = false;
 
     /// Volatile, because the compiler hands a function that needs nothing but the bounds these as

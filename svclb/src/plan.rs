@@ -9,7 +9,7 @@
 //! | `raw` | tables as they were found, and their repair |
 //! | `op` | one map write |
 //! | `limits` | how much the tables hold |
-//! | `cells`, `slots`, `cluster_ips`, `names` | their parts: backends, slots, `ClusterIP`s, nodes |
+//! | `cells`, `slots`, `address_set`, `names` | their parts: backends, slots, addresses of Services, nodes |
 //! | `numbers`, `ranges`, `draft` | free cells and slots; slots that a plan takes |
 //! | [`layout`] | in which slots the backends of a list lie |
 //! | `visits` | how much of the tables a plan looks at |
@@ -21,11 +21,11 @@
 
 use std::collections::BTreeMap;
 
+mod address_set;
 mod applied;
 mod backends;
 mod cells;
 mod change;
-mod cluster_ips;
 mod draft;
 mod entry;
 mod family;

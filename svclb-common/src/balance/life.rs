@@ -47,7 +47,7 @@ pub(super) fn is_current<F: Family>(entry: &FlowEntry<F::Addr>, tables: &impl Ta
 /// Another CPU may establish it between the two looks: then it is in neither table where
 /// it is looked for, and in the first one when that is asked again.
 #[inline(always)]
-pub(super) fn any<'t, F: Family>(
+pub(crate) fn any<'t, F: Family>(
     tables: &'t impl Tables<F>,
     key: &FlowKey<F::Addr>,
 ) -> Option<&'t FlowEntry<F::Addr>> {

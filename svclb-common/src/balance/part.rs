@@ -2,8 +2,8 @@
 
 use crate::{
     balance::{
-        Learned, learn,
-        life::{decides, half_open},
+        Learned, is_inner, learn,
+        life::{any, decides, half_open},
         place::Place,
         scratch::Scratch,
         tables::Tables,
@@ -27,7 +27,8 @@ pub fn learn_part<F: Carry, T: Tables<F>>(
     transport: Transport,
     flags: TcpFlags,
 ) -> Learned {
-    let is_known = !scratch.outline.is_plain() && is_established(tables, scratch, transport, flags);
+    let is_inner = is_inner(place, scratch);
+    let is_known = !scratch.outline.is_plain() && is_established(tables, scratch, transport, flags, is_inner);
     let learned = if is_known { Learned::Known } else { learn(tables, place, scratch, transport, flags) };
     if scratch.outline.is_first() && learned == Learned::Known {
         note(tables, scratch);
@@ -41,8 +42,11 @@ fn is_established<F: Family, T: Tables<F>>(
     scratch: &Scratch<F::Addr>,
     transport: Transport,
     flags: TcpFlags,
+    is_inner: bool,
 ) -> bool {
-    tables.flow(&scratch.key).is_some_and(|entry| decides(entry, transport, flags, tables))
+    tables.flow(&scratch.key).is_some_and(|entry| {
+        decides(entry, transport, flags, tables) && (!is_inner || scratch.is_to(&entry.recipe))
+    })
 }
 
 /// Notes the first fragment that `scratch` describes.
@@ -68,10 +72,27 @@ pub fn follow<F: Family, T: Tables<F>>(tables: &T, place: Place, scratch: &mut S
         return Learned::NotOurs;
     }
     match vacant(tables, &scratch.key.dst) {
+        None if is_away(tables, &scratch.key.dst) => Learned::Dropped(DropReason::UnknownFragment),
         None => Learned::NotOurs,
         Some(DropReason::UnallocatedVip) => Learned::Dropped(DropReason::UnallocatedVip),
         Some(_) => Learned::Dropped(DropReason::UnknownFragment),
     }
+}
+
+/// Whether an address is an external one of a Service. Where the node has it as well, its stack
+/// reassembles what comes.
+#[inline(never)]
+fn is_away<F: Family, T: Tables<F>>(tables: &T, addr: &F::Addr) -> bool {
+    tables.is_external_ip(addr) && !tables.is_local(*addr)
+}
+
+/// [`follow`], for a fragment that came in another packet: whether its flow is one to the backend that
+/// that packet goes to.
+#[inline(always)]
+pub fn follow_inner<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
+    scratch.outline.is_later()
+        && recollect(tables, scratch)
+        && any(tables, &scratch.key).is_some_and(|entry| scratch.is_to(&entry.recipe))
 }
 
 /// Completes the key in `scratch` by what the first fragment has told, if a flow has it then.

@@ -91,6 +91,8 @@ pub trait Tables<F: Family> {
     fn ranges(&self) -> Option<&ServiceRanges<F::Addr>>;
     /// Whether `addr` is a `ClusterIP`.
     fn is_cluster_ip(&self, addr: &F::Addr) -> bool;
+    /// Whether `addr` is an external address of a Service, or a load balancer's.
+    fn is_external_ip(&self, addr: &F::Addr) -> bool;
     /// An established flow.
     fn flow(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>>;
     /// A flow that is not established.

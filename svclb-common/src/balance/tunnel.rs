@@ -13,9 +13,9 @@ use crate::{
         path::Path,
         scratch::Scratch,
         source::{is_internal, is_restricted},
-        tables::{PutError, Tables},
+        tables::{PutError, Repeat, Tables},
     },
-    config::{DSR_GUE, DSR_TCP, DSR_UDP},
+    config::{BPF_LOOP, DSR_GUE, DSR_TCP, DSR_UDP},
     encap::{Carry, Encapsulation},
     family::{Address as _, Family},
     key::{FlowKey, FrontendKey, Hook},
@@ -43,27 +43,59 @@ pub(super) fn has_room<F: Carry>(tables: &impl Tables<F>, backend: &F::Addr) -> 
     tables.fits(backend, F::MIN_MTU + encapsulation.overhead::<F>() as u16)
 }
 
-/// How many places of each list are searched for a backend. The endpoints of this node are in a list
-/// of their own where the agent knows that others send here.
+/// How many places of each list are searched for a backend on kernels without `bpf_loop`. The endpoints of
+/// this node are in a list of their own where the agent knows that others send here.
 const SEARCHED: u32 = 64;
 
 /// The backend at `addr` in one of a service's lists; 0 is none. Not inlined, for the stack's sake.
 #[inline(never)]
 fn find<F: Family, T: Tables<F>>(tables: &T, service: ServiceId, list: List, addr: &F::Addr) -> BackendId {
     let slab = tables.slab(service, list);
-    let mut at = 0;
-    while at < SEARCHED {
-        if at >= slab.len {
-            return 0;
-        }
-        if let Some(id) = tables.slot(slab.base.wrapping_add(at))
-            && tables.backend(id).is_some_and(|backend| backend.addr.is(*addr))
-        {
-            return id;
-        }
-        at += 1;
+    if slab.len == 0 {
+        return 0;
     }
-    0
+    let mut search = Search { tables, addr, at: slab.base, id: 0 };
+    if tables.is_set(BPF_LOOP) {
+        tables.repeat(slab.len, &mut search);
+        return search.id;
+    }
+    let mut turn = 0_u64;
+    while turn < u64::from(SEARCHED) {
+        if turn >= u64::from(slab.len) || search.step() {
+            break;
+        }
+        turn += 1;
+    }
+    search.id
+}
+
+/// A search on its way through the slots of a list.
+struct Search<'a, T, A> {
+    tables: &'a T,
+    addr: &'a A,
+    at: u32,
+    id: BackendId,
+}
+
+impl<F: Family, T: Tables<F>> Repeat<F> for Search<'_, T, F::Addr> {
+    #[inline(always)]
+    fn step(&mut self) -> bool {
+        let Self { tables, addr, at, id } = self;
+        if let Some(found) = tables.slot(*at)
+            && tables.backend(found).is_some_and(|backend| backend.addr.is(**addr))
+        {
+            *id = found;
+            return true;
+        }
+        *at = at.wrapping_add(1);
+        false
+    }
+}
+
+/// Whether [`find`] looks at all places of a list.
+#[inline(always)]
+fn is_searched<F: Family>(tables: &impl Tables<F>, slab: Slab) -> bool {
+    tables.is_set(BPF_LOOP) || slab.len <= SEARCHED
 }
 
 /// Forgets the flow of an inner packet if that must not follow it: it goes on to somewhere else than to
@@ -143,7 +175,7 @@ fn seek<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> 
         // On its way to another node.
         Some(_) => return Some(Learned::NotOurs),
         // It may be; and a node port is known by its port alone here, which others may use as well.
-        None if tables.slab(service, List::Cluster).len > SEARCHED
+        None if !is_searched(tables, tables.slab(service, List::Cluster))
             || kind == FrontendKind::NodePort as u32 =>
         {
             return Some(Learned::NotOurs);

@@ -1,11 +1,11 @@
 //! ICMP "fragmentation needed" (RFC 1191) and `ICMPv6` "packet too big" (RFC 4443 section 3.2).
 
-use super::{pseudo_header, swap_macs};
+use super::notice::Notice;
 use crate::{
     checksum::Sum,
     family::{Family, IpHeader as _, V4, V6},
     packet::Unparsed,
-    wire::{Check, Cursor, Eth, IcmpError, Word},
+    wire::{Cursor, Eth, IcmpError, Word},
 };
 
 /// Bytes of the packet that are quoted, from its IP header on. Both RFCs ask for as many as fit into
@@ -20,12 +20,15 @@ pub const TOO_BIG_KEPT: usize = size_of::<Eth>() + QUOTED;
 pub trait TooBig: Family {
     /// ICMP type and code.
     const TOO_BIG: (u8, u8);
+    /// Where a message has the size, in the word behind its checksum, host byte order.
+    const MTU_BITS: u32;
     /// Sum of a packet's header whose transport checksum is left to the device.
     fn header_sum(header: &Self::Header) -> Sum;
 }
 
 impl TooBig for V4 {
     const TOO_BIG: (u8, u8) = (3, 4);
+    const MTU_BITS: u32 = 0xffff;
 
     /// A header with its checksum in it, options and all, sums up to nothing.
     #[inline(always)]
@@ -36,6 +39,7 @@ impl TooBig for V4 {
 
 impl TooBig for V6 {
     const TOO_BIG: (u8, u8) = (2, 0);
+    const MTU_BITS: u32 = u32::MAX;
 
     #[inline(always)]
     fn header_sum(header: &Self::Header) -> Sum {
@@ -58,16 +62,7 @@ pub fn write_too_big<F: TooBig>(
     let icmp = frame.take::<IcmpError>().ok_or(Unparsed::Short)?;
     let original = frame.take::<F::Header>().ok_or(Unparsed::Short)?;
 
-    swap_macs(eth);
-    let payload = (size_of::<IcmpError>() + QUOTED) as u16;
-    *ip = F::Header::answering(original, F::ICMP, payload);
-    let (kind, code) = F::TOO_BIG;
-    *icmp = IcmpError { kind, code, check: Check(0), rest: u32::from(mtu).to_be() };
-
-    let mut sum = Sum::default().add16(u16::from_ne_bytes([kind, code])).add32(u32::from(mtu).to_be());
-    if F::ICMP_PSEUDO_HEADER {
-        sum = sum.plus(pseudo_header::<F>(ip, F::ICMP, payload));
-    }
+    let mut sum = Notice::too_big::<F>(mtu).write::<F>(eth, ip, icmp, original, QUOTED);
     if let Some(seed) = partial {
         sum = sum.plus(F::header_sum(original)).add16(!seed);
     } else {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use svclb_common::{
-    config::{DSR_TCP, DSR_UDP},
+    config::{BPF_LOOP, DSR_TCP, DSR_UDP},
     flow::Action,
     service::{FrontendKind, List, SERVICE_RESTRICTED},
     verdict::DropReason,
@@ -12,8 +12,8 @@ use svclb_common::{
 
 use crate::world::{
     ACK, FAR, FAR2, FIN, NODE, Net, OUTSIDE, POD, POD_IN, RST, SECOND, SYN, Sent, Sketch, UPLINK_IN,
-    UPLINK_OUT, VIP, VIP2, Verdict, World, at, everywhere, families, next, open, reply, translated,
-    untouched,
+    UPLINK_OUT, VIP, VIP2, Verdict, World, at, cut, ends, everywhere, extend, families, join, next, open,
+    options, reply, translated, untouched, verify, with_sums,
 };
 
 /// The node of the backends.
@@ -188,6 +188,28 @@ everywhere! {
         assert_eq!(two.through(ACK), sent);
     }
 
+    fn a_backend_is_known_at_any_place_of_its_list<F>(transport) {
+        const MANY: u16 = 300;
+        for (has_loop, place, is_known) in [(true, 250, true), (true, 0, true), (false, 250, false), (false, 10, true)] {
+            let mut two = Two::<F>::new(transport);
+            if !has_loop {
+                two.second.config.flags &= !BPF_LOOP;
+            }
+            let ids: Vec<_> = (0..MANY)
+                .map(|n| two.second.add_backend(transport, at::<F>(1000 + n, 8080), n == place))
+                .collect();
+            two.second.set_backends(1, &ids);
+            let to = F::host(1000 + place);
+            let verdict = if is_known { Verdict::Translated(Action::Pass, 0) } else { Verdict::NotOurs };
+            assert_eq!(two.second.unwrap(to, &two.sketch(SYN)).verdict, verdict, "{has_loop} {place}");
+            let transit = two.second.unwrap(F::host(1000 + MANY - 1), &two.sketch(SYN)).verdict;
+            assert_eq!(transit, Verdict::NotOurs, "of another node");
+            let gone = two.second.unwrap(F::host(77), &two.sketch(SYN)).verdict;
+            let bad = if has_loop { Verdict::Dropped(DropReason::BadTunnel) } else { Verdict::NotOurs };
+            assert_eq!(gone, bad, "nobody's");
+        }
+    }
+
     fn the_client_may_talk_to_the_backend_itself_from_the_same_port<F>(transport) {
         let mut two = Two::<F>::new(transport);
         let sent = two.through(SYN);
@@ -201,7 +223,51 @@ everywhere! {
     }
 }
 
+with_sums! {
+    fn fragments_are_taken_out_behind_their_first_one<F>(transport) {
+        let two = Two::<F>::new(transport);
+        let to = two.there(SYN);
+        let whole = Sketch { payload: (0..100).collect(), ..two.sketch(SYN) }.build();
+        let pieces = cut(&whole, 7, &[3, 4, 3]);
+        let early = two.second.pass_inside(to, &pieces[1]);
+        assert_eq!((early.verdict, early.frame), (Verdict::NotOurs, pieces[1].clone()));
+        let sent: Vec<_> = pieces
+            .iter()
+            .map(|piece| {
+                let there = two.first.pass(UPLINK_IN, piece);
+                assert_eq!(there.verdict, Verdict::Tunnelled(F::host(NODE), to));
+                let sent = two.second.pass_inside(to, &there.frame);
+                assert_eq!(sent.verdict, Verdict::Translated(Action::Pass, 0));
+                sent.frame
+            })
+            .collect();
+        let joined = join(&sent);
+        verify(&joined);
+        assert_eq!(ends(&joined), (two.client, SocketAddr::new(to, 8080)));
+        let elsewhere = two.second.pass_inside(F::host(77), &pieces[1]);
+        assert_eq!((elsewhere.verdict, elsewhere.frame), (Verdict::NotOurs, pieces[1].clone()), "to somebody else");
+    }
+}
+
 families! {
+    fn headers_with_more_in_them_are_looked_behind<F>() {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            let two = Two::<F>::new(transport);
+            let to = two.there(SYN);
+            for flags in [SYN, ACK, ACK] {
+                let frame = if F::host(0).is_ipv4() {
+                    Sketch { options: vec![1; 8], ..two.sketch(flags) }.build()
+                } else {
+                    extend(&two.sketch(flags).build(), &[options(60, 1)])
+                };
+                let sent = two.second.pass_inside(to, &frame);
+                assert_eq!(sent.verdict, Verdict::Translated(Action::Pass, 0));
+                verify(&sent.frame);
+                assert_eq!(ends(&sent.frame), (two.client, SocketAddr::new(to, 8080)));
+            }
+        }
+    }
+
     fn a_client_that_opens_anew_goes_where_the_outer_packet_says<F>() {
         let two = Two::<F>::new(Transport::Tcp);
         let sent = two.through(SYN);

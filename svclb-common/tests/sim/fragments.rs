@@ -267,6 +267,34 @@ fn header_units(header: usize) -> usize {
 }
 
 families! {
+    /// The node's own stack reassembles what is sent to an address that it has.
+    fn one_to_an_external_address_goes_nowhere_without_its_first<F>() {
+        let mut world = World::<F>::new();
+        world.serve(Transport::Udp, at::<F>(VIP, 80), &[at::<F>(FAR, 8080)]);
+        world.external_ips.extend([VIP, NODE].map(|host| F::addr(F::host(host))));
+        let pieces = cut(&large::<F>(Transport::Udp, OUTSIDE, VIP).build(), 7, &UNITS);
+        for piece in &pieces[1..] {
+            assert_untouched(&world, UPLINK_IN, piece, UNKNOWN);
+            assert_untouched(&world, POD_IN, piece, UNKNOWN);
+        }
+        through(&world, UPLINK_IN, &pieces);
+        for piece in &cut(&large::<F>(Transport::Udp, OUTSIDE, NODE).build(), 7, &UNITS)[1..] {
+            assert_untouched(&world, UPLINK_IN, piece, Verdict::NotOurs);
+        }
+    }
+
+    /// The CRC changes with the length of the whole packet, which only the last fragment tells.
+    fn sctp_in_fragments_goes_nowhere<F>() {
+        let world = world::<F>(Transport::Sctp);
+        for piece in cut(&large::<F>(Transport::Sctp, POD, VIP).build(), 7, &UNITS) {
+            assert_untouched(&world, POD_IN, &piece, UNKNOWN);
+        }
+        for piece in cut(&large::<F>(Transport::Sctp, POD, PEER).build(), 7, &UNITS) {
+            assert_untouched(&world, POD_IN, &piece, Verdict::NotOurs);
+        }
+        assert_eq!(world.fragments.len(), 0);
+    }
+
     /// RFC 768: no checksum stays no checksum, whatever the first data bytes of a later fragment are.
     fn a_later_fragment_is_all_data<F>() {
         let world = world::<F>(Transport::Udp);

@@ -339,6 +339,19 @@ families! {
         assert_eq!(world.pass(UPLINK_IN, &echo::<F>(OUTSIDE, NODE).build()).verdict, Verdict::NotOurs);
     }
 
+    fn an_external_address_answers_unless_it_is_the_nodes<F>() {
+        let mut world = World::<F>::new();
+        world.config.flags |= VIP_ECHO;
+        world.external_ips.extend([VIP, NODE].map(|host| F::addr(F::host(host))));
+        let verdict = |place, by, to| world.pass(place, &echo::<F>(by, to).build()).verdict;
+        assert_eq!(verdict(UPLINK_IN, OUTSIDE, VIP), Verdict::Echoed);
+        assert_eq!(verdict(POD_IN, POD, VIP), Verdict::Echoed);
+        assert_eq!(verdict(UPLINK_IN, OUTSIDE, NODE), Verdict::NotOurs);
+        // Its other ports are not refused: anybody may have them.
+        let other = open(Transport::Tcp, at::<F>(OUTSIDE, 50000), at::<F>(VIP, 81));
+        assert_eq!(world.send(UPLINK_IN, &other).verdict, Verdict::NotOurs);
+    }
+
     fn an_absent_checksum_stays_absent<F>() {
         let (world, onward) = one_packet::<F>(Transport::Udp);
         let mut complaint = complaint(F::host(ROUTER), Fault::TooBig, &onward).cut(8);

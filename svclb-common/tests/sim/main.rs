@@ -7,6 +7,7 @@ mod algorithm;
 mod alone;
 mod collect;
 mod dsr;
+mod dsr_errors;
 mod evict;
 mod extensions;
 mod fragments;

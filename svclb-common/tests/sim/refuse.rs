@@ -5,7 +5,7 @@ use svclb_common::{
     outline::Outline,
     packet::Packet,
     refuse::{
-        Refusal, Segment, close_up, is_partial, kept, reset_offset, room, write_reset, write_unreachable,
+        Notice, Refusal, Segment, close_up, is_partial, kept, reset_offset, room, write_notice, write_reset,
     },
     verdict::DropReason,
     wire::{Cursor, Eth, TcpFlags, Transport},
@@ -43,7 +43,13 @@ pub(crate) fn refuse<F: Net>(frame: &[u8]) -> Option<Vec<u8>> {
         Refusal::Unreachable => {
             // Whatever the memory held before.
             frame.splice(ETH..ETH, vec![0xaa; room::<F>()]);
-            write_unreachable::<F>(Cursor::from(frame.as_mut_slice()), kept - ETH, partial).unwrap();
+            write_notice::<F>(
+                Cursor::from(frame.as_mut_slice()),
+                Notice::unreachable::<F>(),
+                kept - ETH,
+                partial,
+            )
+            .unwrap();
         }
     }
     Some(frame)

@@ -19,7 +19,7 @@ use svclb_common::{
 use super::{
     Error,
     family::MapFamily,
-    tables::{FamilyTables, Tables, read_error, text},
+    tables::{FamilyTables, Hash, Tables, read_error, text},
 };
 use crate::{
     model::{Protocol, ServicePortKey},
@@ -55,7 +55,8 @@ fn read_family<F: MapFamily>(tables: &FamilyTables<F>) -> Result<RawTables, Erro
         slots,
         backends: backends(tables),
         source_ranges: source_ranges(tables)?,
-        cluster_ips: cluster_ips(tables)?,
+        cluster_ips: addresses::<F>(map::CLUSTER_IPS, &tables.cluster_ips)?,
+        external_ips: addresses::<F>(map::EXTERNAL_IPS, &tables.external_ips)?,
     })
 }
 
@@ -123,9 +124,9 @@ fn source_ranges<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeMap<u32,
     Ok(found)
 }
 
-fn cluster_ips<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeSet<IpAddr>, Error> {
-    let addresses = tables.cluster_ips.keys().map(|item| item.map(Into::into));
-    addresses.collect::<Result<_, _>>().map_err(|error| read_error(F::map(map::CLUSTER_IPS), &error))
+fn addresses<F: MapFamily>(name: &str, set: &Hash<F::Addr, u32>) -> Result<BTreeSet<IpAddr>, Error> {
+    let addresses = set.keys().map(|item| item.map(Into::into));
+    addresses.collect::<Result<_, _>>().map_err(|error| read_error(F::map(name), &error))
 }
 
 fn backends<F: MapFamily>(tables: &FamilyTables<F>) -> BTreeMap<u32, BackendEntry> {

@@ -49,6 +49,7 @@ pub struct FamilyTables<F: MapFamily> {
     pub(super) backends: MappedArray<BackendCell<F::Addr>>,
     pub(super) source_ranges: Trie<RangeKey<F::Addr>, u32>,
     pub(super) cluster_ips: Hash<F::Addr, u32>,
+    pub(super) external_ips: Hash<F::Addr, u32>,
 }
 
 /// The maps of both families.
@@ -106,6 +107,7 @@ impl<F: MapFamily> FamilyTables<F> {
             backends: open_array(pins, &F::map(map::BACKENDS), access)?,
             source_ranges: open_trie(pins, &F::map(map::SOURCE_RANGES))?,
             cluster_ips: open_hash(pins, &F::map(map::CLUSTER_IPS))?,
+            external_ips: open_hash(pins, &F::map(map::EXTERNAL_IPS))?,
         })
     }
 
@@ -159,10 +161,16 @@ impl<F: MapFamily> FamilyTables<F> {
                 self.source_ranges.remove(&key).or_else(absent).map_err(|error| Error::map(name, &error))
             }
             TableOp::AddClusterIp { address } => {
-                self.set_cluster_ip(*address, |ips, addr| ips.insert(addr, 1, 0))
+                list::<F>(&mut self.cluster_ips, map::CLUSTER_IPS, *address, true)
             }
             TableOp::RemoveClusterIp { address } => {
-                self.set_cluster_ip(*address, |ips, addr| ips.remove(&addr).or_else(absent))
+                list::<F>(&mut self.cluster_ips, map::CLUSTER_IPS, *address, false)
+            }
+            TableOp::AddExternalIp { address } => {
+                list::<F>(&mut self.external_ips, map::EXTERNAL_IPS, *address, true)
+            }
+            TableOp::RemoveExternalIp { address } => {
+                list::<F>(&mut self.external_ips, map::EXTERNAL_IPS, *address, false)
             }
         }
     }
@@ -194,15 +202,6 @@ impl<F: MapFamily> FamilyTables<F> {
         cell.capacities[list as usize].store(capacity);
         cell.slabs[list as usize].store(slab.pack());
         Ok(())
-    }
-
-    fn set_cluster_ip(
-        &mut self,
-        ip: IpAddr,
-        write: impl FnOnce(&mut Hash<F::Addr, u32>, F::Addr) -> Result<(), MapError>,
-    ) -> Result<(), Error> {
-        let addr = address::<F>(map::CLUSTER_IPS, ip)?;
-        write(&mut self.cluster_ips, addr).map_err(|error| Error::map(F::map(map::CLUSTER_IPS), &error))
     }
 
     fn set_frontend(
@@ -292,6 +291,18 @@ fn address<F: MapFamily>(name: &str, ip: IpAddr) -> Result<F::Addr, Error> {
 }
 
 /// The key of a source range: the service's number counts as the first bits of the prefix.
+/// Puts an address into a set, or takes it out.
+fn list<F: MapFamily>(
+    set: &mut Hash<F::Addr, u32>,
+    name: &str,
+    ip: IpAddr,
+    is_listed: bool,
+) -> Result<(), Error> {
+    let addr = address::<F>(name, ip)?;
+    let written = if is_listed { set.insert(addr, 1, 0) } else { set.remove(&addr).or_else(absent) };
+    written.map_err(|error| Error::map(F::map(name), &error))
+}
+
 fn range_key<F: MapFamily>(service: u32, range: IpNet) -> Result<Key<RangeKey<F::Addr>>, Error> {
     let addr = address::<F>(map::SOURCE_RANGES, range.network())?;
     Ok(Key::new(u32::BITS + u32::from(range.prefix_len()), RangeKey { service, addr }))

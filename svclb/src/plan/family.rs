@@ -1,14 +1,17 @@
 //! The plan of one address family.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
-use svclb_common::service::{BackendId, LISTS, List, Policy, ServiceId, Slab};
+use svclb_common::service::{BackendId, FrontendKind, LISTS, List, Policy, ServiceId, Slab};
 
 use super::{
     FrontendEntry, FrontendKey, Limits, ListEntry, Refusal, TableOp, Tables,
+    address_set::{AddressSet, cluster_ip, external_ip},
     backends::Backends,
     change::Change,
-    cluster_ips::cluster_ip,
     draft::{Draft, Taken},
     list_change::ListChange,
     nodes::Nodes,
@@ -108,7 +111,7 @@ impl<'a> FamilyPlan<'a> {
             self.remove(service);
         }
         self.dropped.retain(|key| !self.added.contains_key(key));
-        self.list_cluster_ips();
+        self.list_addresses();
         for key in self.dropped {
             self.steps.push(Step::RemoveFrontends, TableOp::RemoveFrontend { key });
         }
@@ -260,30 +263,50 @@ impl<'a> FamilyPlan<'a> {
         }
     }
 
-    /// Makes the set of `ClusterIP`s follow the frontends that come and go.
-    fn list_cluster_ips(&mut self) {
-        let known = &self.tables.cluster_ips;
+    /// Makes the sets of addresses follow the frontends that come and go.
+    fn list_addresses(&mut self) {
+        let tables = self.tables;
+        for (address, is_listed) in self.moves(&tables.cluster_ips, cluster_ip) {
+            let (step, op) = if is_listed {
+                (Step::ClusterIps, TableOp::AddClusterIp { address })
+            } else {
+                (Step::RemoveClusterIps, TableOp::RemoveClusterIp { address })
+            };
+            self.steps.push(step, op);
+        }
+        for (address, is_listed) in self.moves(&tables.external_ips, external_ip) {
+            let (step, op) = if is_listed {
+                (Step::ClusterIps, TableOp::AddExternalIp { address })
+            } else {
+                (Step::RemoveClusterIps, TableOp::RemoveExternalIp { address })
+            };
+            self.steps.push(step, op);
+        }
+    }
+
+    /// The addresses that a set is to get, and those that it is to lose.
+    fn moves(
+        &self,
+        known: &AddressSet,
+        of: fn(&FrontendKey, FrontendKind) -> Option<IpAddr>,
+    ) -> Vec<(IpAddr, bool)> {
         let mut changes: BTreeMap<_, i64> = known.odd().map(|address| (address, 0)).collect();
         for (key, entry) in &self.added {
-            if let Some(ip) = cluster_ip(key, entry.kind) {
+            if let Some(ip) = of(key, entry.kind) {
                 *changes.entry(ip).or_default() += 1;
             }
         }
         for key in self.added.keys().chain(&self.dropped) {
-            let old = self.tables.frontend(key).and_then(|entry| cluster_ip(key, entry.kind));
+            let old = self.tables.frontend(key).and_then(|entry| of(key, entry.kind));
             if let Some(ip) = old {
                 *changes.entry(ip).or_default() -= 1;
             }
         }
-        for (address, change) in changes {
-            match (i64::from(known.frontends(address)) + change > 0, known.is_listed(address)) {
-                (true, false) => self.steps.push(Step::ClusterIps, TableOp::AddClusterIp { address }),
-                (false, true) => {
-                    self.steps.push(Step::RemoveClusterIps, TableOp::RemoveClusterIp { address });
-                }
-                _ => {}
-            }
-        }
+        let moves = changes.into_iter().map(|(address, change)| {
+            let wanted = i64::from(known.frontends(address)) + change > 0;
+            (address, wanted, known.is_listed(address))
+        });
+        moves.filter(|(_, wanted, is)| wanted != is).map(|(address, wanted, _)| (address, wanted)).collect()
     }
 }
 

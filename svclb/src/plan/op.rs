@@ -127,4 +127,14 @@ pub enum TableOp {
         /// The address.
         address: IpAddr,
     },
+    /// Adds an address to the set of other addresses of Services: external ones, and load balancers'.
+    AddExternalIp {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Removes an address from that set.
+    RemoveExternalIp {
+        /// The address.
+        address: IpAddr,
+    },
 }

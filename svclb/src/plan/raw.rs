@@ -46,6 +46,8 @@ pub struct RawTables {
     pub source_ranges: BTreeMap<ServiceId, BTreeSet<IpNet>>,
     /// The set of `ClusterIP`s.
     pub cluster_ips: BTreeSet<IpAddr>,
+    /// The set of other addresses of Services.
+    pub external_ips: BTreeSet<IpAddr>,
 }
 
 /// What was wrong in a table.
@@ -154,6 +156,9 @@ impl Reader<'_> {
         }
         for address in raw.cluster_ips {
             self.keep(TableOp::AddClusterIp { address });
+        }
+        for address in raw.external_ips {
+            self.keep(TableOp::AddExternalIp { address });
         }
     }
 

@@ -26,9 +26,9 @@ pub(super) enum Step {
     LateRetreat,
     /// Frontends that come, or go over to another service.
     Frontends,
-    /// `ClusterIP`s that have a frontend by now.
+    /// `ClusterIP`s and external addresses that have a frontend by now.
     ClusterIps,
-    /// `ClusterIP`s that are about to lose their last frontend.
+    /// `ClusterIP`s and external addresses that are about to lose their last frontend.
     RemoveClusterIps,
     /// Frontends that go.
     RemoveFrontends,

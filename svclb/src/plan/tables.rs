@@ -10,8 +10,8 @@ use svclb_common::service::{BackendId, FrontendKind, List, ServiceId, Slab, Slot
 
 use super::{
     BackendEntry, BackendKey, CellEntry, FrontendEntry, FrontendKey, ListEntry, ServiceEntry, TableOp,
+    address_set::{AddressSet, cluster_ip, external_ip},
     cells::Cells,
-    cluster_ips::{ClusterIps, cluster_ip},
     numbers::Numbers,
     ranges::Ranges,
     slots::Slots,
@@ -41,7 +41,8 @@ pub struct Tables {
     source_ranges: BTreeMap<ServiceId, BTreeSet<IpNet>>,
     source_range_count: usize,
     pub(super) cells: Cells,
-    pub(super) cluster_ips: ClusterIps,
+    pub(super) cluster_ips: AddressSet,
+    pub(super) external_ips: AddressSet,
     pub(super) service_ids: Numbers,
     pub(super) free_slots: Ranges,
 }
@@ -167,6 +168,8 @@ impl Tables {
             TableOp::RemoveFrontend { ref key } => self.remove_frontend(key),
             TableOp::AddClusterIp { address } => self.cluster_ips.set_listed(address, true),
             TableOp::RemoveClusterIp { address } => self.cluster_ips.set_listed(address, false),
+            TableOp::AddExternalIp { address } => self.external_ips.set_listed(address, true),
+            TableOp::RemoveExternalIp { address } => self.external_ips.set_listed(address, false),
         }
     }
 
@@ -225,6 +228,9 @@ impl Tables {
         if let Some(address) = cluster_ip(&key, frontend.kind) {
             self.cluster_ips.add_frontend(address);
         }
+        if let Some(address) = external_ip(&key, frontend.kind) {
+            self.external_ips.add_frontend(address);
+        }
         self.remove_frontend(&key);
         self.addresses += usize::from(key.address.is_some());
         self.frontends.insert(key, frontend);
@@ -235,6 +241,9 @@ impl Tables {
         let Some(old) = self.frontends.remove(key) else { return };
         if let Some(address) = cluster_ip(key, old.kind) {
             self.cluster_ips.remove_frontend(address);
+        }
+        if let Some(address) = external_ip(key, old.kind) {
+            self.external_ips.remove_frontend(address);
         }
         self.addresses -= usize::from(key.address.is_some());
         if let Some(keys) = self.by_service.get_mut(&old.service) {

@@ -87,6 +87,7 @@ impl Packet {
             ttl: outer.ttl,
             id: if self.df { 0 } else { self.id },
             options: Vec::new(),
+            extensions: Vec::new(),
             fragment: None,
             body: Body::Other(proto.0),
             payload: udp.map(|udp| udp.to_bytes().to_vec()).unwrap_or_default(),

@@ -62,7 +62,7 @@ impl Packet {
         if line.contains(" > ") {
             let mut packet: Self = line.parse()?;
             match packet.body {
-                Body::Icmp(Icmp::PortUnreachable) if packet.payload.is_empty() => {
+                Body::Icmp(Icmp::PortUnreachable | Icmp::TimeExceeded) if packet.payload.is_empty() => {
                     packet.payload = self.quoted(8);
                 }
                 Body::Icmp(Icmp::TooBig(_)) if packet.payload.is_empty() => {

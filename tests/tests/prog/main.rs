@@ -74,6 +74,7 @@ themes! {
     extensions,
     fragments,
     dsr,
+    dsr_errors,
     dsr_gue,
     dsr_hybrid,
     hairpin,

@@ -225,11 +225,10 @@ impl Written {
             other => bail!("no kind {other}"),
         };
         let (addr, transport) = port(port_text)?;
-        if kind == FrontendKind::ClusterIp {
-            match addr.ip() {
-                IpAddr::V4(ip) => lab.insert("CLUSTER_IPS_V4", Addr4::from(ip), 1_u32)?,
-                IpAddr::V6(ip) => lab.insert("CLUSTER_IPS_V6", Addr6::from(ip), 1_u32)?,
-            }
+        let set = if kind == FrontendKind::ClusterIp { map::CLUSTER_IPS } else { map::EXTERNAL_IPS };
+        match addr.ip() {
+            IpAddr::V4(ip) => lab.insert(&of(set, true), Addr4::from(ip), 1_u32)?,
+            IpAddr::V6(ip) => lab.insert(&of(set, false), Addr6::from(ip), 1_u32)?,
         }
         let value = Frontend { service, kind: kind as u32 };
         let be = addr.port().to_be();

@@ -138,7 +138,8 @@ fn source(frame: &[u8]) -> IpAddr {
     ips(frame).0
 }
 
-fn ips(frame: &[u8]) -> (IpAddr, IpAddr) {
+/// Its source and destination address.
+pub(crate) fn ips(frame: &[u8]) -> (IpAddr, IpAddr) {
     match headers(frame).net.unwrap() {
         NetHeaders::Ipv4(ip, _) => (ip.source.into(), ip.destination.into()),
         NetHeaders::Ipv6(ip, _) => (ip.source.into(), ip.destination.into()),
@@ -162,6 +163,9 @@ impl<F: Net> World<F> {
                 Verdict::Echoed
             }
             Heard::Dropped(reason) => Verdict::Dropped(reason),
+            Heard::About(entry) if entry.recipe.is_one_way() => {
+                Verdict::Tunnelled(F::ip(entry.recipe.src), F::ip(entry.recipe.dst))
+            }
             Heard::About(entry) => {
                 let ends = message.ends(&entry.recipe);
                 message.rewrite(&entry.recipe, ends);
@@ -173,9 +177,18 @@ impl<F: Net> World<F> {
     /// Sends a complaint. Its receiver must find all checksums right, and nothing changed
     /// but what translation changes; the tables must not notice.
     pub(crate) fn tell(&self, place: Place, complaint: &Complaint) -> Told {
+        self.told(complaint, |frame| self.pass(place, frame))
+    }
+
+    /// The same of one that comes in a packet to `to`.
+    pub(crate) fn tell_inside(&self, to: IpAddr, complaint: &Complaint) -> Told {
+        self.told(complaint, |frame| self.pass_inside(to, frame))
+    }
+
+    fn told(&self, complaint: &Complaint, pass: impl FnOnce(&[u8]) -> Outcome) -> Told {
         let before = complaint.build();
         let tables = self.life();
-        let Outcome { verdict, frame } = self.pass(place, &before);
+        let Outcome { verdict, frame } = pass(&before);
         assert_eq!(tables, self.life(), "a complaint is no sign of life");
         verify(&frame);
         assert_eq!(frame.len(), before.len());

@@ -115,6 +115,47 @@ impl Sketch {
     }
 }
 
+/// A frame in a packet to `to` from nobody in particular.
+pub(crate) fn wrap(frame: &[u8], to: IpAddr) -> Vec<u8> {
+    let from = match to {
+        IpAddr::V4(_) => IpAddr::from([192, 0, 2, 2]),
+        IpAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 2]),
+    };
+    wrap_from(frame, from, to)
+}
+
+/// A frame in a packet.
+pub(crate) fn wrap_from(frame: &[u8], from: IpAddr, to: IpAddr) -> Vec<u8> {
+    let (eth, inner) = frame.split_at(14);
+    let mut outer = eth.to_vec();
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let len = u16::try_from(inner.len()).unwrap();
+            let header = Ipv4Header::new(len, 64, IpNumber::IPV4, from.octets(), to.octets()).unwrap();
+            header.write(&mut outer).unwrap();
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let header = Ipv6Header {
+                source: from.octets(),
+                destination: to.octets(),
+                hop_limit: 64,
+                payload_length: u16::try_from(inner.len()).unwrap(),
+                next_header: IpNumber::IPV6,
+                ..Ipv6Header::default()
+            };
+            header.write(&mut outer).unwrap();
+        }
+        ends => panic!("{ends:?} are of two families"),
+    }
+    outer.extend_from_slice(inner);
+    outer
+}
+
+/// A frame in a UDP datagram.
+pub(crate) fn wrap_in_udp(frame: &[u8], from: SocketAddr, to: SocketAddr) -> Vec<u8> {
+    Sketch { payload: frame[14..].to_vec(), ..open(Transport::Udp, from, to) }.build()
+}
+
 /// What etherparse finds in a frame.
 pub(crate) fn headers(frame: &[u8]) -> PacketHeaders<'_> {
     PacketHeaders::from_ethernet_slice(frame).unwrap()

@@ -37,8 +37,10 @@ use svclb_common::{
 };
 
 pub(crate) use collect::{Entry, Walk};
-pub(crate) use complaint::{Complaint, Fault, Told, complaint};
-pub(crate) use frame::{ACK, FIN, RST, SYN, Sketch, ends, headers, next, open, reply, verify};
+pub(crate) use complaint::{Complaint, Fault, Told, complaint, ips};
+pub(crate) use frame::{
+    ACK, FIN, RST, SYN, Sketch, ends, headers, next, open, reply, verify, wrap_from, wrap_in_udp,
+};
 pub(crate) use net::{
     FAR, FAR2, LO_OUT, NODE, Net, OUTSIDE, PEER, POD, POD_IN, POD_OUT, UPLINK, UPLINK_IN, UPLINK_OUT, VIP,
     VIP2, at,
@@ -83,6 +85,7 @@ pub(crate) struct World<F: Net> {
     pub(crate) fragments: Table<FragmentHead>,
     source_ranges: Vec<(ServiceId, F::Addr, F::Addr)>,
     cluster_ips: Vec<F::Addr>,
+    pub(crate) external_ips: Vec<F::Addr>,
     ranges: ServiceRanges<F::Addr>,
     /// What the ways to other nodes carry, in bytes.
     pub(crate) mtu: Cell<u16>,
@@ -116,6 +119,7 @@ impl<F: Net> World<F> {
             fragments: Table::new(usize::MAX),
             source_ranges: Vec::new(),
             cluster_ips: Vec::new(),
+            external_ips: Vec::new(),
             ranges: ranges(),
             mtu: Cell::new(1500),
             clock: Cell::new(1000 * SECOND),

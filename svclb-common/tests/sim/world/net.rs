@@ -8,6 +8,7 @@ use svclb_common::{
     family::{Addr4, Addr6, V4, V6},
     icmp::Icmp,
     key::Hook,
+    refuse::TooBig,
 };
 
 /// The node itself.
@@ -42,9 +43,11 @@ pub(crate) const UPLINK_OUT: Place = Place { edge: Edge::Uplink, hook: Hook::Egr
 pub(crate) const LO_OUT: Place = Place { edge: Edge::Uplink, hook: Hook::Egress, ifindex: LOOPBACK_IFINDEX };
 
 /// A family with addresses that tests can write down.
-pub(crate) trait Net: Icmp + Carry {
+pub(crate) trait Net: Icmp + Carry + TooBig {
     /// The loopback address.
     const LOOPBACK: IpAddr;
+    /// Bytes of the header around a packet.
+    const OUTER: u32 = size_of::<Self::Header>() as u32;
     /// Address number `n`.
     fn host(n: u16) -> IpAddr;
     /// An address as packets hold it.

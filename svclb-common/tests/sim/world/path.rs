@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use svclb_common::{
-    balance::{Learned, Place, Scratch, Tables, decides, follow, learn, learn_part},
+    balance::{Learned, Place, Scratch, Tables, decides, follow, learn_part},
     family::IpHeader as _,
     flow::{Action, FlowEntry, Tick},
+    inner::{Inner, look},
     key::{FlowKey, Hook},
     outline::Outline,
     packet::{Absent, Packet, Unparsed},
@@ -15,7 +16,7 @@ use svclb_common::{
 
 use super::{
     Net, Sketch, UPLINK_IN, World,
-    frame::{assert_only_ends_changed, ends},
+    frame::{assert_only_ends_changed, ends, wrap},
 };
 
 /// What a program decided.
@@ -158,27 +159,52 @@ impl<F: Net> World<F> {
     /// Takes a frame out of a packet to `to`, as the program of the uplink does.
     pub(crate) fn unwrap(&self, to: IpAddr, sketch: &Sketch) -> Sent {
         let before = sketch.build();
-        let mut frame = before.clone();
-        let mut cursor = Cursor::from(frame.as_mut_slice());
-        let eth = cursor.take::<Eth>().unwrap();
-        let Ok(mut packet) = Packet::<F>::parse(eth, cursor) else { panic!("a frame that was built") };
-        let key = packet.flow(Hook::Ingress);
-        let mut scratch = Scratch::new(key);
-        scratch.set_inner(F::addr(to), 20, packet.flags);
-        let verdict = match learn(self, UPLINK_IN, &mut scratch, packet.transport, packet.flags) {
-            Learned::Known => {
-                let entry = self.flow(&key).or_else(|| self.half_open(&key)).unwrap();
-                let verdict = self.act(&mut packet, entry);
-                assert_only_ends_changed(&before, &frame);
-                let (src, dst) = ends(&frame);
-                return Sent { verdict, src, dst };
-            }
-            Learned::NotOurs => Verdict::NotOurs,
-            Learned::Refused(reason) => Verdict::Refused(reason),
-            Learned::Dropped(reason) => Verdict::Dropped(reason),
-        };
-        let (src, dst) = ends(&before);
+        let Outcome { verdict, frame } = self.pass_inside(to, &before);
+        if matches!(verdict, Verdict::Translated(..)) {
+            assert_only_ends_changed(&before, &frame);
+        } else {
+            assert_eq!(before, frame, "{verdict:?} must leave the frame alone");
+        }
+        let (src, dst) = ends(&frame);
         Sent { verdict, src, dst }
+    }
+
+    /// The same of any frame. One that is not taken out is as it was.
+    pub(crate) fn pass_inside(&self, to: IpAddr, frame: &[u8]) -> Outcome {
+        let mut inside = frame.to_vec();
+        let verdict = self.run_inside(to, &mut inside);
+        Outcome { verdict, frame: inside }
+    }
+
+    fn run_inside(&self, to: IpAddr, frame: &mut [u8]) -> Verdict {
+        let nothing = Outline::plain(Transport::Udp);
+        let mut scratch = Scratch::new(portless::<F>(frame, nothing, UPLINK_IN));
+        let mut cursor = Cursor::from(&mut *frame);
+        let eth = cursor.take::<Eth>().unwrap();
+        let (transport, flags) = match Packet::<F>::parse(eth, cursor) {
+            Ok(packet) => {
+                scratch.key = packet.flow(Hook::Ingress);
+                scratch.outline = Outline::plain(packet.transport);
+                scratch.set_inner(F::addr(to), F::OUTER, packet.flags);
+                let goes_on = self.flow(&scratch.key).is_some_and(|entry| {
+                    scratch.is_to(&entry.recipe) && decides::<F>(entry, packet.transport, packet.flags, self)
+                });
+                if goes_on {
+                    return self.run(UPLINK_IN, frame);
+                }
+                (packet.transport, packet.flags)
+            }
+            Err(_) => match look::<F, _>(self, Cursor::from(wrap(frame, to).as_mut_slice()), &mut scratch) {
+                Inner::Other => return Verdict::NotOurs,
+                Inner::Message | Inner::Later => return self.run(UPLINK_IN, frame),
+                Inner::Packet => (Transport::of(scratch.key.proto).unwrap(), scratch.flags()),
+            },
+        };
+        let learned = learn_part(self, UPLINK_IN, &mut scratch, transport, flags);
+        let mut cursor = Cursor::from(frame);
+        let eth = cursor.take::<Eth>().unwrap();
+        let mut packet = Packet::<F>::parse_at(eth, cursor, scratch.outline).unwrap();
+        self.finish(learned, &scratch.key, &mut packet)
     }
 
     /// Sends a frame, and has etherparse judge what came out: both checksums are right,

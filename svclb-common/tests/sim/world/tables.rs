@@ -30,7 +30,11 @@ fn copy<F: Net>(value: &FlowEntry<F::Addr>) -> FlowEntry<F::Addr> {
 
 /// An entry as it was read.
 pub(super) fn entry<A: Address>(record: &FlowRecord<A>) -> FlowEntry<A> {
-    FlowEntry { recipe: record.recipe, state: Word32::new(record.state), seen: Word64::new(record.seen) }
+    FlowEntry {
+        state: Word32::new(record.state),
+        tick: Word32::new(record.tick),
+        ..FlowEntry::new(record.recipe, record.seen)
+    }
 }
 
 impl<F: Net> Tables<F> for World<F> {
@@ -94,6 +98,10 @@ impl<F: Net> Tables<F> for World<F> {
 
     fn is_cluster_ip(&self, addr: &F::Addr) -> bool {
         self.cluster_ips.contains(addr)
+    }
+
+    fn is_external_ip(&self, addr: &F::Addr) -> bool {
+        self.external_ips.contains(addr)
     }
 
     fn slot(&self, slot: u32) -> Option<BackendId> {

@@ -46,8 +46,14 @@ pub(super) fn assert_holds(kernel: &Kernel, desired: &Snapshot) {
         assert_eq!(tables.source_ranges.len(), ranges);
         assert!(tables.services.keys().all(|id| tables.names.contains_key(id)));
         let frontends = services.clone().flat_map(|(_, port)| &port.frontends);
-        let cluster_ips = frontends.filter(|frontend| frontend.kind == FrontendKind::ClusterIp);
-        assert_eq!(tables.cluster_ips, cluster_ips.filter_map(|frontend| frontend.address).collect());
+        let addresses = |is_internal: bool| -> BTreeSet<_> {
+            let of = frontends
+                .clone()
+                .filter(|frontend| (frontend.kind == FrontendKind::ClusterIp) == is_internal);
+            of.filter_map(|frontend| frontend.address).collect()
+        };
+        assert_eq!(tables.cluster_ips, addresses(true));
+        assert_eq!(tables.external_ips, addresses(false));
 
         let backends: BTreeMap<_, _> = services
             .clone()

@@ -112,6 +112,8 @@ impl Kernel {
             }
             TableOp::AddClusterIp { address } => assert!(tables.cluster_ips.insert(address)),
             TableOp::RemoveClusterIp { address } => assert!(tables.cluster_ips.remove(&address)),
+            TableOp::AddExternalIp { address } => assert!(tables.external_ips.insert(address)),
+            TableOp::RemoveExternalIp { address } => assert!(tables.external_ips.remove(&address)),
         }
     }
 

@@ -126,6 +126,7 @@ fn policies_ranges_and_cluster_ips_of_another_hand_go_without_a_fault() {
         tables.services.get_mut(&1).unwrap().policy = Policy { flags: 8, affinity: 7 };
         tables.source_ranges.insert(1, ["192.0.2.0/24".parse().unwrap()].into());
         tables.cluster_ips = [address(Family::V4, 5, 5)].into();
+        tables.external_ips = [address(Family::V4, 5, 6)].into();
     });
     assert_eq!(found, []);
 }

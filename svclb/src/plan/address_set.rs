@@ -1,4 +1,4 @@
-//! The set of `ClusterIP`s, and how many frontends each has.
+//! A set of addresses of Services, and how many frontends each has.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,15 +13,15 @@ use super::{FrontendKey, visits::visit};
 /// One address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Uses {
-    /// Frontends of kind `ClusterIP` that have it.
+    /// Frontends of the set's kinds that have it.
     frontends: u32,
     /// Whether the map has it.
     is_listed: bool,
 }
 
-/// The `ClusterIP`s of one family.
+/// The `ClusterIP`s of one family, or its other addresses of Services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ClusterIps {
+pub(super) struct AddressSet {
     addresses: BTreeMap<IpAddr, Uses>,
     /// Addresses that the map has and no frontend, or the other way round.
     odd: BTreeSet<IpAddr>,
@@ -32,7 +32,12 @@ pub(super) fn cluster_ip(key: &FrontendKey, kind: FrontendKind) -> Option<IpAddr
     key.address.filter(|_| kind == FrontendKind::ClusterIp)
 }
 
-impl ClusterIps {
+/// The address of a frontend that is another one of a Service.
+pub(super) fn external_ip(key: &FrontendKey, kind: FrontendKind) -> Option<IpAddr> {
+    key.address.filter(|_| matches!(kind, FrontendKind::ExternalIp | FrontendKind::LoadBalancer))
+}
+
+impl AddressSet {
     /// How many frontends have `address`.
     pub(super) fn frontends(&self, address: IpAddr) -> u32 {
         visit(1);
@@ -98,7 +103,7 @@ mod tests {
     #[test]
     fn the_cover_is_the_common_prefix() {
         let cover = |addresses: &[&str]| {
-            let mut all = ClusterIps::default();
+            let mut all = AddressSet::default();
             for address in addresses {
                 all.set_listed(address.parse().unwrap(), true);
             }
