@@ -22,6 +22,7 @@ use super::{
     desired::{Desired, Round},
     facts::ServiceFacts,
     opt_out::{OptOut, OptOuts},
+    pool::Pool,
     service_cidr::ServiceCidrs,
     skip,
     slice::{self, SliceFacts},
@@ -39,6 +40,7 @@ pub struct Model {
     settings: Settings,
     services: BTreeMap<ObjectKey, Known>,
     slices: Slices,
+    pool: Pool,
     node: NodeState,
     service_cidrs: ServiceCidrs,
     opt_outs: OptOuts,
@@ -95,7 +97,10 @@ impl Model {
     }
 
     pub(super) fn apply_slice(&mut self, key: &ObjectKey, slice: Option<&EndpointSlice>) {
-        let facts = slice.and_then(SliceFacts::of);
+        let mut facts = slice.and_then(SliceFacts::of);
+        if let Some(facts) = &mut facts {
+            facts.share(&mut self.pool);
+        }
         let family = facts.as_ref().map(|facts| facts.family);
         let touched = self.slices.replace(key, facts);
         if touched.is_empty() {
@@ -140,6 +145,7 @@ impl Model {
             self.computed += 1;
         }
         let services = &self.services;
+        let health_checks_changed = round.health_checks_changed;
         let changed = self.desired.finish(round, |key| services.get(key)?.uid.as_deref());
         let cidrs_changed = self.settled_cidrs != *self.service_cidrs.union();
         if cidrs_changed {
@@ -155,6 +161,7 @@ impl Model {
             triggers: mem::take(&mut self.triggers),
             node_changed,
             cidrs_changed,
+            health_checks_changed,
         }
     }
 

@@ -16,19 +16,18 @@ pub(super) struct Slices {
 impl Slices {
     /// Replaces what is known of the slice `key`. Returns the Services to which that makes a difference.
     pub(super) fn replace(&mut self, key: &ObjectKey, facts: Option<SliceFacts>) -> Vec<ObjectKey> {
-        let before = self.owners.get(key);
-        if let (Some(owner), Some(facts)) = (before, &facts)
-            && *owner == facts.owner
-        {
-            let slices = self.by_owner.entry(owner.clone()).or_default();
-            let Ok(place) = find(slices, key) else { return Vec::new() };
-            return if slices[place].1 == *facts {
-                Vec::new()
-            } else {
-                slices[place].1 = facts.clone();
-                vec![owner.clone()]
-            };
-        }
+        let facts = match (self.owners.get(key), facts) {
+            (Some(owner), Some(facts)) if *owner == facts.owner => {
+                let Some(slices) = self.by_owner.get_mut(owner) else { return Vec::new() };
+                let Ok(place) = find(slices, key) else { return Vec::new() };
+                if slices[place].1 == facts {
+                    return Vec::new();
+                }
+                slices[place].1 = facts;
+                return vec![owner.clone()];
+            }
+            (_, facts) => facts,
+        };
         let mut touched = Vec::new();
         if let Some(owner) = self.owners.remove(key) {
             if let Some(slices) = self.by_owner.get_mut(&owner) {

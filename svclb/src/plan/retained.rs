@@ -57,7 +57,7 @@ fn service_port(applied: &Applied, tables: &Tables, id: u32, entry: &ServiceEntr
         Some(Backend {
             address: backend.key.address,
             port: backend.key.port,
-            node: applied.node(backend.flags.node).map(str::to_owned),
+            node: applied.node(backend.flags.node).map(Into::into),
             local: backend.flags.local,
             state,
             lists: Lists { cluster: lists.contains(&List::Cluster), local: lists.contains(&List::Local) },

@@ -118,7 +118,7 @@ fn many_services(number: u32, members: Range<u32>) -> Snapshot {
         let members = if at == 0 { members.clone() } else { 3 * at + 1..3 * at + 4 };
         let backends = members.map(|pod| Backend {
             address: address(10, pod),
-            node: Some(format!("node{}", pod % 3)),
+            node: Some(format!("node{}", pod % 3).into()),
             ..backend(Family::V4, 0)
         });
         let sources = SourceRanges { ranges: ["192.0.2.0/24".parse().unwrap()].into(), admits_host: false };

@@ -138,7 +138,14 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
                     cluster: weight > 0 && cluster >> at & 1 == 1,
                     local: weight > 0 && local >> at & 1 == 1,
                 };
-                Backend { node, local: is_local, state, lists, weight, ..backend(family, at.into()) }
+                Backend {
+                    node: node.map(Into::into),
+                    local: is_local,
+                    state,
+                    lists,
+                    weight,
+                    ..backend(family, at.into())
+                }
             });
             let backends: Vec<_> = backends.collect();
             let is_listed = |backend: &Backend| backend.lists != Lists::default();
