@@ -110,8 +110,8 @@ pub fn figures(agent: &Path, shape: &Shape) -> anyhow::Result<Figures> {
     server.apply_all(shape.objects().chain(shape::large()));
     server.forget();
 
-    let mut bench = Bench { ground, server, kubeconfig };
-    let (mut running, cold) = bench.start()?;
+    let bench = Bench { ground, server, kubeconfig };
+    let (running, cold) = bench.start()?;
     pause(QUIET)?;
     let memory = Memory::of(running.pid())?;
     let idle = running.idle()?;
