@@ -142,7 +142,7 @@ fn answer(service: &ObjectKey, endpoints: usize, is_healthy: bool) -> Answer {
     let is_well = endpoints > 0 && is_healthy;
     let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
-        "service": { "namespace": service.namespace, "name": service.name },
+        "service": { "namespace": *service.namespace, "name": *service.name },
         "localEndpoints": endpoints,
         "serviceProxyHealthy": is_healthy,
     });

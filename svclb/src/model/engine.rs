@@ -87,12 +87,17 @@ impl Model {
         };
         let facts = match skip::reason(service) {
             Some(reason) => Err(reason),
-            None => Ok(Box::new(ServiceFacts::of(service))),
+            None => {
+                let mut facts = ServiceFacts::of(service);
+                facts.share(&mut self.pool);
+                Ok(Box::new(facts))
+            }
         };
         let known = Known { uid: service.metadata.uid.clone(), facts };
         if self.services.get(key) != Some(&known) {
+            let key = ObjectKey { namespace: self.pool.text(&key.namespace), name: key.name.clone() };
             self.services.insert(key.clone(), known);
-            self.touched.insert(key.clone());
+            self.touched.insert(key);
         }
     }
 
@@ -100,6 +105,9 @@ impl Model {
         let mut facts = slice.and_then(SliceFacts::of);
         if let Some(facts) = &mut facts {
             facts.share(&mut self.pool);
+            if let Some((owner, _)) = self.services.get_key_value(&facts.owner) {
+                facts.owner = owner.clone();
+            }
         }
         let family = facts.as_ref().map(|facts| facts.family);
         let touched = self.slices.replace(key, facts);
@@ -111,7 +119,7 @@ impl Model {
     }
 
     pub(super) fn apply_node(&mut self, key: &ObjectKey, node: Option<&Node>) {
-        if key.name != self.settings.node_name {
+        if *key.name != *self.settings.node_name {
             return;
         }
         let node = node.map(NodeState::of).unwrap_or_default();
@@ -176,8 +184,8 @@ impl Model {
             self.services.iter().filter_map(|(key, known)| Some((key, known.facts.as_ref().err()?)));
         skipped
             .map(|(key, reason)| Skipped {
-                namespace: key.namespace.clone(),
-                name: key.name.clone(),
+                namespace: key.namespace.as_ref().into(),
+                name: key.name.as_ref().into(),
                 reason: *reason,
             })
             .collect()

@@ -103,7 +103,7 @@ fn owner(slice: &EndpointSlice) -> Option<ObjectKey> {
     let labels = slice.metadata.labels.as_ref()?;
     let name = labels.get(LABEL_SERVICE_NAME).filter(|name| !name.is_empty())?;
     let ObjectKey { namespace, .. } = ObjectKey::of(&slice.metadata);
-    (!labels.contains_key(LABEL_HEADLESS)).then(|| ObjectKey { namespace, name: name.clone() })
+    (!labels.contains_key(LABEL_HEADLESS)).then(|| ObjectKey { namespace, name: name.as_str().into() })
 }
 
 /// A port, or the field that keeps it from being used and why.

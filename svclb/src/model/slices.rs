@@ -1,6 +1,6 @@
 //! EndpointSlices by Service.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{ObjectKey, slice::SliceFacts};
 
@@ -10,7 +10,7 @@ pub(super) struct Slices {
     /// The Service of each slice that is not ignored.
     owners: BTreeMap<ObjectKey, ObjectKey>,
     /// The slices of each Service by name.
-    by_owner: BTreeMap<ObjectKey, Vec<(Box<str>, SliceFacts)>>,
+    by_owner: BTreeMap<ObjectKey, Vec<(Arc<str>, SliceFacts)>>,
 }
 
 impl Slices {
@@ -45,7 +45,7 @@ impl Slices {
             self.owners.insert(key.clone(), facts.owner.clone());
             let slices = self.by_owner.entry(facts.owner.clone()).or_insert_with(|| Vec::with_capacity(1));
             let place = find(slices, key).unwrap_or_else(|place| place);
-            slices.insert(place, (key.name.as_str().into(), facts));
+            slices.insert(place, (key.name.clone(), facts));
         }
         touched
     }
@@ -56,6 +56,6 @@ impl Slices {
     }
 }
 
-fn find(slices: &[(Box<str>, SliceFacts)], key: &ObjectKey) -> Result<usize, usize> {
-    slices.binary_search_by(|(name, _)| name.as_ref().cmp(&key.name))
+fn find(slices: &[(Arc<str>, SliceFacts)], key: &ObjectKey) -> Result<usize, usize> {
+    slices.binary_search_by(|(name, _)| name.cmp(&key.name))
 }

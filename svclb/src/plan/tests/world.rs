@@ -26,8 +26,8 @@ const FRONTENDS: u8 = 9;
 pub(super) fn key(number: usize) -> ServicePortKey {
     ServicePortKey {
         namespace: "shop".into(),
-        name: format!("web{}", number / 2),
-        port_name: String::new(),
+        name: format!("web{}", number / 2).into(),
+        port_name: "".into(),
         protocol: if number / 2 % 2 == 1 { Protocol::Udp } else { Protocol::Tcp },
         family: if number.is_multiple_of(2) { Family::V4 } else { Family::V6 },
     }
