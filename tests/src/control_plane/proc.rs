@@ -3,6 +3,10 @@
 use std::{fs, time::Duration};
 
 use anyhow::Context as _;
+use nix::{
+    time::{ClockId, clock_gettime},
+    unistd::Pid,
+};
 use serde::Serialize;
 
 /// The resident memory of a process, in kB.
@@ -36,16 +40,10 @@ impl Memory {
     }
 }
 
-/// How long the threads of the process `pid` have run so far (`schedstat`; the time of threads that have ended is not in
-/// it).
+/// How long all threads of the process `pid` have run so far, those that have ended among them.
 pub fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread may end meanwhile.
-        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-        sum += text.split_whitespace().next().and_then(|time| time.parse::<u64>().ok()).unwrap_or(0);
-    }
-    Ok(Duration::from_nanos(sum))
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid)?))?;
+    Ok(clock_gettime(clock)?.into())
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub fn table(all: &[Figures]) -> String {
             "LOADED",
             "LISTED",
             "IN SYNC",
-            "LISTS TO SYNC",
+            "TO SYNC",
             "WRITES",
             "RSS MiB",
             "ANON",
