@@ -34,6 +34,8 @@ macro_rules! apart {
             $(
                 #[inline(always)]
                 fn $does(scratch: &mut Scratch<$addr>) -> bool {
+                    // The function finds the same value in its map: Linux before 6.2 takes no pointer argument of such
+                    // a function for a map's key. So what was written to it is written before, and read anew after.
                     let scratch = core::hint::black_box(scratch);
                     let is_done = $symbol() != 0;
                     core::hint::black_box(scratch);

@@ -38,11 +38,15 @@ mod sync;
 mod told;
 mod ways;
 
-use std::time::{Duration, Instant};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use nix::{sys::signal::Signal, unistd::getppid};
 use tokio::{
     signal::unix::{SignalKind, signal},
+    task::spawn_blocking,
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -52,13 +56,17 @@ use self::{expiry::Expiry, inputs::Inputs, servers::Servers, sync::Syncer};
 use crate::{
     config,
     datapath::{Error, events, lock, probe, tables},
-    netdev, sysctl,
+    netdev,
+    sys::heap,
+    sysctl,
 };
 
 /// How long to wait before trying again what failed.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long to wait before trying again to open a health check port.
 const PORT_RETRY: Duration = Duration::from_secs(5);
+/// So many changes at once leave memory behind that is worth being given back.
+const MANY: usize = 1000;
 /// How long tasks may take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -83,7 +91,12 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let _lock = lock::take(&settings.pins).await?;
     // An agent that was killed has left its word behind, which is not ours to keep.
     tables::disown(&settings.pins)?;
-    let mut syncer = Syncer::new(&settings)?;
+    // The verifier looks at the programs for seconds, and the lists come meanwhile.
+    let loading = spawn_blocking({
+        let settings = settings.clone();
+        move || Syncer::new(&settings)
+    });
+    let mut syncer = loading.await.map_err(RunError::other)??;
     let mut servers = Servers::start(&settings, events, &tasks, &stop)?;
     let _expiry = Expiry::start(&settings.pins, settings.config.flow_timeouts.0, servers.metrics().clone())
         .map_err(RunError::other)?;
@@ -103,16 +116,21 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let rewritten = rewritten(settings.file.as_ref());
     tokio::pin!(rewritten);
 
+    let mut has_excess = false;
     let ended = loop {
         let seen = network.borrow_and_update().clone();
         let since = Instant::now();
         let pass = syncer.sync(&seen).await;
-        servers.passed(&pass, syncer.model(), syncer.node_port_addresses(), since).await;
+        servers.passed(&pass, &syncer, since).await;
+        if mem::take(&mut has_excess) {
+            heap::trim();
+        }
         tokio::select! {
             batch = batches.recv() => match batch {
                 Some(batch) => {
                     servers.queued(&batch);
-                    syncer.take(&batch);
+                    has_excess = batch.changes.len() >= MANY;
+                    syncer.take(batch);
                 }
                 None => break Err(RunError::other("the source of Services has ended")),
             },

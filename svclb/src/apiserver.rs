@@ -27,6 +27,7 @@
 //! | `connect` | where the server is, and who we are |
 //! | `contact` | what is to be said about outages, and how often may be asked |
 //! | `kind` | which objects of a kind are asked for, and what of them is kept |
+//! | `received` | an object as it arrives, readable or not |
 //! | `follow` | the states above, for one kind |
 //! | `told` | what the agent knows of a kind, and what it is to be told |
 //! | `watch` | all kinds together |
@@ -55,6 +56,7 @@ mod error;
 mod events;
 mod follow;
 mod kind;
+mod received;
 mod settings;
 mod told;
 mod watch;

@@ -16,6 +16,7 @@ mod file;
 mod flow_timeouts;
 mod kube_proxy;
 mod layer;
+mod node_ports;
 mod own;
 mod port_range;
 mod resolve;

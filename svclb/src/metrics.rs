@@ -24,11 +24,14 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     answer::Pages,
     collect::{Collect, Counts, MapFill, Sample, ServiceTraffic},
-    kube_proxy::{NoLocal, Probe, SyncKind},
+    kube_proxy::{Probe, SyncKind},
     tracked::Walk,
 };
 use self::{kube_proxy::KubeProxy, own::Own, tracked::Tracked};
-use crate::{http, model::Family};
+use crate::{
+    http,
+    model::{Family, NoLocal},
+};
 
 /// All metrics. A clone is the same metrics.
 #[derive(Clone)]
@@ -95,9 +98,9 @@ impl Metrics {
         }
     }
 
-    /// How many Service ports of a family want endpoints of this node and have none.
-    pub fn set_no_local(&self, family: Family, counts: NoLocal) {
-        self.0.kube_proxy.set_no_local(family, counts);
+    /// How many Service ports want endpoints of this node and have none.
+    pub fn set_no_local(&self, counts: NoLocal) {
+        self.0.kube_proxy.set_no_local(counts);
     }
 
     /// The collector has walked through the tables of a family.

@@ -26,12 +26,12 @@ mod frontend;
 mod health_check;
 mod no_local;
 mod node;
-mod node_ports;
 mod notice;
 mod notice_board;
 mod objects;
 mod opt_out;
 mod policy;
+mod pool;
 mod port;
 mod protocol;
 mod select;
@@ -57,7 +57,6 @@ pub use self::{
     health_check::HealthCheck,
     no_local::{NoLocal, PerFamily},
     node::NodeState,
-    node_ports::NodePortAddresses,
     notice::{Notice, ObjectKind, Reason},
     objects::{ObjectKey, Objects},
     opt_out::{CONFIG_HASH, OptOut, OptOuts, SOCKET_LB},

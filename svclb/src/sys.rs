@@ -3,6 +3,7 @@
 
 pub mod ethtool;
 pub mod hash;
+pub mod heap;
 pub mod link;
 pub mod mapped;
 pub mod netns;

@@ -29,7 +29,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -73,6 +73,8 @@ pub(crate) struct State {
     pub(crate) interruption: (u64, Option<Interruption>),
     /// How often bookmarks were sent.
     pub(crate) bookmarks: u64,
+    /// When a streamed list was last sent to its end.
+    pub(crate) last_list: Option<Instant>,
 }
 
 /// The state, and a pulse whenever it changes.
@@ -166,6 +168,21 @@ impl ApiServer {
     /// Creates an object or replaces it.
     pub fn apply(&self, object: Value) {
         self.shared.with(|state| state.store.apply(object));
+    }
+
+    /// Creates or replaces all of them at once.
+    pub fn apply_all(&self, objects: impl IntoIterator<Item = Value>) {
+        self.shared.with(|state| objects.into_iter().for_each(|object| state.store.apply(object)));
+    }
+
+    /// Forgets what has happened so far, of which nobody has been told.
+    pub fn forget(&self) {
+        self.shared.lock().store.forget();
+    }
+
+    /// When a list was last complete, of whatever kind.
+    pub fn last_list(&self) -> Option<Instant> {
+        self.shared.lock().last_list
     }
 
     /// Deletes an object; nothing happens if there is none.

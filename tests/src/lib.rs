@@ -2,6 +2,7 @@
 
 pub mod apiserver;
 pub mod cluster;
+pub mod control_plane;
 pub mod netns;
 pub mod packet;
 pub mod probe;

@@ -1,6 +1,7 @@
 //! Every repeatable action of the repository: `cargo xtask --help`.
 
 mod apt;
+mod bench;
 mod bytecode;
 mod cluster;
 mod compiler;
@@ -63,6 +64,9 @@ enum Task {
         #[arg(long, value_enum)]
         arch: Vec<image::Arch>,
     },
+    /// Measure.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Run the datapath's logic under a coverage-guided fuzzer, or any frames through the loaded programs.
     Fuzz {
         /// For so long.
@@ -107,6 +111,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             let out = out.map(std::path::absolute).transpose()?;
             image::image(&workspace, out.as_deref(), &arch)?;
         }
+        Task::Bench(bench) => bench::bench(&workspace, &bench)?,
         Task::Fuzz { programs: true, frames, seed, .. } => fuzz::programs(&workspace, frames, seed)?,
         Task::Fuzz { seconds, keep, .. } => fuzz::fuzz(&workspace, seconds, keep)?,
         Task::Lint => lint::lint(&workspace)?,

@@ -6,6 +6,7 @@ use crate::{
     datapath::{
         Error,
         counters::{self, TrafficMap},
+        family::map_of,
         flows,
         pins::Pins,
         readback,
@@ -59,12 +60,8 @@ fn counts(applied: &Applied, family: Family, flows: u64) -> Counts {
 }
 
 fn fills(family: Family, counts: Counts) -> [MapFill; 3] {
-    let suffix = match family {
-        Family::V4 => "V4",
-        Family::V6 => "V6",
-    };
     let fill = |name: &str, entries: u64, capacity: usize| MapFill {
-        map: format!("{name}_{suffix}"),
+        map: map_of(family, name),
         entries,
         capacity: capacity as u64,
     };

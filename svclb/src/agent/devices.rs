@@ -41,33 +41,38 @@ impl Devices {
     /// For each uplink where its XDP program is to run, or why it has none. `ours` are devices with an
     /// XDP program of svclb's.
     pub fn xdp(&self, network: &Network, ours: &BTreeSet<u32>) -> BTreeMap<u32, Result<XdpHook, NoXdp>> {
-        let uplinks = self.roles(network).devices.into_iter().filter(|(_, role)| *role == Role::Uplink);
-        let links = uplinks.filter_map(|(index, _)| Some((index, network.links.get(&index)?)));
+        self.xdp_of(&self.roles(network), network, ours)
+    }
+
+    fn xdp_of(
+        &self,
+        roles: &netdev::Roles,
+        network: &Network,
+        ours: &BTreeSet<u32>,
+    ) -> BTreeMap<u32, Result<XdpHook, NoXdp>> {
+        let uplinks = roles.devices.iter().filter(|(_, role)| **role == Role::Uplink);
+        let links = uplinks.filter_map(|(index, _)| Some((*index, network.links.get(index)?)));
         links.map(|(index, link)| (index, decide_xdp(self.xdp, &xdp_facts(network, link, ours)))).collect()
     }
 
     /// What is to be attached. A device in `uplinks` that the default route has left
     /// stays an uplink while it is there: routes come and go with every renewal of a
-    /// lease, and answers must find their program meanwhile. Also tells which uplinks
-    /// have no XDP program, and why.
-    pub(super) fn wanted(
-        &self,
-        network: &Network,
-        uplinks: &BTreeSet<u32>,
-        xdp: &BTreeSet<u32>,
-    ) -> (Wanted, Vec<String>) {
+    /// lease, and answers must find their program meanwhile.
+    pub(super) fn chosen(&self, network: &Network, uplinks: &BTreeSet<u32>, xdp: &BTreeSet<u32>) -> Chosen {
         let mut sticky = network.clone();
         sticky.default_routes.extend(uplinks.iter().filter(|index| network.links.contains_key(index)));
         let network = &sticky;
         let named = |(index, role)| Some((index, (network.links.get(&index)?.name.clone(), role)));
+        let roles = self.roles(network);
+        let decisions = self.xdp_of(&roles, network, xdp);
         let mut wanted = Wanted {
             cgroup: self.cgroup.clone(),
-            devices: self.roles(network).devices.into_iter().filter_map(named).collect(),
+            devices: roles.devices.into_iter().filter_map(named).collect(),
             loopback: self.socket_mode == SocketMode::Off,
             xdp: BTreeMap::new(),
         };
-        let mut without = Vec::new();
-        for (index, decision) in self.xdp(network, xdp) {
+        let mut without_xdp = Vec::new();
+        for (index, decision) in decisions {
             let Some(link) = network.links.get(&index) else { continue };
             match decision {
                 Ok(hook) => {
@@ -75,11 +80,21 @@ impl Devices {
                     wanted.xdp.insert(index, WantedXdp { name, hook, mtu, up });
                 }
                 Err(NoXdp::Off) => {}
-                Err(reason) => without.push(format!("{}: no XDP: {reason}", link.name)),
+                Err(reason) => without_xdp.push(format!("{}: no XDP: {reason}", link.name)),
             }
         }
-        (wanted, without)
+        Chosen { wanted, missing: roles.missing, without_xdp }
     }
+}
+
+/// What follows from the operator's words and the node's network.
+pub(super) struct Chosen {
+    /// What is to be attached.
+    pub(super) wanted: Wanted,
+    /// Devices that the operator has named and that are not there.
+    pub(super) missing: Vec<String>,
+    /// Uplinks that have no XDP program, and why.
+    pub(super) without_xdp: Vec<String>,
 }
 
 /// The addresses that programs know.

@@ -33,6 +33,17 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// One CPU is as much as this many collectors need at the most.
 const SHARE: u32 = 100;
 
+/// The same while there is nothing to collect: to find that out takes as long as the tables have room.
+const IDLE_SHARE: u32 = 1000;
+
+/// The longest time for which nobody looks at empty tables.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// How long empty tables are left alone that took so much work of a CPU.
+fn leave(busy: Duration) -> Duration {
+    (busy * (IDLE_SHARE - 1)).min(LONGEST)
+}
+
 /// How long to rest after so much work of a CPU.
 fn rest(busy: Duration) -> Duration {
     busy * (SHARE - 1)
@@ -80,30 +91,31 @@ impl Collector {
         let mut sweeps = None;
         loop {
             let began = Instant::now();
-            let failure = match self.round(&mut sweeps) {
-                Ok(()) => None,
+            let (failure, period) = match self.round(&mut sweeps) {
+                Ok(None) => (None, PERIOD),
+                Ok(Some(idle)) => (None, PERIOD.max(leave(idle))),
                 Err(End::Stopped) => return,
-                Err(End::Failed(error)) => Some(error.to_string()),
+                Err(End::Failed(error)) => (Some(error.to_string()), PERIOD),
             };
             failures.now(failure, |line| tracing::warn!("flows that are over are not forgotten: {line}"));
-            if self.wait(PERIOD.saturating_sub(began.elapsed())).is_err() {
+            if self.wait(period.saturating_sub(began.elapsed())).is_err() {
                 return;
             }
         }
     }
 
-    /// Walks through the tables of both families.
-    fn round(&self, sweeps: &mut Option<(Sweep<V4>, Sweep<V6>)>) -> Result<(), End> {
+    /// Walks through the tables of both families. If there was nothing in them, tells what that took of a CPU.
+    fn round(&self, sweeps: &mut Option<(Sweep<V4>, Sweep<V6>)>) -> Result<Option<Duration>, End> {
         let (v4, v6) = match sweeps {
             Some(sweeps) => sweeps,
             None => sweeps
                 .insert((Sweep::open(&self.pins, self.timeouts)?, Sweep::open(&self.pins, self.timeouts)?)),
         };
-        self.walk(v4)?;
-        self.walk(v6)
+        let (v4, v6) = (self.walk(v4)?, self.walk(v6)?);
+        Ok(v4.zip(v6).map(|(v4, v6)| v4 + v6))
     }
 
-    fn walk<F: MapFamily>(&self, sweep: &mut Sweep<F>) -> Result<(), End> {
+    fn walk<F: MapFamily>(&self, sweep: &mut Sweep<F>) -> Result<Option<Duration>, End> {
         let (began, mut all) = (Instant::now(), Duration::ZERO);
         loop {
             let before = busy();
@@ -111,10 +123,12 @@ impl Collector {
             let cost = busy().saturating_sub(before);
             all += cost;
             if let Some(Walked { flows, expired, halves, sockets, affinities }) = walked {
+                let is_idle = flows.iter().sum::<u64>() + expired + halves + sockets + affinities == 0;
                 let expired = [("flows", expired), ("sockets", sockets), ("affinities", affinities)];
                 let walk = Walk { flows, expired, halves, took: began.elapsed(), busy: all };
                 self.metrics.walked(F::MODEL, &walk);
-                return self.wait(rest(cost));
+                self.wait(rest(cost))?;
+                return Ok(is_idle.then_some(all));
             }
             self.wait(rest(cost))?;
         }
@@ -138,6 +152,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn empty_tables_cost_a_tenth_of_that_and_are_looked_at_again() {
+        assert_eq!(leave(Duration::from_millis(10)), Duration::from_millis(9_990));
+        assert_eq!(leave(Duration::from_mins(1)), LONGEST);
+    }
 
     proptest! {
         #[test]

@@ -9,14 +9,20 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Settings, collect::Collector, error::RunError, sync::Pass, told::Told};
+use super::{
+    Settings,
+    collect::Collector,
+    error::RunError,
+    sync::{Pass, Syncer},
+    told::Told,
+};
 use crate::{
     apiserver::{Events, Severity},
     config::{NodePortAddresses, Source},
     health::{self, AbsentNode, Moment, ServicePorts, State},
     http,
-    metrics::{self, Metrics, NoLocal, Pages, SyncKind},
-    model::{Family, Model, ObjectKey, PerFamily},
+    metrics::{self, Metrics, Pages, SyncKind},
+    model::{Family, Model, NoLocal, ObjectKey},
     source::{Batch, Change},
 };
 
@@ -30,6 +36,10 @@ pub(super) struct Servers {
     is_restricted: bool,
     /// When what is not in the tables yet has been caused.
     triggers: Vec<(Family, Timestamp)>,
+    /// What was last told of Service ports without local endpoints.
+    no_local: Option<NoLocal>,
+    /// Whether health check ports may have to be others.
+    are_ports_due: bool,
     /// Health check ports that could not be opened and were told of.
     closed: Told,
     has_started: bool,
@@ -76,6 +86,8 @@ impl Servers {
             events,
             is_restricted: config.node_port_addresses != NodePortAddresses::All,
             triggers: Vec::new(),
+            no_local: None,
+            are_ports_due: true,
             closed: Told::default(),
             has_started: false,
         })
@@ -103,14 +115,9 @@ impl Servers {
         !self.closed.is_empty()
     }
 
-    /// A pass, which began at `since`, has ended. `node_ports` are the addresses on which node ports answer.
-    pub(super) async fn passed(
-        &mut self,
-        pass: &Pass,
-        model: &Model,
-        node_ports: Vec<IpAddr>,
-        since: Instant,
-    ) {
+    /// A pass of `syncer`, which began at `since`, has ended.
+    pub(super) async fn passed(&mut self, pass: &Pass, syncer: &Syncer, since: Instant) {
+        let model = syncer.model();
         self.metrics.sync_started();
         if let Some(written) = &pass.written {
             let kind = if written.is_full { SyncKind::Full } else { SyncKind::Partial };
@@ -130,23 +137,20 @@ impl Servers {
                 self.metrics.programmed(family, trigger.into());
             }
         }
-        self.state.set_node(model.node());
-        let no_local = model.no_local_endpoints();
-        let of = |counts: PerFamily, family| {
-            let count = match family {
-                Family::V4 => counts.v4,
-                Family::V6 => counts.v6,
-            };
-            u32::try_from(count).unwrap_or(u32::MAX)
-        };
-        for family in Family::ALL {
-            let counts =
-                NoLocal { internal: of(no_local.internal, family), external: of(no_local.external, family) };
-            self.metrics.set_no_local(family, counts);
+        if pass.delta.node_changed {
+            self.state.set_node(model.node());
+        }
+        let no_local = Some(model.no_local_endpoints());
+        if let Some(counts) = no_local.filter(|_| self.no_local != no_local) {
+            self.metrics.set_no_local(counts);
+            self.no_local = no_local;
         }
         self.tell(pass, model);
-        if pass.is_applied {
-            self.sync_ports(model, node_ports).await;
+        self.are_ports_due |= pass.delta.health_checks_changed || pass.has_moved || self.has_closed_ports();
+        if pass.is_applied && self.are_ports_due {
+            let node_ports = self.is_restricted.then(|| syncer.node_port_addresses());
+            self.sync_ports(model, node_ports.as_deref()).await;
+            self.are_ports_due = false;
         }
     }
 
@@ -174,9 +178,8 @@ impl Servers {
     }
 
     /// Opens and closes the health check ports of Services.
-    async fn sync_ports(&mut self, model: &Model, node_ports: Vec<IpAddr>) {
-        let addresses = if self.is_restricted { node_ports } else { Vec::new() };
-        let failures = self.ports.sync(model.health_checks(), &addresses).await;
+    async fn sync_ports(&mut self, model: &Model, node_ports: Option<&[IpAddr]>) {
+        let failures = self.ports.sync(model.health_checks(), node_ports).await;
         let Self { closed, events, .. } = self;
         closed.now(failures.iter().map(ToString::to_string), |line| {
             tracing::warn!("{line}");

@@ -6,7 +6,7 @@ use super::stranded::Stranded;
 use crate::{
     datapath::{Error, tables::Tables},
     model::{self, Delta, Model, ServicePortKey},
-    plan::{Applied, Limits, Plan, Readback, Refused, plan, plan_all, retained},
+    plan::{Applied, Limits, MapOp, Plan, Readback, Refused, TableOp, plan, plan_all, retained},
     source::Batch,
 };
 
@@ -39,6 +39,8 @@ pub(super) struct Written {
     pub(super) refused: Vec<Refused>,
     /// Whether connected sockets may have lost their backend.
     pub(super) may_strand: bool,
+    /// Whether the addresses of Services are others.
+    pub(super) moves_cluster_ips: bool,
 }
 
 impl Services {
@@ -54,6 +56,7 @@ impl Services {
             tracing::warn!("tables repaired: {}", repair.fault);
             tables.apply(&repair.op)?;
         }
+        tables.release()?;
         Ok(Self {
             model: Model::new(settings),
             limits,
@@ -99,9 +102,10 @@ impl Services {
     }
 
     /// Takes in what the source tells.
-    pub(super) fn take(&mut self, batch: &Batch) {
-        for change in &batch.changes {
-            self.model.apply(change);
+    pub(super) fn take(&mut self, batch: Batch) {
+        for change in batch.changes {
+            // What counts of it is in the model then, and the rest can go.
+            self.model.apply(&change);
         }
         // What an earlier agent left is looked for among everything, again when that is over.
         self.is_whole |= batch.is_partial || self.is_partial;
@@ -132,12 +136,13 @@ impl Services {
         for _ in 0..2 {
             let Plan { ops, refused } = self.plan();
             self.is_whole = true;
-            written.may_strand |= ops.iter().any(Stranded::is_by);
+            written.moves_cluster_ips |= ops.iter().any(moves_cluster_ips);
             for op in &ops {
+                written.may_strand |= Stranded::is_by(op, &self.applied);
                 self.tables.apply(op)?;
                 self.applied.apply(op);
             }
-            self.is_whole = self.is_partial;
+            self.is_whole = false;
             self.pending = refused.iter().map(|refused| refused.key.clone()).collect();
             written.writes += ops.len();
             written.refused = refused;
@@ -161,4 +166,8 @@ impl Services {
             plan(changed, &self.applied, &self.limits)
         }
     }
+}
+
+fn moves_cluster_ips(op: &MapOp) -> bool {
+    matches!(op, MapOp::Table { op: TableOp::AddClusterIp { .. } | TableOp::RemoveClusterIp { .. }, .. })
 }

@@ -15,7 +15,7 @@ use super::{Devices, RunError};
 use crate::{
     config::{self, DsrEncapsulation, ExternalMode, RunConfig},
     datapath::{attach::TcMode, object::Capacities, pins::Pins, probe},
-    model::{self, NodePortAddresses, NodeState},
+    model::{self, NodeState},
     netdev::{Network, Role, lacks_room},
     sys::netns,
 };
@@ -35,18 +35,11 @@ pub struct Settings {
     pub tc: TcMode,
     /// What the model has to know.
     pub model: model::Settings,
-    /// `--nodeport-addresses`.
-    pub node_ports: NodePortAddresses,
 }
 
 impl Settings {
     /// What `config`, read from `file` in part, comes to with these devices.
     pub fn new(config: RunConfig, file: Option<config::File>, devices: Devices) -> Self {
-        let node_ports = match &config.node_port_addresses {
-            config::NodePortAddresses::All => NodePortAddresses::default(),
-            config::NodePortAddresses::Primary => NodePortAddresses::Primary,
-            config::NodePortAddresses::Cidrs(ranges) => NodePortAddresses::Within(ranges.clone()),
-        };
         Self {
             pins: Pins::new(&config.bpffs),
             devices,
@@ -57,7 +50,6 @@ impl Settings {
                 sandboxes: config.sandbox_runtime_classes.clone(),
                 lists_local: config.external_mode != ExternalMode::Snat,
             },
-            node_ports,
             file,
             config,
         }
@@ -105,7 +97,8 @@ impl Settings {
     fn flags(&self) -> u32 {
         let on_loopback = |address: &str| {
             let address = address.parse().ok();
-            let accepts = |address| self.node_ports.accepts(address, &NodeState::default());
+            let setting = &self.config.node_port_addresses;
+            let accepts = |address| setting.accepts(address, &NodeState::default());
             self.config.localhost_node_ports && address.is_some_and(accepts)
         };
         let mode = self.config.external_mode;

@@ -15,7 +15,8 @@ use crate::{
         tables::Tables,
         translations::{End, Translations},
     },
-    plan::{MapOp, TableOp},
+    model::Protocol,
+    plan::{Applied, MapOp, TableOp},
     sockets::{self, Connected, Diagnosis},
 };
 
@@ -41,9 +42,18 @@ impl Stranded {
         })
     }
 
-    /// Whether a write may have stranded somebody.
-    pub(super) fn is_by(op: &MapOp) -> bool {
-        matches!(op, MapOp::Table { op: TableOp::FreeBackend { .. } | TableOp::AddFrontend { .. }, .. })
+    /// Whether a write to tables that hold `applied` may strand somebody: it takes a backend of datagrams away, or
+    /// gives them a frontend.
+    pub(super) fn is_by(op: &MapOp, applied: &Applied) -> bool {
+        let MapOp::Table { family, op } = op else { return false };
+        let protocol = match op {
+            TableOp::FreeBackend { id } => {
+                applied.tables(*family).backend(*id).map(|backend| backend.key.protocol)
+            }
+            TableOp::AddFrontend { key, .. } => Some(key.protocol),
+            _ => None,
+        };
+        protocol == Some(Protocol::Udp)
     }
 
     /// Takes note of such a write.

@@ -1,18 +1,19 @@
 //! One pass from what is wanted to what is in the kernel.
 
-use std::{collections::BTreeSet, net::IpAddr, process};
+use std::{collections::BTreeSet, net::IpAddr, process, sync::Arc};
 
 use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
 
 use super::{
     RunError, Settings, detect,
-    devices::addresses,
+    devices::{Chosen, addresses},
     opt_outs::PodOptOuts,
     services::{Services, Written},
     stranded::Stranded,
     told::Told,
 };
 use crate::{
+    config::NodePortAddresses,
     datapath::{
         Error,
         addresses::AddressMaps,
@@ -25,7 +26,7 @@ use crate::{
         tables::Tables,
         xdp::attached_xdp,
     },
-    model::{Delta, Family, Frontend, FrontendKind, Model, NodePortAddresses, NodeState},
+    model::{Delta, Family, Frontend, FrontendKind, Model, NodeState},
     netdev::Network,
     plan::{Limits, Readback},
     source::Batch,
@@ -45,6 +46,10 @@ pub(super) struct Syncer {
     stranded: Stranded,
     /// What was last attached to; hooks are left alone while it stays.
     attached: Option<Wanted>,
+    /// The network that addresses, ranges and hooks were last brought in line with.
+    seen: Option<Arc<Network>>,
+    /// Whether they are to be looked at again, whatever has changed.
+    is_stale: bool,
     /// Devices that a default route has left by, while they are there.
     uplinks: BTreeSet<u32>,
     /// What the Node object said while it was there.
@@ -65,6 +70,8 @@ pub(super) struct Pass {
     pub(super) written: Option<Written>,
     /// Whether the tables hold what the source has told, as far as there is room.
     pub(super) is_applied: bool,
+    /// Whether addresses of the node may be others.
+    pub(super) has_moved: bool,
     /// Whether what failed is to be tried again.
     pub(super) is_to_be_repeated: bool,
 }
@@ -103,6 +110,8 @@ impl Syncer {
             stranded: Stranded::open(pins, mode != SocketMode::Off)?,
             attachments,
             attached: None,
+            seen: None,
+            is_stale: true,
             node: NodeState::default(),
             refused: Told::default(),
             missing: Told::default(),
@@ -118,7 +127,7 @@ impl Syncer {
     }
 
     /// Takes in what the source tells.
-    pub(super) fn take(&mut self, batch: &Batch) {
+    pub(super) fn take(&mut self, batch: Batch) {
         self.services.take(batch);
     }
 
@@ -126,41 +135,51 @@ impl Syncer {
     ///
     /// Until the source has told everything, the tables stay as an earlier agent left them, and its hooks are kept
     /// up: pods come and go while an API server is away.
-    pub(super) async fn sync(&mut self, network: &Network) -> Pass {
+    ///
+    /// What follows from the node's network and from few other things is looked at when one of them has changed: of
+    /// most passes the cause is an endpoint.
+    pub(super) async fn sync(&mut self, network: &Arc<Network>) -> Pass {
         let delta = self.services.settle();
         let mut pass = Pass { delta, ..Pass::default() };
         self.tell_node_ports(&pass.delta);
         if !self.services.are_usable() {
             return pass;
         }
-        let xdp = attached_xdp(&self.settings.pins);
-        let (wanted, without_xdp) = self.settings.devices.wanted(network, &self.uplinks, &xdp);
-        self.without_xdp.now(without_xdp, |line| tracing::info!("{line}"));
-        self.uplinks.retain(|index| network.links.contains_key(index));
-        self.uplinks.extend(&network.default_routes);
-        let missing = self.settings.devices.roles(network).missing;
-        self.missing.now(missing, |name| tracing::warn!("--uplink {name}: there is no such device"));
+        let is_seen = self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, network));
+        pass.has_moved = self.is_stale || !is_seen || pass.delta.node_changed || pass.delta.cidrs_changed;
 
         // Each part goes as far as it can: a full table of addresses must not keep Services from changing.
         // A device leads somewhere once it carries programs, so addresses come before hooks for those that do and
         // after them for those that did not.
         let mut failures = Vec::new();
-        failures.extend(self.sync_addresses(network).err());
+        if pass.has_moved {
+            failures.extend(self.sync_addresses(network).err());
+        }
         match self.sync_services() {
             Ok(written) => {
                 pass.is_applied = self.services.are_loaded();
+                pass.has_moved |=
+                    written.as_ref().is_some_and(|written| written.is_full || written.moves_cluster_ips);
                 pass.written = written;
             }
-            Err(error) => failures.push(error),
+            Err(error) => {
+                pass.has_moved = true;
+                failures.push(error);
+            }
         }
-        failures.extend(self.sync_ranges().err());
+        if pass.has_moved {
+            failures.extend(self.sync_ranges().err());
+        }
         // Before the hooks: a pod that has opted out is never translated by this agent.
         if self.services.are_loaded() {
             let (model, tables) = (self.services.model(), self.services.tables());
             failures.extend(self.opt_outs.sync(model.opt_outs(), tables).err());
         }
-        failures.extend(self.sync_hooks(wanted).await.err());
-        failures.extend(self.sync_addresses(network).err());
+        if pass.has_moved {
+            failures.extend(self.sync_hooks(network).await.err());
+            failures.extend(self.sync_addresses(network).err());
+            self.seen = Some(Arc::clone(network));
+        }
         let mut has_more = false;
         match self.stranded.end(self.services.tables()) {
             Ok(more) => has_more = more,
@@ -170,6 +189,7 @@ impl Syncer {
         let works = failures.is_empty() && !self.attachments.is_incomplete();
         self.failures.now(failures.iter().map(ToString::to_string), |line| tracing::error!("{line}"));
         self.mark(works && self.services.are_complete());
+        self.is_stale = !works;
         pass.is_to_be_repeated = !works || has_more;
         pass
     }
@@ -190,12 +210,13 @@ impl Syncer {
             self.node.clone_from(node);
         }
         // Until the Node is known, what an earlier agent chose by it stays.
-        let chooses_by_node = self.settings.node_ports == NodePortAddresses::Primary && !self.node.exists;
+        let node_port_addresses = &self.settings.config.node_port_addresses;
+        let chooses_by_node = *node_port_addresses == NodePortAddresses::Primary && !self.node.exists;
         let node_ports = |ip| {
             if chooses_by_node {
                 self.addresses.flags(ip) & LOCAL_NODE_PORTS != 0
             } else {
-                self.settings.node_ports.accepts(ip, &self.node)
+                node_port_addresses.accepts(ip, &self.node)
                     // ipvs, and caches on the node, put addresses of Services on devices.
                     && !self.services.applied().tables(Family::of(ip)).has_cluster_ip(ip)
             }
@@ -263,7 +284,14 @@ impl Syncer {
     }
 
     /// Hooks come after the tables: a program that finds a frontend finds its backends.
-    async fn sync_hooks(&mut self, wanted: Wanted) -> Result<(), Error> {
+    async fn sync_hooks(&mut self, network: &Network) -> Result<(), Error> {
+        let xdp = attached_xdp(&self.settings.pins);
+        let Chosen { wanted, missing, without_xdp } =
+            self.settings.devices.chosen(network, &self.uplinks, &xdp);
+        self.without_xdp.now(without_xdp, |line| tracing::info!("{line}"));
+        self.missing.now(missing, |name| tracing::warn!("--uplink {name}: there is no such device"));
+        self.uplinks.retain(|index| network.links.contains_key(index));
+        self.uplinks.extend(&network.default_routes);
         if self.attached.as_ref() == Some(&wanted) && !self.attachments.is_incomplete() {
             return Ok(());
         }

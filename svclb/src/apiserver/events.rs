@@ -85,8 +85,8 @@ impl Events {
         let regarding = ObjectReference {
             api_version: Some("v1".into()),
             kind: Some("Service".into()),
-            namespace: Some(key.namespace.clone()),
-            name: Some(key.name.clone()),
+            namespace: Some(key.namespace.as_ref().into()),
+            name: Some(key.name.as_ref().into()),
             uid: Some(uid.into()).filter(|uid: &String| !uid.is_empty()),
             ..ObjectReference::default()
         };
@@ -98,8 +98,9 @@ impl Events {
         let regarding = ObjectReference {
             api_version: Some(notice.kind.api_version().into()),
             kind: Some(notice.kind.as_str().into()),
-            namespace: Some(notice.object.namespace.clone()).filter(|namespace| !namespace.is_empty()),
-            name: Some(notice.object.name.clone()),
+            namespace: Some(notice.object.namespace.as_ref().into())
+                .filter(|namespace: &String| !namespace.is_empty()),
+            name: Some(notice.object.name.as_ref().into()),
             uid: notice.uid.clone(),
             ..ObjectReference::default()
         };

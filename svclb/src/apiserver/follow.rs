@@ -6,7 +6,7 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt as _;
 use kube::{
     Api, Client,
-    core::{DeserializeGuard, Status},
+    core::Status,
     runtime::watcher::{self, Config, Event, InitialListStrategy, watcher},
 };
 use tokio::{sync::mpsc, time::sleep};
@@ -15,6 +15,7 @@ use super::{
     Pace,
     error::chain,
     kind::{Kind, stripped},
+    received::Received,
     told::{Entry, News},
 };
 use crate::model::ObjectKey;
@@ -47,7 +48,7 @@ pub(super) async fn follow<K: Kind, T>(
     wrap: impl Fn(News<K>) -> T,
     sender: mpsc::Sender<T>,
 ) {
-    let api: Api<DeserializeGuard<K>> = Api::all(client);
+    let api: Api<Received<K>> = Api::all(client);
     let mut config = Config {
         label_selector: K::LABELS.map(Into::into),
         field_selector: K::fields(node_name),
@@ -116,7 +117,7 @@ fn is_streaming(config: &Config) -> bool {
     config.initial_list_strategy == InitialListStrategy::StreamingList
 }
 
-fn entry<K: Kind>(object: DeserializeGuard<K>) -> Entry<K> {
+fn entry<K: Kind>(object: Received<K>) -> Entry<K> {
     match object.0 {
         Ok(object) => Entry { key: ObjectKey::of(object.meta()), object: Ok(stripped(object)) },
         Err(invalid) => Entry { key: ObjectKey::of(&invalid.metadata), object: Err(invalid.error) },

@@ -11,7 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::Resource;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     model::{CONFIG_HASH, ObjectKey, SOCKET_LB},
@@ -33,7 +33,7 @@ const OWN_PREFIX: &str = "svclb.io/";
 
 /// A kind of API object that the agent follows.
 pub(super) trait Kind:
-    Resource<DynamicType = ()> + Clone + Debug + PartialEq + DeserializeOwned + Send + Sync + 'static
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static
 {
     /// The label selector, if not every object counts.
     const LABELS: Option<&str>;

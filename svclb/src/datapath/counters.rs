@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use aya::maps::{Map, MapData, PerCpuArray};
 use svclb_common::{
-    family::{V4, V6},
     layout::map,
     service::{ServiceId, Traffic},
     verdict::DropReason,
 };
 
-use super::{Error, family::MapFamily, pins::Pins};
+use super::{Error, family::map_of, pins::Pins};
 use crate::model::Family;
 
 /// Packets and calls by reason, summed over all CPUs.
@@ -35,10 +34,7 @@ pub struct TrafficMap {
 impl TrafficMap {
     /// Opens the pinned map.
     pub fn open(pins: &Pins, family: Family) -> Result<Self, Error> {
-        let name = match family {
-            Family::V4 => V4::map(map::TRAFFIC),
-            Family::V6 => V6::map(map::TRAFFIC),
-        };
+        let name = map_of(family, map::TRAFFIC);
         let data = MapData::from_pin(pins.map(&name)).map_err(|error| Error::map(&name, &error))?;
         let counters = Map::from_map_data(data)
             .and_then(PerCpuArray::try_from)

@@ -22,6 +22,14 @@ pub trait MapFamily: Family<Addr: aya::Pod + Into<IpAddr>> {
     }
 }
 
+/// The full name of a map of a family that is known when it runs.
+pub fn map_of(family: model::Family, name: &str) -> String {
+    match family {
+        model::Family::V4 => V4::map(name),
+        model::Family::V6 => V6::map(name),
+    }
+}
+
 impl MapFamily for V4 {
     const SUFFIX: &str = "V4";
     const MODEL: model::Family = model::Family::V4;

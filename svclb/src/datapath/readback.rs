@@ -98,9 +98,9 @@ fn names<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeMap<u32, Service
         let (id, name) = item.map_err(|error| read_error(F::map(map::NAMES), &error))?;
         if let Some(protocol) = u8::try_from(name.proto).ok().and_then(protocol) {
             let key = ServicePortKey {
-                namespace: text(&name.namespace),
-                name: text(&name.name),
-                port_name: text(&name.port_name),
+                namespace: text(&name.namespace).into(),
+                name: text(&name.name).into(),
+                port_name: text(&name.port_name).into(),
                 protocol,
                 family: F::MODEL,
             };

@@ -5,7 +5,7 @@
 //! replacement of a hash's element, so a reader sees every state between two writes
 //! and none within one.
 
-use std::{net::IpAddr, os::fd::AsFd as _};
+use std::{io, net::IpAddr, os::fd::AsFd as _};
 
 use aya::maps::{
     HashMap, Map, MapData, MapError,
@@ -109,6 +109,15 @@ impl<F: MapFamily> FamilyTables<F> {
             cluster_ips: open_hash(pins, &F::map(map::CLUSTER_IPS))?,
             external_ips: open_hash(pins, &F::map(map::EXTERNAL_IPS))?,
         })
+    }
+
+    fn release(&mut self) -> Result<(), Error> {
+        let failed =
+            |name| move |error: io::Error| Error::Map { map: F::map(name), reason: error.to_string() };
+        self.node_ports.release().map_err(failed(map::NODE_PORTS))?;
+        self.services.release().map_err(failed(map::SERVICES))?;
+        self.slots.release().map_err(failed(map::SLOTS))?;
+        self.backends.release().map_err(failed(map::BACKENDS))
     }
 
     fn apply(&mut self, op: &TableOp) -> Result<(), Error> {
@@ -266,6 +275,11 @@ impl Tables {
             }
         }?;
         self.count_write()
+    }
+
+    /// Gives back the memory under what was read once; what is looked at again is mapped again.
+    pub fn release(&mut self) -> Result<(), Error> {
+        self.v4.release().and_then(|()| self.v6.release())
     }
 
     /// The generation of a backend cell.

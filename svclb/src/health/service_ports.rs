@@ -70,12 +70,11 @@ impl ServicePorts {
     }
 
     /// Opens and closes ports, so that they are those of `checks`, and takes over their numbers of endpoints. A port
-    /// that stays is not touched. `addresses` are those that accept node ports; without any of a family, all of
-    /// that family do.
+    /// that stays is not touched. `addresses` are those that accept node ports; `None` if all do.
     pub async fn sync(
         &mut self,
         checks: &BTreeMap<ObjectKey, HealthCheck>,
-        addresses: &[IpAddr],
+        addresses: Option<&[IpAddr]>,
     ) -> Vec<ListenFailure> {
         let wanted: BTreeMap<Place, usize> = checks
             .iter()
@@ -126,15 +125,15 @@ impl ServicePorts {
 }
 
 /// Where to listen for a check, with the endpoints of that family.
-fn places(check: &HealthCheck, addresses: &[IpAddr]) -> Vec<(SocketAddr, usize)> {
+fn places(check: &HealthCheck, addresses: Option<&[IpAddr]>) -> Vec<(SocketAddr, usize)> {
     let families: [(Option<usize>, IpAddr); 2] =
         [(check.v4, Ipv4Addr::UNSPECIFIED.into()), (check.v6, Ipv6Addr::UNSPECIFIED.into())];
     let mut places = Vec::new();
     for (endpoints, all) in families {
         let Some(endpoints) = endpoints else { continue };
-        let own: Vec<_> = addresses.iter().filter(|ip| ip.is_ipv4() == all.is_ipv4()).copied().collect();
-        let own = if own.is_empty() { vec![all] } else { own };
-        places.extend(own.into_iter().map(|ip| (SocketAddr::new(ip, check.port), endpoints)));
+        let own = addresses.unwrap_or(std::slice::from_ref(&all));
+        let own = own.iter().filter(|ip| ip.is_ipv4() == all.is_ipv4());
+        places.extend(own.map(|ip| (SocketAddr::new(*ip, check.port), endpoints)));
     }
     places
 }
@@ -143,7 +142,7 @@ fn answer(service: &ObjectKey, endpoints: usize, is_healthy: bool) -> Answer {
     let is_well = endpoints > 0 && is_healthy;
     let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
-        "service": { "namespace": service.namespace, "name": service.name },
+        "service": { "namespace": *service.namespace, "name": *service.name },
         "localEndpoints": endpoints,
         "serviceProxyHealthy": is_healthy,
     });

@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::model::Family;
+use crate::model::{Family, NoLocal, PerFamily};
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type Seconds = Gauge<f64, AtomicU64>;
@@ -36,15 +36,6 @@ pub enum Probe {
     Healthz,
     /// `/livez`.
     Livez,
-}
-
-/// Service ports of one family that want endpoints of this node and have none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NoLocal {
-    /// By `internalTrafficPolicy`.
-    pub internal: u32,
-    /// By `externalTrafficPolicy`.
-    pub external: u32,
 }
 
 #[derive(Debug)]
@@ -185,10 +176,12 @@ impl KubeProxy {
         self.programming_duration.get_or_create(&of(family)).observe(took.as_secs_f64());
     }
 
-    pub(super) fn set_no_local(&self, family: Family, counts: NoLocal) {
-        for (policy, count) in [("internal", counts.internal), ("external", counts.external)] {
-            let labels = [("ip_family", family.to_string()), ("traffic_policy", policy.to_owned())];
-            self.no_local.get_or_create(&labels).set(count.into());
+    pub(super) fn set_no_local(&self, counts: NoLocal) {
+        for (policy, PerFamily { v4, v6 }) in [("internal", counts.internal), ("external", counts.external)] {
+            for (family, count) in [(Family::V4, v4), (Family::V6, v6)] {
+                let labels = [("ip_family", family.to_string()), ("traffic_policy", policy.to_owned())];
+                self.no_local.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
         }
     }
 

@@ -66,9 +66,9 @@ fn encode(out: &mut Families<'_, '_>, sample: &Sample) -> fmt::Result {
     let traffic = |of: fn(&super::ServiceTraffic) -> u64| {
         sample.traffic.iter().map(move |(key, traffic)| {
             let labels = [
-                ("namespace", key.namespace.as_str()),
-                ("service", key.name.as_str()),
-                ("port", key.port_name.as_str()),
+                ("namespace", key.namespace.as_ref()),
+                ("service", key.name.as_ref()),
+                ("port", key.port_name.as_ref()),
                 ("protocol", key.protocol.as_str()),
                 ("ip_family", key.family.as_str()),
             ];

@@ -8,7 +8,7 @@ use svclb_common::flow::FlowState;
 use super::*;
 use crate::{
     http::client::get,
-    model::{Protocol, ServicePortKey},
+    model::{NoLocal, PerFamily, Protocol, ServicePortKey},
 };
 
 struct Fake(Result<Sample, String>);
@@ -48,7 +48,8 @@ fn full() -> Metrics {
     metrics.applied(Family::V4);
     metrics.programmed(Family::V4, SystemTime::now());
     metrics.programmed(Family::V6, SystemTime::UNIX_EPOCH);
-    metrics.set_no_local(Family::V4, NoLocal { internal: 1, external: 2 });
+    metrics
+        .set_no_local(NoLocal { internal: PerFamily { v4: 1, v6: 0 }, external: PerFamily { v4: 2, v6: 3 } });
     let mut flows = [0; FlowState::COUNT];
     flows[FlowState::FinWait as usize] = 9;
     let expired = [("flows", 2), ("sockets", 3), ("affinities", 4)];
@@ -90,6 +91,7 @@ fn the_text_is_what_kube_proxy_s_dashboards_ask_for() {
         "# TYPE kubeproxy_sync_proxy_rules_no_local_endpoints_total gauge",
         "kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family=\"IPv4\",traffic_policy=\"internal\"} 1",
         "kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family=\"IPv4\",traffic_policy=\"external\"} 2",
+        "kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family=\"IPv6\",traffic_policy=\"external\"} 3",
         "# TYPE kubeproxy_proxy_healthz_total counter",
         "kubeproxy_proxy_healthz_total{code=\"503\"} 1",
         "kubeproxy_proxy_livez_total{code=\"200\"} 1",

@@ -1,6 +1,6 @@
 //! Where a Service port sends its traffic.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use super::List;
 
@@ -32,7 +32,7 @@ pub struct Backend {
     /// The endpoint's own port number, never 0. Endpoints of one Service port may differ in it.
     pub port: u16,
     /// The node it runs on, if its EndpointSlice says so (`endpoints[].nodeName`).
-    pub node: Option<String>,
+    pub node: Option<Arc<str>>,
     /// Whether that node is this one.
     pub local: bool,
     /// What it may still be used for.

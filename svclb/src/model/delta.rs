@@ -20,4 +20,6 @@ pub struct Delta {
     pub node_changed: bool,
     /// Whether the ranges of Services are different.
     pub cidrs_changed: bool,
+    /// Whether some health check came, went, or is to tell another number.
+    pub health_checks_changed: bool,
 }

@@ -56,6 +56,8 @@ pub(super) struct Round {
     affected: BTreeSet<ServicePortKey>,
     fresh: BTreeMap<ServicePortKey, ServicePort>,
     touched: BTreeSet<Claim>,
+    /// Whether a health check is another one.
+    pub(super) health_checks_changed: bool,
 }
 
 impl Desired {
@@ -70,9 +72,9 @@ impl Desired {
         let Held { ports: old_ports, notices: old_notices } = self.held.remove(service).unwrap_or_default();
         self.notices.withdraw(old_notices);
         self.notices.post(computed.notices.iter().cloned());
-        match computed.health_check {
-            Some(check) => self.health_checks.insert(service.clone(), check),
-            None => self.health_checks.remove(service),
+        round.health_checks_changed |= match computed.health_check {
+            Some(check) => self.health_checks.insert(service.clone(), check) != Some(check),
+            None => self.health_checks.remove(service).is_some(),
         };
         mark(&mut self.hinted, service, computed.has_hints);
         mark(&mut self.ranged, service, computed.has_ranges);
@@ -132,7 +134,7 @@ impl Desired {
         round: Round,
         uid: impl Fn(&ObjectKey) -> Option<&'a str>,
     ) -> BTreeSet<ServicePortKey> {
-        let Round { mut affected, mut fresh, touched } = round;
+        let Round { mut affected, mut fresh, touched, .. } = round;
         affected.extend(touched.iter().flat_map(|claim| self.claims.claimants(claim)).cloned());
         affected.retain(|key| {
             let service = ObjectKey { namespace: key.namespace.clone(), name: key.name.clone() };

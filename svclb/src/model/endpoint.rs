@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 use super::{
@@ -39,7 +40,7 @@ pub(super) fn merged<'a>(
 ) -> Merged<'a> {
     let mut merged = Merged::new();
     for slice in slices.iter().filter(|slice| slice.family == family) {
-        let ports = slice.ports.iter().filter(|port| port.name == name && port.protocol == protocol);
+        let ports = slice.ports.iter().filter(|port| *port.name == *name && port.protocol == protocol);
         for (port, endpoint) in ports.flat_map(|port| slice.endpoints.iter().map(move |it| (port, it))) {
             let known = merged.entry((endpoint.address, port.number)).or_insert(endpoint);
             if rank(endpoint, place) < rank(known, place) {
@@ -60,9 +61,8 @@ fn rank<'a>(endpoint: &'a Endpoint, place: Place<'_>) -> impl Ord + use<'a> {
 /// How many endpoints of `slices` are ready and on the node, counted by address, over all ports.
 pub(super) fn ready_here(slices: &[&SliceFacts], family: Family, place: Place<'_>) -> usize {
     let of_family = || slices.iter().filter(|slice| slice.family == family);
-    let ports: BTreeSet<_> = of_family()
-        .flat_map(|slice| slice.ports.iter().map(|port| (port.name.as_str(), port.protocol)))
-        .collect();
+    let ports: BTreeSet<_> =
+        of_family().flat_map(|slice| slice.ports.iter().map(|port| (&*port.name, port.protocol))).collect();
     let ready = |port| {
         let merged = merged(slices, family, port, place).into_values();
         merged.filter(|endpoint| endpoint.ready && place.is_local(endpoint)).map(|endpoint| endpoint.address)
@@ -148,7 +148,7 @@ impl Topology {
         [Self::SameNode, Self::SameZone].into_iter().find(|mode| holds(*mode)).unwrap_or(Self::Any)
     }
 
-    fn hints(self, endpoint: &Endpoint) -> &[String] {
+    fn hints(self, endpoint: &Endpoint) -> &[Arc<str>] {
         match self {
             Self::Any => &[],
             Self::SameZone => &endpoint.zones,
@@ -162,7 +162,7 @@ impl Topology {
             Self::SameZone => place.zone,
             Self::SameNode => Some(place.node),
         };
-        here.is_some_and(|here| self.hints(endpoint).iter().any(|hint| hint == here))
+        here.is_some_and(|here| self.hints(endpoint).iter().any(|hint| **hint == *here))
     }
 }
 

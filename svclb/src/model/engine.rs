@@ -22,6 +22,7 @@ use super::{
     desired::{Desired, Round},
     facts::ServiceFacts,
     opt_out::{OptOut, OptOuts},
+    pool::Pool,
     service_cidr::ServiceCidrs,
     skip,
     slice::{self, SliceFacts},
@@ -39,6 +40,7 @@ pub struct Model {
     settings: Settings,
     services: BTreeMap<ObjectKey, Known>,
     slices: Slices,
+    pool: Pool,
     node: NodeState,
     service_cidrs: ServiceCidrs,
     opt_outs: OptOuts,
@@ -85,17 +87,28 @@ impl Model {
         };
         let facts = match skip::reason(service) {
             Some(reason) => Err(reason),
-            None => Ok(Box::new(ServiceFacts::of(service))),
+            None => {
+                let mut facts = ServiceFacts::of(service);
+                facts.share(&mut self.pool);
+                Ok(Box::new(facts))
+            }
         };
         let known = Known { uid: service.metadata.uid.clone(), facts };
         if self.services.get(key) != Some(&known) {
+            let key = ObjectKey { namespace: self.pool.text(&key.namespace), name: key.name.clone() };
             self.services.insert(key.clone(), known);
-            self.touched.insert(key.clone());
+            self.touched.insert(key);
         }
     }
 
     pub(super) fn apply_slice(&mut self, key: &ObjectKey, slice: Option<&EndpointSlice>) {
-        let facts = slice.and_then(SliceFacts::of);
+        let mut facts = slice.and_then(SliceFacts::of);
+        if let Some(facts) = &mut facts {
+            facts.share(&mut self.pool);
+            if let Some((owner, _)) = self.services.get_key_value(&facts.owner) {
+                facts.owner = owner.clone();
+            }
+        }
         let family = facts.as_ref().map(|facts| facts.family);
         let touched = self.slices.replace(key, facts);
         if touched.is_empty() {
@@ -106,7 +119,7 @@ impl Model {
     }
 
     pub(super) fn apply_node(&mut self, key: &ObjectKey, node: Option<&Node>) {
-        if key.name != self.settings.node_name {
+        if *key.name != *self.settings.node_name {
             return;
         }
         let node = node.map(NodeState::of).unwrap_or_default();
@@ -140,6 +153,7 @@ impl Model {
             self.computed += 1;
         }
         let services = &self.services;
+        let health_checks_changed = round.health_checks_changed;
         let changed = self.desired.finish(round, |key| services.get(key)?.uid.as_deref());
         let cidrs_changed = self.settled_cidrs != *self.service_cidrs.union();
         if cidrs_changed {
@@ -155,6 +169,7 @@ impl Model {
             triggers: mem::take(&mut self.triggers),
             node_changed,
             cidrs_changed,
+            health_checks_changed,
         }
     }
 
@@ -169,8 +184,8 @@ impl Model {
             self.services.iter().filter_map(|(key, known)| Some((key, known.facts.as_ref().err()?)));
         skipped
             .map(|(key, reason)| Skipped {
-                namespace: key.namespace.clone(),
-                name: key.name.clone(),
+                namespace: key.namespace.as_ref().into(),
+                name: key.name.as_ref().into(),
                 reason: *reason,
             })
             .collect()

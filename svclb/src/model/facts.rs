@@ -10,6 +10,7 @@ use k8s_openapi::{
 
 use super::{
     Algorithm, Family, FrontendKind, Notice, Reason, TrafficPolicy, algorithm,
+    pool::Pool,
     port::{self, ProxiedPort},
     source_ranges, vip, weights,
 };
@@ -87,6 +88,15 @@ impl ServiceFacts {
             weights: annotated_weights(service, &mut notices),
             health_check: health_check(service, spec, external, &mut notices),
             notices,
+        }
+    }
+}
+
+impl ServiceFacts {
+    /// Lets it have its texts in common with others.
+    pub(super) fn share(&mut self, pool: &mut Pool) {
+        for port in &mut self.ports {
+            port.name = pool.text(&port.name);
         }
     }
 }

@@ -13,21 +13,22 @@ use k8s_openapi::{
 
 use crate::source::Change;
 
-/// Namespace and name of an object. Cluster-wide objects have an empty namespace.
+/// Namespace and name of an object. Cluster-wide objects have an empty namespace. A clone shares the texts: an object is
+/// known by its key in a dozen places.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// `metadata.namespace`.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// `metadata.name`.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl ObjectKey {
     /// The key in an object's metadata; what is not set is empty.
     pub fn of(metadata: &ObjectMeta) -> Self {
         Self {
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            name: metadata.name.clone().unwrap_or_default(),
+            namespace: metadata.namespace.as_deref().unwrap_or_default().into(),
+            name: metadata.name.as_deref().unwrap_or_default().into(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The ports of a Service, as its specification lists them.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::core::v1::{Service, ServicePort as ApiPort};
 
@@ -10,7 +10,7 @@ use super::{Frontend, FrontendKind, Notice, Protocol, Reason};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ProxiedPort {
     /// `name`; empty for the only port of a Service.
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// Its protocol.
     pub(super) protocol: Protocol,
     number: u16,
@@ -60,7 +60,7 @@ fn parse(port: &ApiPort) -> Result<ProxiedPort, (&'static str, &'static str)> {
     let number = u16::try_from(port.port).ok().filter(|&number| number != 0);
     let node_port = u16::try_from(port.node_port.unwrap_or(0)).ok();
     Ok(ProxiedPort {
-        name: port.name.clone().unwrap_or_default(),
+        name: port.name.as_deref().unwrap_or_default().into(),
         protocol: protocol.ok_or(("protocol", "not a known protocol: the port is left out"))?,
         number: number.ok_or(("port", not_a_number))?,
         node_port: Some(node_port.ok_or(("nodePort", not_a_number))?).filter(|&port| port != 0),

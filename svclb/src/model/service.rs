@@ -1,19 +1,19 @@
 //! One port of a Service in one address family: the unit that is balanced.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use super::{Backend, Family, Frontend, Policy, Protocol};
 
-/// What identifies a Service port. TCP and UDP on one port number are two of them, and so are the two
+/// What identifies a Service port. A clone shares the texts. TCP and UDP on one port number are two of them, and so are the two
 /// families of a dual-stack Service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServicePortKey {
     /// `metadata.namespace` of the Service.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// `metadata.name` of the Service.
-    pub name: String,
+    pub name: Arc<str>,
     /// `spec.ports[].name`; empty for the only port of a Service.
-    pub port_name: String,
+    pub port_name: Arc<str>,
     /// `spec.ports[].protocol`.
     pub protocol: Protocol,
     /// The address family of its frontends and backends.

@@ -1,13 +1,13 @@
 //! What counts of an EndpointSlice.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use k8s_openapi::{
     api::discovery::v1::{Endpoint as ApiEndpoint, EndpointHints, EndpointPort, EndpointSlice},
     jiff::Timestamp,
 };
 
-use super::{Family, Notice, ObjectKey, Protocol, Reason, parse_address};
+use super::{Family, Notice, ObjectKey, Protocol, Reason, parse_address, pool::Pool};
 
 const LABEL_SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The endpoints of headless Services, which nobody proxies.
@@ -34,7 +34,7 @@ pub(super) struct SliceFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SlicePort {
     /// The name of the Service port that it is for; empty for a port without a name.
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// Its protocol.
     pub(super) protocol: Protocol,
     /// Its number, never 0.
@@ -48,7 +48,7 @@ pub(super) struct Endpoint {
     /// Its first address; all addresses of an endpoint are the same pod.
     pub(super) address: IpAddr,
     /// `nodeName`.
-    pub(super) node: Option<String>,
+    pub(super) node: Option<Arc<str>>,
     /// `conditions.ready`.
     pub(super) ready: bool,
     /// `conditions.serving`.
@@ -56,9 +56,9 @@ pub(super) struct Endpoint {
     /// `conditions.terminating`.
     pub(super) terminating: bool,
     /// `hints.forZones`.
-    pub(super) zones: Box<[String]>,
+    pub(super) zones: Box<[Arc<str>]>,
     /// `hints.forNodes`.
-    pub(super) nodes: Box<[String]>,
+    pub(super) nodes: Box<[Arc<str>]>,
 }
 
 impl SliceFacts {
@@ -78,6 +78,16 @@ impl SliceFacts {
         })
     }
 
+    /// Lets it have its texts in common with others.
+    pub(super) fn share(&mut self, pool: &mut Pool) {
+        let of_endpoints = self.endpoints.iter_mut().flat_map(|endpoint| {
+            endpoint.node.iter_mut().chain(&mut endpoint.zones).chain(&mut endpoint.nodes)
+        });
+        for text in self.ports.iter_mut().map(|port| &mut port.name).chain(of_endpoints) {
+            *text = pool.text(text);
+        }
+    }
+
     /// Whether it matters in which zone the node is.
     pub(super) fn has_zone_hints(&self) -> bool {
         self.endpoints.iter().any(|endpoint| !endpoint.zones.is_empty())
@@ -93,7 +103,7 @@ fn owner(slice: &EndpointSlice) -> Option<ObjectKey> {
     let labels = slice.metadata.labels.as_ref()?;
     let name = labels.get(LABEL_SERVICE_NAME).filter(|name| !name.is_empty())?;
     let ObjectKey { namespace, .. } = ObjectKey::of(&slice.metadata);
-    (!labels.contains_key(LABEL_HEADLESS)).then(|| ObjectKey { namespace, name: name.clone() })
+    (!labels.contains_key(LABEL_HEADLESS)).then(|| ObjectKey { namespace, name: name.as_str().into() })
 }
 
 /// A port, or the field that keeps it from being used and why.
@@ -103,7 +113,7 @@ fn of_port(port: &EndpointPort) -> Result<SlicePort, (&'static str, &'static str
     let number = number.ok_or(("port", "not a port number: the port is ignored"))?;
     let protocol = Protocol::parse(port.protocol.as_deref());
     let protocol = protocol.ok_or(("protocol", "not a known protocol: the port is ignored"))?;
-    Ok(SlicePort { name, protocol, number })
+    Ok(SlicePort { name: name.into(), protocol, number })
 }
 
 fn of_endpoint(endpoint: &ApiEndpoint, family: Family) -> Option<Endpoint> {
@@ -112,12 +122,12 @@ fn of_endpoint(endpoint: &ApiEndpoint, family: Family) -> Option<Endpoint> {
     let EndpointHints { for_nodes, for_zones } = endpoint.hints.clone().unwrap_or_default();
     Some(Endpoint {
         address,
-        node: endpoint.node_name.clone(),
+        node: endpoint.node_name.as_deref().map(Into::into),
         ready: conditions.ready.unwrap_or(true),
         serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or(false),
-        zones: for_zones.into_iter().flatten().map(|zone| zone.name).collect(),
-        nodes: for_nodes.into_iter().flatten().map(|node| node.name).collect(),
+        zones: for_zones.into_iter().flatten().map(|zone| zone.name.into()).collect(),
+        nodes: for_nodes.into_iter().flatten().map(|node| node.name.into()).collect(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! EndpointSlices by Service.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{ObjectKey, slice::SliceFacts};
 
@@ -10,25 +10,24 @@ pub(super) struct Slices {
     /// The Service of each slice that is not ignored.
     owners: BTreeMap<ObjectKey, ObjectKey>,
     /// The slices of each Service by name.
-    by_owner: BTreeMap<ObjectKey, Vec<(Box<str>, SliceFacts)>>,
+    by_owner: BTreeMap<ObjectKey, Vec<(Arc<str>, SliceFacts)>>,
 }
 
 impl Slices {
     /// Replaces what is known of the slice `key`. Returns the Services to which that makes a difference.
     pub(super) fn replace(&mut self, key: &ObjectKey, facts: Option<SliceFacts>) -> Vec<ObjectKey> {
-        let before = self.owners.get(key);
-        if let (Some(owner), Some(facts)) = (before, &facts)
-            && *owner == facts.owner
-        {
-            let slices = self.by_owner.entry(owner.clone()).or_default();
-            let Ok(place) = find(slices, key) else { return Vec::new() };
-            return if slices[place].1 == *facts {
-                Vec::new()
-            } else {
-                slices[place].1 = facts.clone();
-                vec![owner.clone()]
-            };
-        }
+        let facts = match (self.owners.get(key), facts) {
+            (Some(owner), Some(facts)) if *owner == facts.owner => {
+                let Some(slices) = self.by_owner.get_mut(owner) else { return Vec::new() };
+                let Ok(place) = find(slices, key) else { return Vec::new() };
+                if slices[place].1 == facts {
+                    return Vec::new();
+                }
+                slices[place].1 = facts;
+                return vec![owner.clone()];
+            }
+            (_, facts) => facts,
+        };
         let mut touched = Vec::new();
         if let Some(owner) = self.owners.remove(key) {
             if let Some(slices) = self.by_owner.get_mut(&owner) {
@@ -46,7 +45,7 @@ impl Slices {
             self.owners.insert(key.clone(), facts.owner.clone());
             let slices = self.by_owner.entry(facts.owner.clone()).or_insert_with(|| Vec::with_capacity(1));
             let place = find(slices, key).unwrap_or_else(|place| place);
-            slices.insert(place, (key.name.as_str().into(), facts));
+            slices.insert(place, (key.name.clone(), facts));
         }
         touched
     }
@@ -57,6 +56,6 @@ impl Slices {
     }
 }
 
-fn find(slices: &[(Box<str>, SliceFacts)], key: &ObjectKey) -> Result<usize, usize> {
-    slices.binary_search_by(|(name, _)| name.as_ref().cmp(&key.name))
+fn find(slices: &[(Arc<str>, SliceFacts)], key: &ObjectKey) -> Result<usize, usize> {
+    slices.binary_search_by(|(name, _)| name.cmp(&key.name))
 }

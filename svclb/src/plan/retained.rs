@@ -57,7 +57,7 @@ fn service_port(applied: &Applied, tables: &Tables, id: u32, entry: &ServiceEntr
         Some(Backend {
             address: backend.key.address,
             port: backend.key.port,
-            node: applied.node(backend.flags.node).map(str::to_owned),
+            node: applied.node(backend.flags.node).map(Into::into),
             local: backend.flags.local,
             state,
             lists: Lists { cluster: lists.contains(&List::Cluster), local: lists.contains(&List::Local) },
@@ -96,7 +96,7 @@ mod tests {
             let key = ServicePortKey {
                 namespace: "default".into(),
                 name: (*name).into(),
-                port_name: String::new(),
+                port_name: "".into(),
                 protocol: Protocol::Tcp,
                 family: Family::V4,
             };
@@ -155,13 +155,13 @@ mod tests {
         ]);
         apply(&retained(&more, &applied, &inherited), &mut applied);
         let names =
-            |applied: &Applied| applied.services().map(|(key, _)| key.name.clone()).collect::<Vec<_>>();
+            |applied: &Applied| applied.services().map(|(key, _)| key.name.to_string()).collect::<Vec<_>>();
         assert_eq!(names(&applied), ["a", "b", "c", "d"]);
         let owner = |vip: &str| {
             let key = FrontendKey { address: Some(vip.parse().unwrap()), port: 80, protocol: Protocol::Tcp };
             let tables = applied.tables(Family::V4);
             let service = tables.service(tables.frontend(&key).unwrap().service).unwrap();
-            service.key.clone().unwrap().name
+            service.key.clone().unwrap().name.to_string()
         };
         assert_eq!(
             (owner("10.96.0.1"), owner("10.96.0.4")),

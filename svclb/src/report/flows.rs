@@ -48,7 +48,7 @@ pub fn flows(pins: &Pins, output: Output, service: Option<&(String, String)>) ->
         .map(|flow| (owner(&applied, flow), flow))
         .filter(|(owner, _)| {
             service.is_none_or(|(namespace, name)| {
-                owner.is_some_and(|key| key.namespace == *namespace && key.name == *name)
+                owner.is_some_and(|key| *key.namespace == **namespace && *key.name == **name)
             })
         })
         .map(|(owner, flow)| line(owner, flow))
@@ -66,9 +66,9 @@ fn owner<'a>(applied: &'a Applied, flow: &Flow) -> Option<&'a ServicePortKey> {
 
 fn line(owner: Option<&ServicePortKey>, flow: &Flow) -> Line {
     Line {
-        namespace: owner.map(|key| key.namespace.clone()),
-        name: owner.map(|key| key.name.clone()),
-        port_name: owner.map(|key| key.port_name.clone()),
+        namespace: owner.map(|key| key.namespace.as_ref().into()),
+        name: owner.map(|key| key.name.as_ref().into()),
+        port_name: owner.map(|key| key.port_name.as_ref().into()),
         protocol: flow.state.protocol(),
         client: flow.client.to_string(),
         frontend: flow.frontend.to_string(),

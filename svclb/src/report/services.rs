@@ -95,9 +95,9 @@ fn list(applied: &Applied) -> Vec<ServicePort> {
         let word = tables.service(id).map(|entry| entry.cell.policy).unwrap_or_default();
         let policy = model_policy(word, tables.source_ranges(id).cloned().unwrap_or_default());
         ServicePort {
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            port_name: key.port_name.clone(),
+            namespace: key.namespace.as_ref().into(),
+            name: key.name.as_ref().into(),
+            port_name: key.port_name.as_ref().into(),
             protocol: key.protocol.as_str(),
             algorithm: policy.algorithm.as_str(),
             internal_traffic_policy: policy_name(policy.internal),

@@ -207,6 +207,7 @@ impl Watch {
         if self.fault != Some(Fault::NoBookmark) {
             self.bookmark(version, true).await?;
         }
+        self.shared.lock().last_list = Some(std::time::Instant::now());
         Ok(version)
     }
 

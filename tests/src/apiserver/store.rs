@@ -101,8 +101,9 @@ impl Store {
         if version < self.forgotten {
             return None;
         }
-        let later = self.history.iter().filter(|past| past.version > version && past.plural == plural);
-        Some(later.filter_map(|past| event(past, selector)).collect())
+        let later = &self.history[self.history.partition_point(|past| past.version <= version)..];
+        let of_kind = later.iter().filter(|past| past.plural == plural);
+        Some(of_kind.filter_map(|past| event(past, selector)).collect())
     }
 }
 

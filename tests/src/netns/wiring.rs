@@ -39,7 +39,7 @@ const NODE: [(&str, &str); 4] = [
 const POD_BRIDGE: &str = "cni0";
 
 /// Runs a script of `ip` inside.
-pub(super) fn ip(namespace: &Namespace, script: &str) -> anyhow::Result<()> {
+pub(crate) fn ip(namespace: &Namespace, script: &str) -> anyhow::Result<()> {
     let input = script.to_owned();
     let output = namespace.run(move || {
         let mut child = Command::new("ip")

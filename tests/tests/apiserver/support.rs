@@ -113,7 +113,7 @@ pub(crate) async fn connect(server: &ApiServer, silence: Duration) -> anyhow::Re
 }
 
 fn parts_of(change: &Change) -> (Place, Option<Value>) {
-    let place = |plural, key: &ObjectKey| (plural, key.namespace.clone(), key.name.clone());
+    let place = |plural, key: &ObjectKey| (plural, key.namespace.to_string(), key.name.to_string());
     match change {
         Change::Service(key, object) => (place("services", key), object.as_deref().map(parts)),
         Change::Slice(key, object) => (place("endpointslices", key), object.as_deref().map(parts)),

@@ -27,7 +27,10 @@ async fn changes_are_told_and_what_does_not_count_is_not() -> anyhow::Result<()>
     server.apply(annotated);
     server.apply(service("new", 3));
     let batch = watch.next().await?;
-    assert!(matches!(&batch.changes[..], [Change::Service(key, Some(_))] if key.name == "new"), "{batch:#?}");
+    assert!(
+        matches!(&batch.changes[..], [Change::Service(key, Some(_))] if *key.name == *"new"),
+        "{batch:#?}"
+    );
     server.delete("services", "default", "new");
     server.delete("endpointslices", "default", "db");
     watch.agrees_with(&server).await?;

@@ -11,9 +11,9 @@ use k8s_openapi::api::{
     discovery::v1::EndpointSlice,
 };
 use serde_json::Value;
-use svclb::model::{
-    BackendState, Family, FrontendKind, List, Model, NodePortAddresses, Objects, Outcome, ServicePort,
-    Settings,
+use svclb::{
+    config::NodePortAddresses,
+    model::{BackendState, Family, FrontendKind, List, Model, Objects, Outcome, ServicePort, Settings},
 };
 use svclb_tests::semantics::{
     layout::Layout,
@@ -134,7 +134,7 @@ fn is_captured(situation: &Situation<'_>, model: &Model) -> anyhow::Result<bool>
         Some("nowhere") => Some(around(addresses.elsewhere)),
         Some(other) => bail!("no setting {other}"),
     };
-    let setting = NodePortAddresses::parse(entry.as_deref()).map_err(anyhow::Error::msg)?;
+    let setting = NodePortAddresses::new(entry.as_slice()).map_err(anyhow::Error::msg)?;
     Ok(has_frontend && setting.accepts(address, model.node()))
 }
 

@@ -33,8 +33,9 @@ fn new() -> Model {
 fn settle(model: &mut Model, changes: impl IntoIterator<Item = Change>) -> (Delta, String) {
     changes.into_iter().for_each(|change| model.apply(&change));
     let delta = model.settle();
-    let names: Vec<_> = delta.services.iter().map(|key| key.name.clone()).collect();
-    (delta, names.join(" "))
+    let names: Vec<_> = delta.services.iter().map(|key| key.name.as_ref()).collect();
+    let names = names.join(" ");
+    (delta, names)
 }
 
 fn spec(extra: &Value) -> Value {

@@ -68,7 +68,8 @@ pub(super) fn assert_holds(kernel: &Kernel, desired: &Snapshot) {
             let backend = backends[&entry.key];
             assert_eq!(entry.flags.local, backend.local);
             assert_eq!(entry.flags.terminating, backend.state == BackendState::Terminating);
-            assert_eq!(kernel.raw.nodes.get(&entry.flags.node), backend.node.as_ref());
+            let name = kernel.raw.nodes.get(&entry.flags.node).map(String::as_str);
+            assert_eq!(name, backend.node.as_deref());
         }
         for (key, port) in services {
             for frontend in &port.frontends {
@@ -78,8 +79,8 @@ pub(super) fn assert_holds(kernel: &Kernel, desired: &Snapshot) {
         }
     }
     let backends = desired.services.values().flat_map(|port| &port.backends);
-    let nodes: BTreeSet<_> = backends.filter_map(|backend| backend.node.as_ref()).collect();
-    assert_eq!(kernel.raw.nodes.values().collect::<BTreeSet<_>>(), nodes);
+    let nodes: BTreeSet<_> = backends.filter_map(|backend| backend.node.as_deref()).collect();
+    assert_eq!(kernel.raw.nodes.values().map(String::as_str).collect::<BTreeSet<_>>(), nodes);
     assert_eq!(kernel.raw.nodes.len(), nodes.len());
 }
 

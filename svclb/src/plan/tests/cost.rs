@@ -22,7 +22,7 @@ fn one_service(members: impl IntoIterator<Item = u16>) -> Snapshot {
 /// A service of 400 ports with the pods `members`.
 fn many_ports(members: &[u16]) -> Snapshot {
     snapshot((0..400).map(|port| {
-        let key = ServicePortKey { port_name: format!("p{port}"), ..key(0) };
+        let key = ServicePortKey { port_name: format!("p{port}").into(), ..key(0) };
         let backends = members.iter().map(|&pod| {
             let backend = backend(Family::V4, pod);
             Backend { port: 8000 + port, ..backend }
@@ -118,7 +118,7 @@ fn many_services(number: u32, members: Range<u32>) -> Snapshot {
         let members = if at == 0 { members.clone() } else { 3 * at + 1..3 * at + 4 };
         let backends = members.map(|pod| Backend {
             address: address(10, pod),
-            node: Some(format!("node{}", pod % 3)),
+            node: Some(format!("node{}", pod % 3).into()),
             ..backend(Family::V4, 0)
         });
         let sources = SourceRanges { ranges: ["192.0.2.0/24".parse().unwrap()].into(), admits_host: false };
@@ -127,7 +127,7 @@ fn many_services(number: u32, members: Range<u32>) -> Snapshot {
             backends: backends.collect(),
             policy: Policy { sources: Some(sources), ..Policy::default() },
         };
-        (ServicePortKey { name, ..key(0) }, port)
+        (ServicePortKey { name: name.into(), ..key(0) }, port)
     }))
 }
 

@@ -26,8 +26,8 @@ const FRONTENDS: u8 = 9;
 pub(super) fn key(number: usize) -> ServicePortKey {
     ServicePortKey {
         namespace: "shop".into(),
-        name: format!("web{}", number / 2),
-        port_name: String::new(),
+        name: format!("web{}", number / 2).into(),
+        port_name: "".into(),
         protocol: if number / 2 % 2 == 1 { Protocol::Udp } else { Protocol::Tcp },
         family: if number.is_multiple_of(2) { Family::V4 } else { Family::V6 },
     }
@@ -138,7 +138,14 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
                     cluster: weight > 0 && cluster >> at & 1 == 1,
                     local: weight > 0 && local >> at & 1 == 1,
                 };
-                Backend { node, local: is_local, state, lists, weight, ..backend(family, at.into()) }
+                Backend {
+                    node: node.map(Into::into),
+                    local: is_local,
+                    state,
+                    lists,
+                    weight,
+                    ..backend(family, at.into())
+                }
             });
             let backends: Vec<_> = backends.collect();
             let is_listed = |backend: &Backend| backend.lists != Lists::default();

@@ -12,7 +12,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         6 => (0..4_usize, prop::option::weighted(0.8, any_service())).prop_map(|(name, service)| {
             let key = key("default", &format!("s{name}"));
             let service = service.map(|mut service| {
-                service.metadata.name = Some(key.name.clone());
+                service.metadata.name = Some(key.name.as_ref().into());
                 Arc::new(service)
             });
             Change::Service(key, service)
@@ -20,7 +20,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         8 => (0..5_usize, prop::option::weighted(0.8, any_slice())).prop_map(|(name, slice)| {
             let key = key("default", &format!("e{name}"));
             let slice = slice.map(|mut slice| {
-                slice.metadata.name = Some(key.name.clone());
+                slice.metadata.name = Some(key.name.as_ref().into());
                 Arc::new(slice)
             });
             Change::Slice(key, slice)

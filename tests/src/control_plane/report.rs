@@ -1,0 +1,149 @@
+//! What is told of the measurements: a table with goals, and JSON.
+
+use std::fmt::Write as _;
+
+use super::measure::Figures;
+
+/// A figure that there is a goal for.
+struct Goal {
+    shape: &'static str,
+    what: &'static str,
+    unit: &'static str,
+    most: f64,
+    of: fn(&Figures) -> f64,
+}
+
+const GOALS: [Goal; 6] = [
+    Goal {
+        shape: "10kx10",
+        what: "changed slice to last write, p50",
+        unit: "ms",
+        most: 1.0,
+        of: |figures| figures.churn.p50,
+    },
+    Goal {
+        shape: "10kx10",
+        what: "changed slice to last write, p99",
+        unit: "ms",
+        most: 5.0,
+        of: |figures| figures.churn.p99,
+    },
+    Goal {
+        shape: "10kx10",
+        what: "complete lists to in sync",
+        unit: "ms",
+        most: 1000.0,
+        of: |figures| figures.cold.programming(),
+    },
+    Goal {
+        shape: "10k",
+        what: "resident memory",
+        unit: "MiB",
+        most: 60.0,
+        of: |figures| mebibytes(figures.memory.resident),
+    },
+    Goal {
+        shape: "10kx10",
+        what: "resident memory",
+        unit: "MiB",
+        most: 120.0,
+        of: |figures| mebibytes(figures.memory.resident),
+    },
+    Goal { shape: "10kx10", what: "idle", unit: "% of a core", most: 0.1, of: |figures| figures.idle },
+];
+
+/// The measurements as text.
+pub fn table(all: &[Figures]) -> String {
+    let mut text = String::from("Starts: milliseconds since the process began\n\n");
+    line(
+        &mut text,
+        &[
+            "CLUSTER",
+            "SERVICES",
+            "ENDPOINTS",
+            "",
+            "LOADED",
+            "LISTED",
+            "IN SYNC",
+            "TO SYNC",
+            "WRITES",
+            "RSS MiB",
+            "ANON",
+            "FILE",
+            "PEAK",
+        ],
+    );
+    for figures in all {
+        for (which, start, memory) in
+            [("cold", &figures.cold, &figures.memory), ("restart", &figures.restart, &figures.memory_restart)]
+        {
+            let size =
+                [figures.shape.to_owned(), figures.services.to_string(), figures.endpoints.to_string()];
+            let times = [start.loaded, start.listed, start.synced, start.programming()].map(whole);
+            let memory =
+                [memory.resident, memory.anonymous, memory.file, memory.peak].map(|kb| whole(mebibytes(kb)));
+            let cells: Vec<_> = size
+                .into_iter()
+                .chain([which.to_owned()])
+                .chain(times)
+                .chain([start.writes.to_string()])
+                .chain(memory)
+                .collect();
+            line(&mut text, &cells);
+        }
+    }
+    text += "\nOne endpoint moves: milliseconds from the server to the last write\n\n";
+    line(&mut text, &["CLUSTER", "", "CHANGES", "P50", "P99", "MAX", "CPU", "WRITES", "IDLE %"]);
+    for figures in all {
+        let rows = [
+            ("any Service", &figures.churn),
+            ("of 400 ports", &figures.many_ports),
+            ("of 5,000 endpoints", &figures.many_endpoints),
+        ];
+        for (index, (which, churn)) in rows.into_iter().enumerate() {
+            let idle = if index == 0 { format!("{:.3}", figures.idle) } else { String::new() };
+            let times = [churn.p50, churn.p99, churn.max, churn.cpu].map(|time| format!("{time:.2}"));
+            let cells: Vec<_> = [figures.shape.to_owned(), which.to_owned(), churn.changes.to_string()]
+                .into_iter()
+                .chain(times)
+                .chain([format!("{:.1}", churn.writes), idle])
+                .collect();
+            line(&mut text, &cells);
+        }
+    }
+    text += "\nGoals\n\n";
+    for goal in &GOALS {
+        let Some(figures) = all.iter().find(|figures| figures.shape == goal.shape) else { continue };
+        let value = (goal.of)(figures);
+        let word = if value <= goal.most { "reached" } else { "MISSED" };
+        let Goal { shape, what, unit, most, .. } = goal;
+        let told = format!("  {word:<8} {shape:<7} {what}: {value:.3} of {most} {unit}");
+        text += &told;
+        text.push('\n');
+    }
+    text
+}
+
+fn line(text: &mut String, cells: &[impl AsRef<str>]) {
+    for (index, cell) in cells.iter().enumerate() {
+        let cell = cell.as_ref();
+        // Writing to text cannot fail.
+        match index {
+            0 => write!(text, "  {cell:<8}").ok(),
+            1 => write!(text, "{cell:<20}").ok(),
+            _ => write!(text, "{cell:>10}").ok(),
+        };
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+}
+
+fn whole(value: f64) -> String {
+    format!("{value:.0}")
+}
+
+fn mebibytes(kb: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let kb = kb as f64;
+    kb / 1024.0
+}
