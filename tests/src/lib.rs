@@ -5,4 +5,5 @@ pub mod cluster;
 pub mod netns;
 pub mod packet;
 pub mod probe;
+pub mod prog;
 pub mod semantics;

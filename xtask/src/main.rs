@@ -1,6 +1,7 @@
 //! Every repeatable action of the repository: `cargo xtask --help`.
 
 mod apt;
+mod bench;
 mod bytecode;
 mod cluster;
 mod compiler;
@@ -72,6 +73,9 @@ enum Task {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Check format, clippy, licences and the rules of the repository.
     Lint,
     /// What CI does: lint, two minutes of fuzzing, then every test, a skip being a failure.
@@ -99,6 +103,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             image::image(&workspace, out.as_deref(), &arch)?;
         }
         Task::Fuzz { seconds, keep } => fuzz::fuzz(&workspace, seconds, keep)?,
+        Task::Bench(bench) => bench::bench(&workspace, &bench)?,
         Task::Lint => lint::lint(&workspace)?,
         Task::Ci => {
             lint::lint(&workspace)?;

@@ -1,0 +1,54 @@
+//! `cargo xtask bench`: measurements. They tell, and fail nothing.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Subcommand;
+
+use crate::{bytecode, workspace::Workspace};
+
+/// What is measured.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Bench {
+    /// Nanoseconds per packet of every path, against a floor; needs root.
+    Hotpath {
+        /// Rounds, each of 40 passes over all cases.
+        #[arg(long, default_value_t = 9)]
+        rounds: u32,
+        /// Packets of a case in a round.
+        #[arg(long, default_value_t = 1_000_000)]
+        packets: u32,
+        /// Only cases with this in their names, and what they are compared with.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+        /// Write all figures to it.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+/// Builds what is measured and what measures it, and runs that.
+pub(crate) fn bench(workspace: &Workspace, bench: &Bench) -> anyhow::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("loading programs needs root: run it as root");
+    }
+    match bench {
+        Bench::Hotpath { rounds, packets, only, json } => {
+            bytecode::build(workspace)?;
+            let object = bytecode::build_bench(workspace)?;
+            let mut cargo = workspace
+                .cargo(&["run", "--locked", "--quiet", "--package", "svclb-bench", "--bin", "hotpath", "--"])
+                .arg("--programs")
+                .arg(object)
+                .arg(format!("--rounds={rounds}"))
+                .arg(format!("--packets={packets}"));
+            if let Some(only) = only {
+                cargo = cargo.arg(format!("--only={only}"));
+            }
+            if let Some(json) = json {
+                cargo = cargo.arg("--json").arg(std::path::absolute(json)?);
+            }
+            Ok(cargo.run()?)
+        }
+    }
+}
