@@ -51,7 +51,13 @@ pub(crate) fn run(bounds: &Bounds, ctx: *mut c_void, ifindex: u32, depth: Depth)
 }
 
 #[inline(always)]
-fn balance<F: Maps>(bounds: &Bounds, eth: *mut Eth, ctx: *mut c_void, ifindex: u32, depth: Depth) -> Option<()> {
+fn balance<F: Maps>(
+    bounds: &Bounds,
+    eth: *mut Eth,
+    ctx: *mut c_void,
+    ifindex: u32,
+    depth: Depth,
+) -> Option<()> {
     let ip = bounds.header::<F::Header>(size_of::<Eth>())?;
     // SAFETY: in bounds, and no other reference into the frame is alive.
     let after = F::tcp_after(unsafe { &*ip })?;
@@ -94,7 +100,11 @@ fn balance<F: Maps>(bounds: &Bounds, eth: *mut Eth, ctx: *mut c_void, ifindex: u
             target
         }
     };
-    if depth == Depth::Route { route(&packet, target, ctx, ifindex)? } else { address(&packet, target) }
+    if depth == Depth::Route {
+        route(&packet, target, ctx, ifindex)?
+    } else {
+        address(&packet, target)
+    }
     translate(&packet, target);
     Some(())
 }
@@ -124,7 +134,12 @@ struct Params(FibParams);
 
 /// The same with addresses that the kernel's routes and neighbours name.
 #[inline(always)]
-fn route<F: Family>(packet: &Packet<F>, target: &Target<F::Addr>, ctx: *mut c_void, ifindex: u32) -> Option<()> {
+fn route<F: Family>(
+    packet: &Packet<F>,
+    target: &Target<F::Addr>,
+    ctx: *mut c_void,
+    ifindex: u32,
+) -> Option<()> {
     let mut params = MaybeUninit::<Params>::uninit();
     let words = params.as_mut_ptr().cast::<u64>();
     let mut word = 0;

@@ -4,25 +4,25 @@
 //! that no store is narrower than a load of the program under test.
 
 /// Words of a template.
-pub const WORDS: usize = 32;
+pub(crate) const WORDS: usize = 32;
 
 /// Bytes 0 to 3, 4 and 5, 6 to 9, 10 and 11, 12 and 13 of the frame.
-pub const ETHERNET: usize = 0;
+pub(crate) const ETHERNET: usize = 0;
 
 /// Bytes 14 to 17, 18 to 21 and so on.
-pub const BODY: usize = 5;
+pub(crate) const BODY: usize = 5;
 
 /// Words of the body: enough for the headers of IPv6 and TCP.
-pub const BODY_WORDS: usize = 15;
+pub(crate) const BODY_WORDS: usize = 15;
 
 /// Bytes of the frame before a program has changed its length.
-pub const LEN: usize = BODY + BODY_WORDS;
+pub(crate) const LEN: usize = BODY + BODY_WORDS;
 
 /// What the counter is multiplied by: 0 for one flow, 1 for flows in sequence, an odd number for flows far apart.
-pub const STEP: usize = LEN + 1;
+pub(crate) const STEP: usize = LEN + 1;
 
 /// Bits of the client's address that differ between flows, host byte order.
-pub const MASK: usize = STEP + 1;
+pub(crate) const MASK: usize = STEP + 1;
 
 /// Packets so far.
-pub const COUNTER: usize = MASK + 1;
+pub(crate) const COUNTER: usize = MASK + 1;

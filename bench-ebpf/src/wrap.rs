@@ -124,4 +124,3 @@ pub(crate) fn tc<F: Family>(ctx: &TcContext) -> i32 {
     }
     TC_ACT_SHOT
 }
-

@@ -97,12 +97,7 @@ fn fingerprint(workspace: &Workspace, compiler: &Compiler, source: &Source) -> a
     Ok(fingerprint.finish())
 }
 
-fn compile(
-    workspace: &Workspace,
-    compiler: &Compiler,
-    linker: &Path,
-    source: &Source,
-) -> anyhow::Result<()> {
+fn compile(workspace: &Workspace, compiler: &Compiler, linker: &Path, source: &Source) -> anyhow::Result<()> {
     let flags: Vec<String> =
         FLAGS.iter().map(ToString::to_string).chain(workspace.remapped_paths()).collect();
     let linker_variable = format!("CARGO_TARGET_{}_LINKER", TARGET.to_uppercase().replace('-', "_"));

@@ -13,8 +13,8 @@ use svclb_tests::{
 use crate::{
     case::{Case, Family, Figures, Flows, Medium},
     frame::{SYN, between, with_flags},
-    wrapper::{Wrapper, check_restored, figures},
     world::{Ends, INTO, OUT_OF, THROUGH, World},
+    wrapper::{Wrapper, check_restored, figures},
 };
 
 /// `enum xdp_action` and `TC_ACT_*` (linux/bpf.h, linux/pkt_cls.h).
@@ -66,20 +66,27 @@ const OWN: &[Own] = &[
     (FLOOR, "floor_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
     (ROUTED, "route_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
     (FLOOR_MANY, "floor_xdp", Flows::Many, Some(VERDICT_MANY), Some(FLOOR_MANY)),
-    ("xdp: floor with bpf_fib_lookup, 64k flows", "route_xdp", Flows::Many, Some(VERDICT_MANY), Some(FLOOR_MANY)),
+    (
+        "xdp: floor with bpf_fib_lookup, 64k flows",
+        "route_xdp",
+        Flows::Many,
+        Some(VERDICT_MANY),
+        Some(FLOOR_MANY),
+    ),
     (FLOOR_NEW, "new_xdp", Flows::New, Some(VERDICT_NEW), Some(FLOOR_NEW)),
-    ("xdp: floor, new flows, both directions", "new_pair_xdp", Flows::New, Some(VERDICT_NEW), Some(FLOOR_NEW)),
+    (
+        "xdp: floor, new flows, both directions",
+        "new_pair_xdp",
+        Flows::New,
+        Some(VERDICT_NEW),
+        Some(FLOOR_NEW),
+    ),
     ("tc: parse", "parse_tc", Flows::One, Some(VERDICT_TC), Some(FLOOR_TC)),
     ("tc: parse, service", "service_tc", Flows::One, Some(VERDICT_TC), Some(FLOOR_TC)),
     (FLOOR_TC, "floor_tc", Flows::One, Some(VERDICT_TC), Some(FLOOR_TC)),
 ];
 
-fn floors(
-    cases: &mut Vec<Case>,
-    wrapper: &mut Wrapper,
-    world: &World,
-    family: Family,
-) -> anyhow::Result<()> {
+fn floors(cases: &mut Vec<Case>, wrapper: &mut Wrapper, world: &World, family: Family) -> anyhow::Result<()> {
     let ends = Ends::of(family);
     let frame = between(ends.client, ends.node_port)?;
     for &(path, program, flows, base, floor) in OWN {

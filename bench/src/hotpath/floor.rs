@@ -24,13 +24,11 @@ pub(crate) fn fill(wrapper: &mut Wrapper) -> anyhow::Result<()> {
         let port = u32::from(frontend.port().to_be()) | TCP << 16;
         match frontend.ip() {
             IpAddr::V4(ip) => {
-                let mut services =
-                    HashMap::<_, [u32; 3], [u32; 2]>::try_from(wrapper.map("SERVICES_V4")?)?;
+                let mut services = HashMap::<_, [u32; 3], [u32; 2]>::try_from(wrapper.map("SERVICES_V4")?)?;
                 services.insert([u32::from_ne_bytes(ip.octets()), port, 0], [0, count], 0)?;
             }
             IpAddr::V6(ip) => {
-                let mut services =
-                    HashMap::<_, [u64; 3], [u32; 2]>::try_from(wrapper.map("SERVICES_V6")?)?;
+                let mut services = HashMap::<_, [u64; 3], [u32; 2]>::try_from(wrapper.map("SERVICES_V6")?)?;
                 let [first, second] = halves(ip);
                 services.insert([first, second, port.into()], [0, count], 0)?;
             }

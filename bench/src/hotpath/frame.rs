@@ -72,7 +72,8 @@ pub(crate) fn ends(family: Family, frame: &[u8]) -> anyhow::Result<[SocketAddr; 
             Family::V4 => IpAddr::from(<[u8; 4]>::try_from(bytes)?),
             Family::V6 => IpAddr::from(<[u8; 16]>::try_from(bytes)?),
         };
-        let port = u16::from_be_bytes(frame.get(port_at..port_at + 2).context("the frame is short")?.try_into()?);
+        let port =
+            u16::from_be_bytes(frame.get(port_at..port_at + 2).context("the frame is short")?.try_into()?);
         anyhow::Ok(SocketAddr::from((ip, port)))
     };
     Ok([at(src, ports)?, at(dst, ports + 2)?])

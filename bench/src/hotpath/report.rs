@@ -65,9 +65,8 @@ impl Machine {
 impl Report {
     /// Puts cases and times together.
     pub(crate) fn new(cases: &[Case], times: &Times, rounds: u32, packets: u32) -> anyhow::Result<Self> {
-        let find = |path: &str, family| {
-            cases.iter().position(|case| case.path == path && case.family == family)
-        };
+        let find =
+            |path: &str, family| cases.iter().position(|case| case.path == path && case.family == family);
         let net = |index: usize| -> Vec<f64> {
             let base = cases[index].base.and_then(|base| find(base, cases[index].family));
             match base {
@@ -80,7 +79,8 @@ impl Report {
         };
         let row = |(index, case): (usize, &Case)| {
             let floor = case.floor.and_then(|floor| find(floor, case.family));
-            let routed = find(ROUTED, case.family).filter(|_| case.medium == Medium::Xdp && case.flows == Flows::One);
+            let routed =
+                find(ROUTED, case.family).filter(|_| case.medium == Medium::Xdp && case.flows == Flows::One);
             let other = find(case.path, Family::V4).filter(|_| case.family == Family::V6);
             Row {
                 path: case.path,
@@ -110,9 +110,15 @@ impl Report {
     /// Prints the tables.
     pub(crate) fn print(&self) {
         let Machine { kernel, processor, processors } = &self.machine;
-        println!("{processors} processors, {processor}; Linux {kernel}; {} rounds of {} packets", self.rounds, self.packets);
+        println!(
+            "{processors} processors, {processor}; Linux {kernel}; {} rounds of {} packets",
+            self.rounds, self.packets
+        );
         for family in Family::BOTH {
-            println!("\n| {} | net ns [quartiles] | ratio to floor [quartiles] | goal | | to floor with route | instructions | machine code | verified | stack |", family.name());
+            println!(
+                "\n| {} | net ns [quartiles] | ratio to floor [quartiles] | goal | | to floor with route | instructions | machine code | verified | stack |",
+                family.name()
+            );
             println!("|---|---|---|---|---|---|---|---|---|---|");
             self.rows.iter().filter(|row| row.family == family).for_each(print);
         }

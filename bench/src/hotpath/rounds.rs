@@ -42,7 +42,12 @@ pub(crate) fn run(wrapper: &mut Wrapper, cases: &[Case], rounds: u32, packets: u
                 if case.flows == Flows::New {
                     next += u64::from(warm_up + each);
                 }
-                ensure!(ran.verdict == case.verdict, "{}: verdict {} in round {round}", case.path, ran.verdict);
+                ensure!(
+                    ran.verdict == case.verdict,
+                    "{}: verdict {} in round {round}",
+                    case.path,
+                    ran.verdict
+                );
                 // The kernel tells whole nanoseconds and drops the rest.
                 passes[index].push(ran.time.as_nanos() as f64 + 0.5);
             }

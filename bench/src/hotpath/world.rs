@@ -139,7 +139,10 @@ impl World {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let node = Node::new()?;
         furnish()?;
-        let dsr = DatapathConfig { flags: DatapathConfig::PER_PACKET.flags | DSR_TCP, ..DatapathConfig::PER_PACKET };
+        let dsr = DatapathConfig {
+            flags: DatapathConfig::PER_PACKET.flags | DSR_TCP,
+            ..DatapathConfig::PER_PACKET
+        };
         Ok(Self { snat: lab(&node, DatapathConfig::PER_PACKET)?, dsr: lab(&node, dsr)?, node })
     }
 

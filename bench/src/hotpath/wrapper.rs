@@ -6,7 +6,9 @@ use anyhow::{Context as _, ensure};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, ProgramArray},
-    programs::{Program, ProgramFd, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult, Xdp, XdpMode},
+    programs::{
+        Program, ProgramFd, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult, Xdp, XdpMode,
+    },
 };
 use svclb_tests::prog::{figures::stacks, front, lab, loaded};
 
@@ -168,8 +170,11 @@ fn words(frame: &[u8]) -> [u64; WORDS] {
 pub(crate) fn check_restored(wrapper: &mut Wrapper, case: &Case) -> anyhow::Result<Ran> {
     let first = wrapper.run(case, 1, 0, 0)?;
     let later = wrapper.run(case, 3, 0, 0)?;
-    ensure!(first.frame == later.frame && first.verdict == later.verdict, "{}: a frame is not restored", case.path);
+    ensure!(
+        first.frame == later.frame && first.verdict == later.verdict,
+        "{}: a frame is not restored",
+        case.path
+    );
     ensure!(first.verdict == case.verdict, "{}: verdict {}, not {}", case.path, first.verdict, case.verdict);
     Ok(first)
 }
-

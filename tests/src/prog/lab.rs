@@ -134,22 +134,12 @@ impl Lab {
     }
 
     /// Runs the program at `hook` on a frame of its device.
-    pub fn run(
-        &mut self,
-        node: &Node,
-        hook: Hook,
-        frame: &[u8],
-    ) -> anyhow::Result<(Verdict, Vec<u8>)> {
+    pub fn run(&mut self, node: &Node, hook: Hook, frame: &[u8]) -> anyhow::Result<(Verdict, Vec<u8>)> {
         self.run_on(node.index(hook.device()), hook, frame)
     }
 
     /// The same, for another device.
-    pub fn run_on(
-        &mut self,
-        ifindex: u32,
-        hook: Hook,
-        frame: &[u8],
-    ) -> anyhow::Result<(Verdict, Vec<u8>)> {
+    pub fn run_on(&mut self, ifindex: u32, hook: Hook, frame: &[u8]) -> anyhow::Result<(Verdict, Vec<u8>)> {
         let name = hook.program();
         if hook == Hook::UplinkXdp {
             return self.run_in_front(name, ifindex, frame);
@@ -373,10 +363,7 @@ impl Lab {
     }
 
     /// All entries of a flow table.
-    pub fn entries<A: Address>(
-        &mut self,
-        name: &str,
-    ) -> anyhow::Result<Vec<(FlowKey<A>, FlowRecord<A>)>> {
+    pub fn entries<A: Address>(&mut self, name: &str) -> anyhow::Result<Vec<(FlowKey<A>, FlowRecord<A>)>> {
         let table = HashMap::<&mut MapData, FlowKey<A>, FlowRecord<A>>::try_from(self.map_mut(name)?)?;
         table.iter().map(|entry| Ok(entry?)).collect()
     }
