@@ -5,6 +5,7 @@
 //! | [`wrap`] | the restore wrapper: the same packet again for every run |
 //! | [`template`] | the frame that it restores |
 //! | [`floor`] | the least that a load balancer does |
+//! | [`block`] | what single steps cost |
 //! | [`frame`] | headers and address families |
 //! | [`tables`] | the floor's maps |
 //!
@@ -18,6 +19,7 @@
 #![expect(unreachable_pub, reason = "a program's entry points are its symbols")]
 #![expect(clippy::inline_always, reason = "a floor has no calls")]
 
+mod block;
 mod floor;
 mod frame;
 mod tables;
@@ -112,6 +114,26 @@ macro_rules! floors {
             }
         )+
     };
+}
+/// A program per building block, each on top of [`Depth::Parse`].
+macro_rules! blocks {
+    ($($name:ident: $context:ty => $code:ty, $kind:ident($($option:ident)?), $run:ident, $block:expr;)+) => {
+        $(
+            #[$kind$(($option))?]
+            pub fn $name(ctx: $context) -> $code {
+                let code = $run(&ctx, Depth::Parse);
+                ($block)(&ctx);
+                code
+            }
+        )+
+    };
+}
+blocks! {
+    call_xdp: XdpContext => u32, xdp(frags), floor_xdp_of, |ctx: &XdpContext| block::call(ctx.ctx.cast());
+    coarse_clock_xdp: XdpContext => u32, xdp(frags), floor_xdp_of, |_: &XdpContext| block::coarse_clock();
+    jiffies_xdp: XdpContext => u32, xdp(frags), floor_xdp_of, |_: &XdpContext| block::jiffies();
+    counter_xdp: XdpContext => u32, xdp(frags), floor_xdp_of, |_: &XdpContext| block::counter();
+    l4_csum_replace_tc: TcContext => i32, classifier(), floor_tc_of, |ctx: &TcContext| block::l4_csum_replace(ctx.skb.skb);
 }
 floors! {
     parse_xdp: XdpContext => u32, xdp(frags), floor_xdp_of, Parse;

@@ -90,7 +90,7 @@ pub(crate) struct Figures {
 /// What is measured.
 pub(crate) struct Case {
     /// Its path, without family: that of both families have the same.
-    pub(crate) path: &'static str,
+    pub(crate) path: String,
     pub(crate) family: Family,
     pub(crate) medium: Medium,
     pub(crate) flows: Flows,

@@ -1,12 +1,12 @@
 //! Everything that is measured: the floor, and svclb's paths.
 
 use anyhow::{Context as _, ensure};
-use svclb::datapath::object::BYTECODE;
 use svclb_tests::{
     packet::judge,
     prog::{
         figures::stacks,
         lab::{Hook, Lab},
+        node::Node,
     },
 };
 
@@ -42,14 +42,35 @@ pub(crate) const ROUTED: &str = "xdp: floor with bpf_fib_lookup";
 /// How many flows are made before packets of new ones are counted: more than any table holds.
 const FILL: u32 = 400_000;
 
-/// All cases, with their tables filled.
-pub(crate) fn all(wrapper: &mut Wrapper, world: &mut World) -> anyhow::Result<Vec<Case>> {
+/// A build of the datapath's object.
+pub(crate) struct Build {
+    /// Behind the path's name, if it is not the only one.
+    pub(crate) label: String,
+    pub(crate) object: Vec<u8>,
+}
+
+/// All cases that have `only` in their path and all that they are compared with, with their tables filled.
+pub(crate) fn all<'n>(
+    wrapper: &mut Wrapper,
+    node: &'n Node,
+    builds: &[Build],
+    only: &str,
+) -> anyhow::Result<(Vec<Case>, Vec<World<'n>>)> {
     let mut cases = Vec::new();
     for family in Family::BOTH {
-        floors(&mut cases, wrapper, world, family)?;
-        paths(&mut cases, wrapper, world, family).with_context(|| family.name())?;
+        floors(&mut cases, wrapper, node, family)?;
     }
-    Ok(cases)
+    let mut worlds = Vec::new();
+    for build in builds {
+        let mut world = World::new(node, &build.object)?;
+        for family in Family::BOTH {
+            paths(&mut cases, wrapper, &mut world, build, (family, only)).with_context(|| family.name())?;
+        }
+        worlds.push(world);
+    }
+    keep(&mut cases, only);
+    // The tables go when their world does.
+    Ok((cases, worlds))
 }
 
 /// A program of the bench's own: path, program, flows, base, floor.
@@ -63,6 +84,10 @@ const OWN: &[Own] = &[
     (VERDICT_TC, "verdict_tc", Flows::One, None, None),
     ("xdp: parse", "parse_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
     ("xdp: parse, service", "service_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
+    ("xdp: parse, call", "call_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
+    ("xdp: parse, coarse clock", "coarse_clock_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
+    ("xdp: parse, jiffies", "jiffies_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
+    ("xdp: parse, counter", "counter_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
     (FLOOR, "floor_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
     (ROUTED, "route_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
     (FLOOR_MANY, "floor_xdp", Flows::Many, Some(VERDICT_MANY), Some(FLOOR_MANY)),
@@ -83,10 +108,11 @@ const OWN: &[Own] = &[
     ),
     ("tc: parse", "parse_tc", Flows::One, Some(VERDICT_TC), Some(FLOOR_TC)),
     ("tc: parse, service", "service_tc", Flows::One, Some(VERDICT_TC), Some(FLOOR_TC)),
+    ("tc: parse, l4_csum_replace", "l4_csum_replace_tc", Flows::One, Some(VERDICT_TC), Some(FLOOR_TC)),
     (FLOOR_TC, "floor_tc", Flows::One, Some(VERDICT_TC), Some(FLOOR_TC)),
 ];
 
-fn floors(cases: &mut Vec<Case>, wrapper: &mut Wrapper, world: &World, family: Family) -> anyhow::Result<()> {
+fn floors(cases: &mut Vec<Case>, wrapper: &mut Wrapper, node: &Node, family: Family) -> anyhow::Result<()> {
     let ends = Ends::of(family);
     let frame = between(ends.client, ends.node_port)?;
     for &(path, program, flows, base, floor) in OWN {
@@ -99,13 +125,13 @@ fn floors(cases: &mut Vec<Case>, wrapper: &mut Wrapper, world: &World, family: F
         let frame = if flows == Flows::New { with_flags(family, &frame, SYN) } else { frame.clone() };
         let (program, figures) = wrapper.program(program)?;
         let case = Case {
-            path,
+            path: path.to_owned(),
             family,
             medium: if is_tc { Medium::Tc } else { Medium::Xdp },
             flows,
             program,
             figures,
-            ifindex: world.ifindex(Hook::UplinkXdp),
+            ifindex: node.index(Hook::UplinkXdp.device()),
             frame,
             verdict: if is_tc { TC_OK } else { XDP_TX },
             base,
@@ -128,7 +154,12 @@ fn floors(cases: &mut Vec<Case>, wrapper: &mut Wrapper, world: &World, family: F
 
 /// Another case of the same kind.
 fn like(case: &Case) -> anyhow::Result<Case> {
-    Ok(Case { program: case.program.try_clone()?, frame: case.frame.clone(), ..*case })
+    Ok(Case {
+        path: case.path.clone(),
+        program: case.program.try_clone()?,
+        frame: case.frame.clone(),
+        ..*case
+    })
 }
 
 /// A path of svclb's.
@@ -144,14 +175,13 @@ struct Path {
 fn paths(
     cases: &mut Vec<Case>,
     wrapper: &mut Wrapper,
-    world: &mut World,
-    family: Family,
+    world: &mut World<'_>,
+    build: &Build,
+    (family, only): (Family, &str),
 ) -> anyhow::Result<()> {
     let ends = Ends::of(family);
     let outside = between(ends.client, ends.node_port)?;
-    eprintln!("hotpath: making {} flows of {} …", 2 * crate::case::MANY, family.name());
-    world.connect_many(family, &outside)?;
-    world.connect_many_one_way(family, &outside)?;
+    world.connect_one_way(family, &outside)?;
     let answer = world.connect(family, THROUGH, &outside)?;
     let inside = between(ends.client, ends.local_port)?;
     let inside_answer = world.connect(family, INTO, &inside)?;
@@ -193,13 +223,26 @@ fn paths(
         path("uplink_xdp: node port, dsr", UplinkXdp, &outside, One, XDP_TX, Some(1.2)),
         path("uplink_xdp: node port, dsr, 64k flows", UplinkXdp, &outside, Many, XDP_TX, None),
     ];
-    let stacks = stacks(BYTECODE)?;
+    let stacks = stacks(&build.object)?;
+    let mut has_many = [false; 2];
     for (lab_is_dsr, path) in snat.into_iter().map(|path| (false, path)).chain(dsr.map(|path| (true, path))) {
-        let ifindex = world.ifindex(path.hook);
+        if !path.path.contains(only) {
+            continue;
+        }
+        if path.flows == Many && !std::mem::replace(&mut has_many[usize::from(lab_is_dsr)], true) {
+            eprintln!("hotpath: making {} flows of {}", crate::case::MANY, family.name());
+            if lab_is_dsr {
+                world.connect_many_one_way(family, &outside)?;
+            } else {
+                world.connect_many(family, &outside)?;
+            }
+        }
+        let ifindex = world.node.index(path.hook.device());
         let World { node, snat, dsr } = &mut *world;
         let lab = if lab_is_dsr { dsr } else { snat };
         let stack = stacks.get(path.hook.program()).copied().unwrap_or_default();
-        let case = case(lab, family, ifindex, stack, &path, lab_is_dsr)?;
+        let mut case = case(lab, family, ifindex, stack, &path, lab_is_dsr)?;
+        case.path.push_str(&build.label);
         if path.flows == New {
             wrapper.run(&case, FILL, 0, 1)?;
         }
@@ -210,7 +253,7 @@ fn paths(
             ensure!(ran.frame == alone, "{}: the wrapper makes a difference", path.path);
         }
         if path.flows != New {
-            judge(&ran.frame).map_err(anyhow::Error::msg).context(path.path)?;
+            judge(&ran.frame).map_err(anyhow::Error::msg).with_context(|| case.path.clone())?;
         }
         cases.push(case);
     }
@@ -236,7 +279,7 @@ fn case(
         (true, Flows::New) => (VERDICT_NEW, FLOOR_NEW),
     };
     Ok(Case {
-        path: path.path,
+        path: path.path.to_owned(),
         family,
         medium: if is_frame { Medium::Xdp } else { Medium::Tc },
         flows: path.flows,
@@ -252,13 +295,13 @@ fn case(
 }
 
 /// Keeps the cases that have `text` in their path, and all that they are compared with.
-pub(crate) fn keep(cases: &mut Vec<Case>, text: &str) {
-    let mut paths: Vec<&str> = vec![VERDICT, FLOOR, ROUTED];
+fn keep(cases: &mut Vec<Case>, text: &str) {
+    let mut paths: Vec<String> = [VERDICT, FLOOR, ROUTED].map(str::to_owned).into();
     for case in cases.iter().filter(|case| case.path.contains(text)) {
-        let floor = cases.iter().find(|floor| Some(floor.path) == case.floor);
-        paths.push(case.path);
-        paths.extend(case.base.into_iter().chain(case.floor));
-        paths.extend(floor.and_then(|floor| floor.base));
+        let floor = cases.iter().find(|floor| Some(&*floor.path) == case.floor);
+        let others = case.base.into_iter().chain(case.floor).chain(floor.and_then(|floor| floor.base));
+        paths.push(case.path.clone());
+        paths.extend(others.map(str::to_owned));
     }
     cases.retain(|case| paths.contains(&case.path));
 }

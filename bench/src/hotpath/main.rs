@@ -25,7 +25,7 @@ mod template;
 mod world;
 mod wrapper;
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -34,7 +34,9 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{report::Report, world::World, wrapper::Wrapper};
+use svclb::datapath::object::BYTECODE;
+
+use crate::{cases::Build, report::Report, wrapper::Wrapper};
 
 /// Measures the programs' paths; `cargo xtask bench hotpath` builds what it needs.
 #[derive(Parser)]
@@ -52,8 +54,11 @@ struct Cli {
     #[arg(long, default_value_t = 0)]
     processor: usize,
     /// Only cases with this in their names, and what they are compared with.
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+    /// Measure the paths of another build of the datapath's object as well.
+    #[arg(long, value_name = "LABEL=FILE")]
+    with: Vec<String>,
     /// Write all figures to it.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -65,13 +70,16 @@ fn main() -> anyhow::Result<()> {
     processors.set(cli.processor)?;
     sched_setaffinity(Pid::from_raw(0), &processors).context("no such processor")?;
 
-    let mut world = World::new()?;
+    let node = world::node()?;
     let mut wrapper = Wrapper::new(&cli.programs)?;
     floor::fill(&mut wrapper)?;
-    let mut cases = cases::all(&mut wrapper, &mut world)?;
-    if let Some(only) = &cli.only {
-        cases::keep(&mut cases, only);
+    let mut builds = vec![Build { label: String::new(), object: BYTECODE.to_vec() }];
+    for other in &cli.with {
+        let (label, file) = other.split_once('=').context("--with takes LABEL=FILE")?;
+        let object = fs::read(file).with_context(|| file.to_owned())?;
+        builds.push(Build { label: format!(", {label}"), object });
     }
+    let (cases, _worlds) = cases::all(&mut wrapper, &node, &builds, &cli.only)?;
     let times = rounds::run(&mut wrapper, &cases, cli.rounds, cli.packets)?;
     let report = Report::new(&cases, &times, cli.rounds, cli.packets)?;
     report.print();

@@ -15,7 +15,7 @@ use crate::{
 /// A case and its times.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    path: &'static str,
+    path: String,
     family: Family,
     medium: Medium,
     flows: Flows,
@@ -81,9 +81,9 @@ impl Report {
             let floor = case.floor.and_then(|floor| find(floor, case.family));
             let routed =
                 find(ROUTED, case.family).filter(|_| case.medium == Medium::Xdp && case.flows == Flows::One);
-            let other = find(case.path, Family::V4).filter(|_| case.family == Family::V6);
+            let other = find(&case.path, Family::V4).filter(|_| case.family == Family::V6);
             Row {
-                path: case.path,
+                path: case.path.clone(),
                 family: case.family,
                 medium: case.medium,
                 flows: case.flows,

@@ -14,7 +14,7 @@ use svclb_common::{
 };
 use svclb_tests::prog::{
     lab::{Hook, Lab, Verdict},
-    node::{Device, Node},
+    node::Node,
     tables::{Services, Written},
 };
 
@@ -97,8 +97,10 @@ fn services() -> anyhow::Result<Services> {
     Ok(serde_saphyr::from_str(&text)?)
 }
 
-/// What differs from the node of the tests: the way to the outside is known, and there are devices for the wrappers.
-fn furnish() -> anyhow::Result<()> {
+/// Moves the thread into a namespace of its own. What differs from the node of the tests: the way to the outside is
+/// known, and there are devices for the wrappers.
+pub(crate) fn node() -> anyhow::Result<Node> {
+    let node = Node::new()?;
     let [first, second] = DEVICES;
     let lines = format!(
         "neigh add 192.0.2.254 lladdr 02:00:00:00:02:fe dev uplink\n\
@@ -108,12 +110,12 @@ fn furnish() -> anyhow::Result<()> {
     let mut ip = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().context("ip")?;
     ip.stdin.take().context("ip has no input")?.write_all(lines.as_bytes())?;
     ensure!(ip.wait()?.success(), "ip did not furnish the node");
-    Ok(())
+    Ok(node)
 }
 
 /// The node and the programs on it, over tables of two kinds.
-pub(crate) struct World {
-    pub(crate) node: Node,
+pub(crate) struct World<'n> {
+    pub(crate) node: &'n Node,
     /// Both translations, as by default.
     pub(crate) snat: Lab,
     /// Packets to other nodes' backends travel in another one.
@@ -134,16 +136,14 @@ pub(crate) const INTO: Way = Way { there: Hook::UplinkIngress, back: Hook::Uplin
 /// From a pod to another node and back.
 pub(crate) const OUT_OF: Way = Way { there: Hook::PodIngress, back: Hook::PodEgress };
 
-impl World {
-    /// Moves the thread into a namespace of its own.
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        let node = Node::new()?;
-        furnish()?;
+impl<'n> World<'n> {
+    /// Loads a build of the datapath's object.
+    pub(crate) fn new(node: &'n Node, object: &[u8]) -> anyhow::Result<Self> {
         let dsr = DatapathConfig {
             flags: DatapathConfig::PER_PACKET.flags | DSR_TCP,
             ..DatapathConfig::PER_PACKET
         };
-        Ok(Self { snat: lab(&node, DatapathConfig::PER_PACKET)?, dsr: lab(&node, dsr)?, node })
+        Ok(Self { node, snat: lab(node, object, DatapathConfig::PER_PACKET)?, dsr: lab(node, object, dsr)? })
     }
 
     /// Establishes a connection; returns a frame of its answers.
@@ -184,17 +184,9 @@ impl World {
     pub(crate) fn connect_many_one_way(&mut self, family: Family, frame: &[u8]) -> anyhow::Result<()> {
         (0..MANY).try_for_each(|bits| self.connect_one_way(family, &of_client(frame, bits)))
     }
-
-    /// Index of the device of a hook.
-    pub(crate) fn ifindex(&self, hook: Hook) -> u32 {
-        self.node.index(match hook {
-            Hook::PodIngress | Hook::PodEgress => Device::Pod,
-            _ => Device::Uplink,
-        })
-    }
 }
 
-fn lab(node: &Node, config: DatapathConfig) -> anyhow::Result<Lab> {
+fn lab(node: &Node, object: &[u8], config: DatapathConfig) -> anyhow::Result<Lab> {
     let sizes = [
         ("FLOWS", capacity::FLOWS),
         ("HALF_OPEN", capacity::HALF_OPEN),
@@ -207,7 +199,7 @@ fn lab(node: &Node, config: DatapathConfig) -> anyhow::Result<Lab> {
         .flat_map(|(name, size)| ["V4", "V6"].map(|family| (format!("{name}_{family}"), *size as u32)))
         .collect();
     let entries: Vec<(&str, u32)> = names.iter().map(|(name, size)| (name.as_str(), *size)).collect();
-    let mut lab = Lab::new(config, &entries)?;
+    let mut lab = Lab::of(object, config, &entries)?;
     Written::new(&mut lab, node, &services()?, |_ip| true)?;
     Ok(lab)
 }

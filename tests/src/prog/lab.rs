@@ -118,6 +118,11 @@ pub struct Lab {
 impl Lab {
     /// Loads the object over new maps. Capacities are small but for those in `entries`.
     pub fn new(config: DatapathConfig, entries: &[(&str, u32)]) -> anyhow::Result<Self> {
+        Self::of(BYTECODE, config, entries)
+    }
+
+    /// The same of another build of the object.
+    pub fn of(object: &[u8], config: DatapathConfig, entries: &[(&str, u32)]) -> anyhow::Result<Self> {
         let mut loader = EbpfLoader::new();
         loader.override_global("CONFIG", &config, true);
         let shapes = shapes(&svclb::datapath::object::Capacities::new())?;
@@ -130,7 +135,7 @@ impl Lab {
         for (name, entries) in entries {
             loader.map_max_entries(name, *entries);
         }
-        Ok(Self { ebpf: loader.load(BYTECODE).context("the object does not load")? })
+        Ok(Self { ebpf: loader.load(object).context("the object does not load")? })
     }
 
     /// Runs the program at `hook` on a frame of its device.
