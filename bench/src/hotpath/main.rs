@@ -9,6 +9,7 @@
 //! | [`wrapper`] | the programs that run all others |
 //! | [`template`] | the frame that they restore |
 //! | [`floor`] | the floor's tables |
+//! | [`lookups`] | how often a path asks hashes |
 //! | [`rounds`] | passes over all cases |
 //! | [`stats`] | few numbers for many |
 //! | [`report`] | tables and JSON |
@@ -17,6 +18,7 @@ mod case;
 mod cases;
 mod floor;
 mod frame;
+mod lookups;
 mod report;
 mod rounds;
 mod stats;

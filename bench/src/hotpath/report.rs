@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     case::{Case, Family, Figures, Flows, Medium},
     cases::ROUTED,
+    lookups::{self, Lookups},
     rounds::Times,
     stats::{Spread, spread},
 };
@@ -32,6 +33,7 @@ pub(crate) struct Row {
     family_ratio: Option<Spread>,
     goal: Option<f64>,
     figures: Figures,
+    lookups: Option<Lookups>,
 }
 
 /// Everything.
@@ -95,6 +97,7 @@ impl Report {
                 family_ratio: case.base.and(other).map(|other| ratio(index, other)),
                 goal: case.goal,
                 figures: case.figures,
+                lookups: lookups::of(&case.path),
             }
         };
         let rows = cases.iter().enumerate().map(row).collect();
@@ -116,10 +119,10 @@ impl Report {
         );
         for family in Family::BOTH {
             println!(
-                "\n| {} | net ns [quartiles] | ratio to floor [quartiles] | goal | | to floor with route | instructions | machine code | verified | stack |",
+                "\n| {} | net ns [quartiles] | ratio to floor [quartiles] | goal | | to floor with route | lookups + writes | instructions | machine code | verified | stack |",
                 family.name()
             );
-            println!("|---|---|---|---|---|---|---|---|---|---|");
+            println!("|---|---|---|---|---|---|---|---|---|---|---|");
             self.rows.iter().filter(|row| row.family == family).for_each(print);
         }
         println!("\n| IPv6 to IPv4 | ratio [quartiles] | goal | |\n|---|---|---|---|");
@@ -136,12 +139,14 @@ impl Report {
 }
 
 fn print(row: &Row) {
-    let Row { path, time, ratio, routed, goal, figures, .. } = row;
+    let Row { path, time, ratio, routed, goal, figures, lookups, .. } = row;
+    let asked =
+        lookups.map_or_else(String::new, |Lookups { lookups, writes }| format!("{lookups} + {writes}"));
     let Figures { instructions, machine_code, verified, stack } = figures;
     let told = |ratio: &Option<Spread>| ratio.map_or_else(String::new, precise);
     let Spread { median, lower, upper } = time;
     println!(
-        "| {path} | {median:.1} [{lower:.1}–{upper:.1}] | {} | {} | {} | {instructions} | {machine_code} | {verified} | {stack} |",
+        "| {path} | {median:.1} [{lower:.1}–{upper:.1}] | {} | {} | {} | {asked} | {instructions} | {machine_code} | {verified} | {stack} |",
         told(ratio),
         judged(*goal, *ratio),
         routed.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)),

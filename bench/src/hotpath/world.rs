@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use svclb_common::{
-    config::{DSR_TCP, DatapathConfig},
+    config::{DSR_TCP, DatapathConfig, SocketMode},
     layout::capacity,
 };
 use svclb_tests::prog::{
@@ -139,11 +139,11 @@ pub(crate) const OUT_OF: Way = Way { there: Hook::PodIngress, back: Hook::PodEgr
 impl<'n> World<'n> {
     /// Loads a build of the datapath's object.
     pub(crate) fn new(node: &'n Node, object: &[u8]) -> anyhow::Result<Self> {
-        let dsr = DatapathConfig {
-            flags: DatapathConfig::PER_PACKET.flags | DSR_TCP,
-            ..DatapathConfig::PER_PACKET
-        };
-        Ok(Self { node, snat: lab(node, object, DatapathConfig::PER_PACKET)?, dsr: lab(node, object, dsr)? })
+        // Host processes are translated at their sockets, as by default.
+        let socket_mode = SocketMode::Host as u32;
+        let snat = DatapathConfig { socket_mode, ..DatapathConfig::PER_PACKET };
+        let dsr = DatapathConfig { flags: snat.flags | DSR_TCP, ..snat };
+        Ok(Self { node, snat: lab(node, object, snat)?, dsr: lab(node, object, dsr)? })
     }
 
     /// Establishes a connection; returns a frame of its answers.
