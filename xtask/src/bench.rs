@@ -21,6 +21,9 @@ pub(crate) enum Bench {
         /// Only cases with this in their names, and what they are compared with.
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
+        /// Measure the paths of another build of the datapath's object as well, in the same rounds.
+        #[arg(long, value_name = "LABEL=FILE")]
+        with: Vec<String>,
         /// Write all figures to it.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -33,7 +36,7 @@ pub(crate) fn bench(workspace: &Workspace, bench: &Bench) -> anyhow::Result<()> 
         bail!("loading programs needs root: run it as root");
     }
     match bench {
-        Bench::Hotpath { rounds, packets, only, json } => {
+        Bench::Hotpath { rounds, packets, only, with, json } => {
             bytecode::build(workspace)?;
             let object = bytecode::build_bench(workspace)?;
             let mut cargo = workspace
@@ -44,6 +47,9 @@ pub(crate) fn bench(workspace: &Workspace, bench: &Bench) -> anyhow::Result<()> 
                 .arg(format!("--packets={packets}"));
             if let Some(only) = only {
                 cargo = cargo.arg(format!("--only={only}"));
+            }
+            for other in with {
+                cargo = cargo.arg(format!("--with={other}"));
             }
             if let Some(json) = json {
                 cargo = cargo.arg("--json").arg(std::path::absolute(json)?);

@@ -81,8 +81,11 @@ fn main() -> anyhow::Result<()> {
         let object = fs::read(file).with_context(|| file.to_owned())?;
         builds.push(Build { label: format!(", {label}"), object });
     }
-    let (cases, _worlds) = cases::all(&mut wrapper, &node, &builds, &cli.only)?;
+    let (cases, mut worlds) = cases::all(&mut wrapper, &node, &builds, &cli.only)?;
     let times = rounds::run(&mut wrapper, &cases, cli.rounds, cli.packets)?;
+    for world in &mut worlds {
+        world.tell_drops()?;
+    }
     let report = Report::new(&cases, &times, cli.rounds, cli.packets)?;
     report.print();
     if let Some(file) = &cli.json {

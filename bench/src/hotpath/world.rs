@@ -146,6 +146,16 @@ impl<'n> World<'n> {
         Ok(Self { node, snat: lab(node, object, snat)?, dsr: lab(node, object, dsr)? })
     }
 
+    /// Says what was dropped: each pass looks at the verdict of its last packet only.
+    pub(crate) fn tell_drops(&mut self) -> anyhow::Result<()> {
+        for lab in [&mut self.snat, &mut self.dsr] {
+            for (reason, packets) in lab.drops()?.into_iter().filter(|(_, packets)| *packets != 0) {
+                eprintln!("hotpath: {packets} packets dropped or refused: {reason:?}");
+            }
+        }
+        Ok(())
+    }
+
     /// Establishes a connection; returns a frame of its answers.
     pub(crate) fn connect(&mut self, family: Family, way: Way, frame: &[u8]) -> anyhow::Result<Vec<u8>> {
         let Self { node, snat, .. } = self;
