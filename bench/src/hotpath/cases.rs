@@ -5,19 +5,26 @@ use svclb_tests::{
     packet::judge,
     prog::{
         figures::stacks,
-        lab::{Hook, Lab},
+        lab::{
+            Hook::{self, PodEgress, PodIngress, UplinkEgress, UplinkIngress, UplinkXdp},
+            Lab,
+        },
         node::Node,
     },
 };
 
 use crate::{
-    case::{Case, Family, Figures, Flows, Medium},
+    case::{
+        Case, Family, Figures,
+        Flows::{self, Many, New, One},
+        Medium,
+    },
     frame::{SYN, between, with_flags},
     world::{Ends, INTO, OUT_OF, THROUGH, World},
     wrapper::{Wrapper, check_restored, figures},
 };
 
-/// `enum xdp_action` and `TC_ACT_*` (linux/bpf.h, linux/pkt_cls.h).
+/// `enum xdp_action` and `TC_ACT_*` (linux/bpf.h, `linux/pkt_cls.h`).
 const XDP_PASS: i32 = 2;
 const XDP_TX: i32 = 3;
 const TC_OK: i32 = 0;
@@ -77,39 +84,27 @@ pub(crate) fn all<'n>(
 type Own = (&'static str, &'static str, Flows, Option<&'static str>, Option<&'static str>);
 
 const OWN: &[Own] = &[
-    (VERDICT, "verdict_xdp", Flows::One, None, None),
-    (VERDICT_MANY, "verdict_xdp", Flows::Many, None, None),
-    (VERDICT_NEW, "verdict_xdp", Flows::New, None, None),
-    (VERDICT_GROWN, "grow", Flows::One, None, None),
-    (VERDICT_TC, "verdict_tc", Flows::One, None, None),
-    ("xdp: parse", "parse_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
-    ("xdp: parse, service", "service_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
-    ("xdp: parse, call", "call_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
-    ("xdp: parse, coarse clock", "coarse_clock_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
-    ("xdp: parse, jiffies", "jiffies_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
-    ("xdp: parse, counter", "counter_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
-    (FLOOR, "floor_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
-    (ROUTED, "route_xdp", Flows::One, Some(VERDICT), Some(FLOOR)),
-    (FLOOR_MANY, "floor_xdp", Flows::Many, Some(VERDICT_MANY), Some(FLOOR_MANY)),
-    (
-        "xdp: floor with bpf_fib_lookup, 64k flows",
-        "route_xdp",
-        Flows::Many,
-        Some(VERDICT_MANY),
-        Some(FLOOR_MANY),
-    ),
-    (FLOOR_NEW, "new_xdp", Flows::New, Some(VERDICT_NEW), Some(FLOOR_NEW)),
-    (
-        "xdp: floor, new flows, both directions",
-        "new_pair_xdp",
-        Flows::New,
-        Some(VERDICT_NEW),
-        Some(FLOOR_NEW),
-    ),
-    ("tc: parse", "parse_tc", Flows::One, Some(VERDICT_TC), Some(FLOOR_TC)),
-    ("tc: parse, service", "service_tc", Flows::One, Some(VERDICT_TC), Some(FLOOR_TC)),
-    ("tc: parse, l4_csum_replace", "l4_csum_replace_tc", Flows::One, Some(VERDICT_TC), Some(FLOOR_TC)),
-    (FLOOR_TC, "floor_tc", Flows::One, Some(VERDICT_TC), Some(FLOOR_TC)),
+    (VERDICT, "verdict_xdp", One, None, None),
+    (VERDICT_MANY, "verdict_xdp", Many, None, None),
+    (VERDICT_NEW, "verdict_xdp", New, None, None),
+    (VERDICT_GROWN, "grow", One, None, None),
+    (VERDICT_TC, "verdict_tc", One, None, None),
+    ("xdp: parse", "parse_xdp", One, Some(VERDICT), Some(FLOOR)),
+    ("xdp: parse, service", "service_xdp", One, Some(VERDICT), Some(FLOOR)),
+    ("xdp: parse, call", "call_xdp", One, Some(VERDICT), Some(FLOOR)),
+    ("xdp: parse, coarse clock", "coarse_clock_xdp", One, Some(VERDICT), Some(FLOOR)),
+    ("xdp: parse, jiffies", "jiffies_xdp", One, Some(VERDICT), Some(FLOOR)),
+    ("xdp: parse, counter", "counter_xdp", One, Some(VERDICT), Some(FLOOR)),
+    (FLOOR, "floor_xdp", One, Some(VERDICT), Some(FLOOR)),
+    (ROUTED, "route_xdp", One, Some(VERDICT), Some(FLOOR)),
+    (FLOOR_MANY, "floor_xdp", Many, Some(VERDICT_MANY), Some(FLOOR_MANY)),
+    ("xdp: floor with bpf_fib_lookup, 64k flows", "route_xdp", Many, Some(VERDICT_MANY), Some(FLOOR_MANY)),
+    (FLOOR_NEW, "new_xdp", New, Some(VERDICT_NEW), Some(FLOOR_NEW)),
+    ("xdp: floor, new flows, both directions", "new_pair_xdp", New, Some(VERDICT_NEW), Some(FLOOR_NEW)),
+    ("tc: parse", "parse_tc", One, Some(VERDICT_TC), Some(FLOOR_TC)),
+    ("tc: parse, service", "service_tc", One, Some(VERDICT_TC), Some(FLOOR_TC)),
+    ("tc: parse, l4_csum_replace", "l4_csum_replace_tc", One, Some(VERDICT_TC), Some(FLOOR_TC)),
+    (FLOOR_TC, "floor_tc", One, Some(VERDICT_TC), Some(FLOOR_TC)),
 ];
 
 fn floors(cases: &mut Vec<Case>, wrapper: &mut Wrapper, node: &Node, family: Family) -> anyhow::Result<()> {
@@ -122,7 +117,7 @@ fn floors(cases: &mut Vec<Case>, wrapper: &mut Wrapper, node: &Node, family: Fam
             _ => program,
         };
         let is_tc = program.ends_with("_tc");
-        let frame = if flows == Flows::New { with_flags(family, &frame, SYN) } else { frame.clone() };
+        let frame = if flows == New { with_flags(family, &frame, SYN) } else { frame.clone() };
         let (program, figures) = wrapper.program(program)?;
         let case = Case {
             path: path.to_owned(),
@@ -131,7 +126,7 @@ fn floors(cases: &mut Vec<Case>, wrapper: &mut Wrapper, node: &Node, family: Fam
             flows,
             program,
             figures,
-            ifindex: node.index(Hook::UplinkXdp.device()),
+            ifindex: node.index(UplinkXdp.device()),
             frame,
             verdict: if is_tc { TC_OK } else { XDP_TX },
             base,
@@ -140,10 +135,10 @@ fn floors(cases: &mut Vec<Case>, wrapper: &mut Wrapper, node: &Node, family: Fam
         };
         if path == FLOOR {
             let (learn, _) = wrapper.program("learn_xdp")?;
-            let many = Case { flows: Flows::Many, frame: case.frame.clone(), program: learn, ..like(&case)? };
+            let many = Case { flows: Many, frame: case.frame.clone(), program: learn, ..like(&case)? };
             wrapper.run(&many, crate::case::MANY, 0, 1)?;
         }
-        if flows == Flows::New && base.is_some() {
+        if flows == New && base.is_some() {
             wrapper.run(&case, FILL, 0, 1)?;
         }
         check_restored(wrapper, &case)?;
@@ -164,7 +159,7 @@ fn like(case: &Case) -> anyhow::Result<Case> {
 
 /// A path of svclb's.
 struct Path {
-    path: &'static str,
+    name: &'static str,
     hook: Hook,
     frame: Vec<u8>,
     flows: Flows,
@@ -192,16 +187,14 @@ fn paths(
     let from_pod = between(ends.pod, ends.far_pod)?;
     let to_process = between(ends.client, ends.process)?;
 
-    let path = |path, hook, frame: &[u8], flows, verdict, goal| Path {
-        path,
+    let path = |name, hook, frame: &[u8], flows, verdict, goal| Path {
+        name,
         hook,
         frame: frame.to_vec(),
         flows,
         verdict,
         goal,
     };
-    use Flows::{Many, New, One};
-    use Hook::{PodEgress, PodIngress, UplinkEgress, UplinkIngress, UplinkXdp};
     let snat = [
         path("uplink_xdp: node port, snat", UplinkXdp, &outside, One, XDP_TX, Some(1.0)),
         path("uplink_xdp: node port, snat, answer", UplinkXdp, &answer, One, XDP_TX, Some(1.0)),
@@ -226,7 +219,7 @@ fn paths(
     let stacks = stacks(&build.object)?;
     let mut has_many = [false; 2];
     for (lab_is_dsr, path) in snat.into_iter().map(|path| (false, path)).chain(dsr.map(|path| (true, path))) {
-        if !path.path.contains(only) {
+        if !path.name.contains(only) {
             continue;
         }
         if path.flows == Many && !std::mem::replace(&mut has_many[usize::from(lab_is_dsr)], true) {
@@ -250,7 +243,7 @@ fn paths(
         if path.flows != New {
             // Without the wrapper as with it.
             let (_, alone) = lab.run(node, path.hook, &case.frame)?;
-            ensure!(ran.frame == alone, "{}: the wrapper makes a difference", path.path);
+            ensure!(ran.frame == alone, "{}: the wrapper makes a difference", path.name);
         }
         if path.flows != New {
             judge(&ran.frame).map_err(anyhow::Error::msg).with_context(|| case.path.clone())?;
@@ -269,17 +262,17 @@ fn case(
     is_grown: bool,
 ) -> anyhow::Result<Case> {
     let loaded = lab.load(path.hook)?;
-    let is_frame = path.hook == Hook::UplinkXdp;
+    let is_frame = path.hook == UplinkXdp;
     let figures: Figures = figures(&loaded.info, stack)?;
     let (base, floor) = match (is_frame, path.flows) {
         (false, _) => (VERDICT_TC, FLOOR_TC),
-        (true, Flows::One) if is_grown => (VERDICT_GROWN, FLOOR),
-        (true, Flows::One) => (VERDICT, FLOOR),
-        (true, Flows::Many) => (VERDICT_MANY, FLOOR_MANY),
-        (true, Flows::New) => (VERDICT_NEW, FLOOR_NEW),
+        (true, One) if is_grown => (VERDICT_GROWN, FLOOR),
+        (true, One) => (VERDICT, FLOOR),
+        (true, Many) => (VERDICT_MANY, FLOOR_MANY),
+        (true, New) => (VERDICT_NEW, FLOOR_NEW),
     };
     Ok(Case {
-        path: path.path.to_owned(),
+        path: path.name.to_owned(),
         family,
         medium: if is_frame { Medium::Xdp } else { Medium::Tc },
         flows: path.flows,

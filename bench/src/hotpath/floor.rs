@@ -41,8 +41,8 @@ pub(crate) fn fill(wrapper: &mut Wrapper) -> anyhow::Result<()> {
 }
 
 fn write(wrapper: &mut Wrapper, number: u32, backend: SocketAddr) -> anyhow::Result<()> {
-    let [a, b, c, d, e, f] = NEXT_HOP;
-    let (upper, lower) = (u32::from_ne_bytes([a, b, c, d]), u32::from(u16::from_ne_bytes([e, f])));
+    let [upper @ .., e, f] = NEXT_HOP;
+    let (upper, lower) = (u32::from_ne_bytes(upper), u32::from(u16::from_ne_bytes([e, f])));
     let port = u32::from(backend.port().to_be());
     match backend.ip() {
         IpAddr::V4(ip) => {

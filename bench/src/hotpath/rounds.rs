@@ -49,7 +49,7 @@ pub(crate) fn run(wrapper: &mut Wrapper, cases: &[Case], rounds: u32, packets: u
                     ran.verdict
                 );
                 // The kernel tells whole nanoseconds and drops the rest.
-                passes[index].push(ran.time.as_nanos() as f64 + 0.5);
+                passes[index].push(ran.time.as_secs_f64() * 1e9 + 0.5);
             }
         }
         for (times, passes) in times.iter_mut().zip(&passes) {

@@ -29,7 +29,8 @@ pub(crate) fn middle_half(values: &[f64]) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let quarter = sorted.len() / 4;
     let middle = &sorted[quarter..sorted.len() - quarter];
-    middle.iter().sum::<f64>() / middle.len() as f64
+    let (sum, count) = middle.iter().fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    sum / count
 }
 
 #[cfg(test)]

@@ -176,7 +176,7 @@ impl<'n> World<'n> {
     pub(crate) fn connect_one_way(&mut self, family: Family, frame: &[u8]) -> anyhow::Result<()> {
         for flags in [SYN, ACK] {
             let frame = with_flags(family, frame, flags);
-            let (verdict, _) = self.dsr.run(&self.node, Hook::UplinkIngress, &frame)?;
+            let (verdict, _) = self.dsr.run(self.node, Hook::UplinkIngress, &frame)?;
             ensure!(verdict == Verdict::Redirect, "{verdict:?}");
         }
         Ok(())
