@@ -101,9 +101,9 @@ fn balance<F: Maps>(
         }
     };
     if depth == Depth::Route {
-        route(&packet, target, ctx, ifindex)?
+        route(&packet, target, ctx, ifindex)?;
     } else {
-        address(&packet, target)
+        address(&packet, target);
     }
     translate(&packet, target);
     Some(())
@@ -127,6 +127,9 @@ fn address<F: Family>(packet: &Packet<F>, target: &Target<F::Addr>) {
     eth.src = eth.dst;
     eth.dst = target.mac;
 }
+
+/// Bytes of the helper's arguments.
+const PARAMS_LEN: i32 = size_of::<FibParams>().cast_signed() as i32;
 
 /// The arguments at an alignment that the verifier accepts for 8-byte stores.
 #[repr(C, align(8))]
@@ -156,10 +159,11 @@ fn route<F: Family>(
     let (eth, ip) = unsafe { (&mut *packet.eth, &*packet.ip) };
     F::ask(params, ip, target.addr);
     // SAFETY: context and arguments are valid, the size is the arguments'.
-    let found = unsafe { bpf_fib_lookup(ctx, &raw mut *params, size_of::<FibParams>() as i32, 0) };
+    let found = unsafe { bpf_fib_lookup(ctx, &raw mut *params, PARAMS_LEN, 0) };
     if found != 0 || params.ifindex != ifindex {
         return None;
     }
+    #[expect(clippy::cast_ptr_alignment, reason = "both addresses lie at even ones")]
     let link = |mac: &[u8; 6]| {
         let mac = mac.as_ptr().cast::<u16>();
         // SAFETY: six bytes at an even address (linux/bpf.h); wider loads the verifier refuses there.
