@@ -6,4 +6,5 @@ pub mod control_plane;
 pub mod netns;
 pub mod packet;
 pub mod probe;
+pub mod prog;
 pub mod semantics;

@@ -1,4 +1,4 @@
-//! Builds the kernel programs into one object.
+//! Builds kernel programs into objects.
 
 use std::{
     fs,
@@ -25,18 +25,46 @@ const FLAGS: &[&str] = &[
     "-Clink-arg=--disable-expand-memcpy-in-order",
 ];
 
-/// Everything of the repository the object is made from.
-const INPUTS: &[&str] =
-    &["svclb-ebpf", "svclb-common/src", "svclb-common/Cargo.toml", "Cargo.toml", "Cargo.lock"];
+/// A crate of kernel programs, and what it becomes.
+struct Source {
+    package: &'static str,
+    /// Name of the object, without its ending.
+    name: &'static str,
+    /// Everything of the repository the object is made from.
+    inputs: &'static [&'static str],
+}
+
+const DATAPATH: Source = Source {
+    package: "svclb-ebpf",
+    name: "svclb",
+    inputs: &["svclb-ebpf", "svclb-common/src", "svclb-common/Cargo.toml", "Cargo.toml", "Cargo.lock"],
+};
+
+const BENCH: Source = Source {
+    package: "svclb-bench-ebpf",
+    name: "bench",
+    inputs: &["bench-ebpf", "Cargo.toml", "Cargo.lock"],
+};
+
+/// The datapath's object.
+pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    build_from(workspace, &DATAPATH)
+}
+
+/// The object of what the datapath is measured with.
+pub(crate) fn build_bench(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    build_from(workspace, &BENCH)
+}
 
 /// The object, built if anything it is made from has changed. An equal object keeps its time, so that nothing that
 /// includes it is built again.
-pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+fn build_from(workspace: &Workspace, source: &Source) -> anyhow::Result<PathBuf> {
     let compiler = toolchain::provide(workspace)?;
     let linker = linker::provide(workspace, compiler.llvm)?;
     let directory = workspace.bytecode();
-    let (object, stamp) = (directory.join("svclb.o"), directory.join("svclb.fingerprint"));
-    let wanted = fingerprint(workspace, &compiler)?;
+    let file = |ending: &str| directory.join(format!("{}.{ending}", source.name));
+    let (object, stamp) = (file("o"), file("fingerprint"));
+    let wanted = fingerprint(workspace, &compiler, source)?;
     let is_wanted = fs::read_to_string(&stamp).is_ok_and(|found| found == wanted);
     if is_wanted && object.is_file() {
         eprintln!("xtask: {} is up to date", object.display());
@@ -45,14 +73,14 @@ pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
 
     let version = compiler.identity.lines().next().unwrap_or_default();
     eprintln!("xtask: building {} with {version}", object.display());
-    compile(workspace, &compiler, &linker)?;
-    let built = directory.join(TARGET).join("release/svclb-ebpf");
+    compile(workspace, &compiler, &linker, source)?;
+    let built = directory.join(TARGET).join("release").join(source.package);
     replace(&object, &fs::read(&built).with_context(|| format!("cargo left no {}", built.display()))?)?;
     workspace.shell.write_file(&stamp, wanted)?;
     Ok(object)
 }
 
-fn fingerprint(workspace: &Workspace, compiler: &Compiler) -> anyhow::Result<String> {
+fn fingerprint(workspace: &Workspace, compiler: &Compiler, source: &Source) -> anyhow::Result<String> {
     let mut fingerprint = Fingerprint::default();
     fingerprint.word(TARGET);
     fingerprint.word(&compiler.identity);
@@ -63,18 +91,18 @@ fn fingerprint(workspace: &Workspace, compiler: &Compiler) -> anyhow::Result<Str
     for flag in FLAGS {
         fingerprint.word(flag);
     }
-    for path in INPUTS {
+    for path in source.inputs {
         fingerprint.path(&workspace.root, path)?;
     }
     Ok(fingerprint.finish())
 }
 
-fn compile(workspace: &Workspace, compiler: &Compiler, linker: &Path) -> anyhow::Result<()> {
+fn compile(workspace: &Workspace, compiler: &Compiler, linker: &Path, source: &Source) -> anyhow::Result<()> {
     let flags: Vec<String> =
         FLAGS.iter().map(ToString::to_string).chain(workspace.remapped_paths()).collect();
     let linker_variable = format!("CARGO_TARGET_{}_LINKER", TARGET.to_uppercase().replace('-', "_"));
     let mut cargo = apart(workspace.shell.cmd(&compiler.cargo))
-        .args(["build", "--release", "--locked", "--package", "svclb-ebpf", "--target", TARGET])
+        .args(["build", "--release", "--locked", "--package", source.package, "--target", TARGET])
         .arg("--target-dir")
         .arg(workspace.bytecode())
         .env("RUSTC", &compiler.rustc)

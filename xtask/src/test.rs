@@ -89,7 +89,15 @@ fn skip_cluster(skip_fails: bool) -> anyhow::Result<()> {
 fn run(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow::Result<()> {
     let targets: &[&[&str]] = match ring {
         Ring::All | Ring::Unit => &[
-            &["--workspace", "--exclude", "svclb-tests", "--exclude", "svclb-ebpf"],
+            &[
+                "--workspace",
+                "--exclude",
+                "svclb-tests",
+                "--exclude",
+                "svclb-ebpf",
+                "--exclude",
+                "svclb-bench-ebpf",
+            ],
             &["--package", "svclb-tests", "--lib", "--test", "apiserver", "--test", "semantics"],
         ],
         Ring::Prog => &[&["--package", "svclb-tests", "--test", "prog"]],

@@ -6,6 +6,7 @@ mod affinity;
 mod algorithm;
 mod alone;
 mod collect;
+mod cost;
 mod dsr;
 mod dsr_errors;
 mod evict;

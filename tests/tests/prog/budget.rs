@@ -3,16 +3,13 @@
 //! The verifier stops at a million instructions and at 512 bytes of stack; a program
 //! that grows towards either is to be noticed long before another kernel refuses it.
 
-#[path = "../../../xtask/src/stack.rs"]
-mod stack;
-
 use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context as _, bail};
 use aya::programs::Program;
-use aya_obj::Object;
 use svclb::datapath::object::BYTECODE;
 use svclb_common::config::DatapathConfig;
+use svclb_tests::prog::figures::stacks;
 
 use crate::{lab::Lab, scenario::folder};
 
@@ -61,24 +58,9 @@ fn verified() -> anyhow::Result<BTreeMap<String, u32>> {
     Ok(worst)
 }
 
-/// Bytes of stack of the deepest chain of calls.
-fn stacks() -> anyhow::Result<BTreeMap<String, u32>> {
-    let mut object = Object::parse(BYTECODE)?;
-    let sections = object.functions.keys().map(|(section, _address)| *section).collect();
-    object.relocate_calls(&sections)?;
-    let chain = |program: &aya_obj::Program| {
-        let function = object.functions.get(&(program.section_index, program.address));
-        let instructions = function.into_iter().flat_map(|function| &function.instructions).map(|raw| {
-            stack::Insn { code: raw.code, dst: raw.dst_reg(), src: raw.src_reg(), off: raw.off, imm: raw.imm }
-        });
-        stack::deepest(&instructions.collect::<Vec<_>>()).total()
-    };
-    Ok(object.programs.iter().map(|(name, program)| (name.clone(), chain(program))).collect())
-}
-
 #[test]
 fn every_program_loads_within_its_budget() {
-    let (budget, stacks, verified) = (budget().unwrap(), stacks().unwrap(), verified().unwrap());
+    let (budget, stacks, verified) = (budget().unwrap(), stacks(BYTECODE).unwrap(), verified().unwrap());
     let found: BTreeMap<String, Figures> = verified
         .into_iter()
         .map(|(name, verified)| (name.clone(), Figures { verified, stack: stacks[&name] }))

@@ -1,14 +1,10 @@
 //! Program tests: single packets through the real bytecode, run by the kernel
-//! (`BPF_PROG_TEST_RUN`). They need root.
+//! (`BPF_PROG_TEST_RUN`). They need root. What loads them and fills their tables is in `tests/src/prog`.
 //!
 //! | module | noun |
 //! |---|---|
-//! | [`node`] | a network namespace to ask for routes |
-//! | [`lab`] | the bytecode over maps of its own |
 //! | [`front`] | packets in front of the stack |
 //! | [`life`] | a packet over two nodes, and back |
-//! | [`cidr`] | address ranges as fixtures write them |
-//! | [`tables`] | services as fixtures write them, and their way into the maps |
 //! | [`scenario`] | fixtures and running them |
 //! | [`ports`] | source ports, to the last one |
 //! | [`flood`] | many flows at once |
@@ -19,16 +15,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod budget;
-mod cidr;
 mod flood;
 mod front;
 mod fuzz;
-mod lab;
 mod life;
-mod node;
 mod ports;
 mod scenario;
-mod tables;
+
+use svclb_tests::prog::{cidr, lab, node, tables};
 
 /// One test for each file of fixtures.
 macro_rules! themes {

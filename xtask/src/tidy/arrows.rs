@@ -40,6 +40,10 @@ pub(super) fn check(packages: &[Package]) -> Vec<String> {
                 ("svclb-ebpf", other) if is_member(other) && other != "svclb-common" => {
                     "of the workspace it depends on svclb-common only"
                 }
+                ("svclb-bench-ebpf", other) if is_member(other) => {
+                    "a yardstick must not change with what it measures"
+                }
+                ("svclb" | "svclb-tests", "svclb-bench") => "measurements depend on what they measure",
                 ("svclb", "svclb-tests") => "tests depend on the agent, not the agent on tests",
                 _ => continue,
             };
@@ -64,6 +68,8 @@ mod tests {
             package("svclb-ebpf", &["aya-ebpf", "svclb-common"]),
             package("svclb", &["svclb-common", "tokio"]),
             package("svclb-tests", &["svclb", "svclb-common"]),
+            package("svclb-bench", &["svclb-tests", "svclb"]),
+            package("svclb-bench-ebpf", &["aya-ebpf"]),
             package("xtask", &["clap"]),
         ];
         assert!(check(&packages).is_empty());
@@ -77,6 +83,8 @@ mod tests {
             ("svclb-common", "tokio"),
             ("svclb-ebpf", "svclb"),
             ("svclb", "svclb-tests"),
+            ("svclb-tests", "svclb-bench"),
+            ("svclb-bench-ebpf", "svclb-common"),
         ] {
             let packages = [package(name, &[dependency]), package(dependency, &[])];
             assert_eq!(check(&packages).len(), 1, "{name} on {dependency}");

@@ -15,6 +15,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("svclb-common/src/key.rs", "keys are handed to maps as wide words"),
     ("svclb-common/src/cell.rs", "flow entries are handed to maps as bytes"),
     ("svclb-common/src/pod.rs", "what the kernel writes is read as these types"),
+    ("bench-ebpf/src/", "contexts, packets and maps of the kernel are pointers"),
     ("svclb-ebpf/src/", "contexts and maps of the kernel are pointers"),
     ("svclb/src/sys.rs", "system calls no crate has"),
     ("svclb/src/sys/", "system calls no crate has"),

@@ -3,6 +3,7 @@
 
 mod collect;
 mod complaint;
+mod cost;
 mod frame;
 mod net;
 mod path;
@@ -38,6 +39,7 @@ use svclb_common::{
 
 pub(crate) use collect::{Entry, Walk};
 pub(crate) use complaint::{Complaint, Fault, Told, complaint, ips};
+pub(crate) use cost::Cost;
 pub(crate) use frame::{
     ACK, FIN, RST, SYN, Sketch, ends, headers, next, open, reply, verify, wrap_from, wrap_in_udp,
 };
@@ -79,6 +81,8 @@ pub(crate) struct World<F: Net> {
     pub(crate) opted_out: bool,
     pub(crate) affinities: Table<Affinity>,
     pub(crate) searches: Table<PortsMemory>,
+    /// What the tables were asked.
+    pub(crate) cost: Cost,
     /// Steps of searches for ports.
     pub(crate) steps: Cell<u32>,
     pods: Vec<(u32, PodRange<F::Addr>)>,
@@ -114,6 +118,7 @@ impl<F: Net> World<F> {
             opted_out: false,
             affinities: Table::new(usize::MAX),
             searches: Table::new(usize::MAX),
+            cost: Cost::default(),
             steps: Cell::new(0),
             pods: Vec::new(),
             fragments: Table::new(usize::MAX),

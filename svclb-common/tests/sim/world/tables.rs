@@ -2,7 +2,7 @@
 
 use svclb_common::{
     balance::{PutError, Repeat, Route, STEPS, Tables},
-    cell::{Word32, Word64},
+    cell::Word32,
     client::{ANY_DEVICE, PodRange},
     config::BPF_LOOP,
     family::Address,
@@ -55,12 +55,15 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn pods_behind(&self, ifindex: u32) -> Option<PodRange<F::Addr>> {
-        let rule =
-            |index: u32| self.pods.iter().find(|(device, _)| *device == index).map(|(_, range)| *range);
+        let rule = |index: u32| {
+            self.cost.look();
+            self.pods.iter().find(|(device, _)| *device == index).map(|(_, range)| *range)
+        };
         rule(ifindex).or_else(|| rule(ANY_DEVICE))
     }
 
     fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<Frontend> {
+        self.cost.look();
         self.frontends.get(&frontend_bytes(&key)).copied()
     }
 
@@ -69,6 +72,7 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn local(&self, addr: F::Addr) -> u32 {
+        self.cost.look();
         self.locals.iter().find(|(local, _)| *local == addr).map_or(0, |(_, flags)| *flags)
     }
 
@@ -81,14 +85,17 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn affinity(&self, key: &AffinityKey<F::Addr>) -> Option<Affinity> {
+        self.cost.look();
         self.affinities.get(&affinity_bytes(key)).copied()
     }
 
     fn keep_affinity(&self, key: &AffinityKey<F::Addr>, affinity: &Affinity) {
+        self.cost.write();
         self.affinities.put(affinity_bytes(key), *affinity);
     }
 
     fn admits(&self, service: ServiceId, addr: &F::Addr) -> bool {
+        self.cost.look();
         self.source_ranges.iter().any(|(owner, prefix, mask)| *owner == service && addr.is_in(*prefix, *mask))
     }
 
@@ -97,6 +104,7 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn is_cluster_ip(&self, addr: &F::Addr) -> bool {
+        self.cost.look();
         self.cluster_ips.contains(addr)
     }
 
@@ -132,10 +140,12 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn flow(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
+        self.cost.look();
         self.flows.get(&flow_bytes(key))
     }
 
     fn half_open(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
+        self.cost.look();
         self.half_open.get(&flow_bytes(key))
     }
 
@@ -145,6 +155,7 @@ impl<F: Net> Tables<F> for World<F> {
         entry: &FlowEntry<F::Addr>,
         replace: bool,
     ) -> Result<(), PutError> {
+        self.cost.write();
         let key = flow_bytes(key);
         if !replace && self.half_open.get(&key).is_some() {
             return Err(PutError::Exists);
@@ -154,40 +165,52 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn establish(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+        self.cost.write();
+        self.cost.write();
         let key = flow_bytes(key);
         self.flows.put(key.clone(), copy::<F>(entry));
         self.half_open.remove(&key);
     }
 
     fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+        self.cost.write();
+        self.cost.write();
         let key = flow_bytes(key);
         self.half_open.put(key.clone(), copy::<F>(entry));
         self.flows.remove(&key);
     }
 
     fn forget(&self, key: &FlowKey<F::Addr>) {
+        self.cost.write();
+        self.cost.write();
         self.flows.remove(&flow_bytes(key));
         self.half_open.remove(&flow_bytes(key));
     }
 
     fn fragment(&self, key: &FragmentKey<F::Addr>) -> Option<FragmentHead> {
+        self.cost.look();
         self.fragments.get(&fragment_bytes(key)).copied()
     }
 
     fn keep_fragment(&self, key: &FragmentKey<F::Addr>, head: &FragmentHead) {
+        self.cost.write();
         self.fragments.put(fragment_bytes(key), *head);
     }
 
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
+        // The address of the device that the route names.
+        self.cost.look();
         *source = self.locals[0].0;
         self.route_to(*dst)
     }
 
     fn searched(&self, key: &PortsKey<F::Addr>) -> Option<PortsMemory> {
+        self.cost.look();
         self.searches.get(&ports_bytes(key)).copied()
     }
 
     fn keep_search(&self, key: &PortsKey<F::Addr>, memory: &PortsMemory) {
+        self.cost.write();
         self.searches.put(ports_bytes(key), *memory);
     }
 

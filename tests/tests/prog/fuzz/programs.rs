@@ -3,8 +3,9 @@
 use anyhow::{Context as _, bail};
 use aya::programs::{Program, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp, XdpMode};
 
+use svclb_tests::prog::front::{self, verdict_in_front};
+
 use crate::{
-    front::{self, verdict_in_front},
     lab::{self, FRAME, Lab, Verdict},
     node::{Device, Node},
 };

@@ -11,12 +11,12 @@ use svclb_common::{
     service::{RangeKey, SERVICE_RANGES},
 };
 
-use crate::lab::{Lab, of};
+use super::lab::{Lab, of};
 
 /// `<address>/<length>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(crate) struct Cidr {
+pub struct Cidr {
     addr: IpAddr,
     len: u32,
 }
@@ -37,7 +37,7 @@ type Words = [[u32; 4]; 2];
 
 impl Cidr {
     /// Whether it is of IPv4.
-    pub(crate) fn is_v4(self) -> bool {
+    pub fn is_v4(self) -> bool {
         self.addr.is_ipv4()
     }
 
@@ -52,7 +52,7 @@ impl Cidr {
     }
 
     /// Makes it the range of the local pods behind a device.
-    pub(crate) fn detect(self, lab: &mut Lab, device: u32) -> anyhow::Result<()> {
+    pub fn detect(self, lab: &mut Lab, device: u32) -> anyhow::Result<()> {
         let [addr, mask] = self.words();
         if self.is_v4() {
             lab.insert("PODS_V4", device, PodRange { addr: Addr4(addr[0]), mask: Addr4(mask[0]) })
@@ -62,7 +62,7 @@ impl Cidr {
     }
 
     /// Opens a service's load balancer addresses to it.
-    pub(crate) fn admit(self, lab: &mut Lab, service: u32) -> anyhow::Result<()> {
+    pub fn admit(self, lab: &mut Lab, service: u32) -> anyhow::Result<()> {
         let len = self.len + u32::BITS;
         match self.addr {
             IpAddr::V4(ip) => {
@@ -76,7 +76,7 @@ impl Cidr {
 }
 
 /// Writes where addresses of Services are: the prefix of all `ClusterIP`s, and the ranges.
-pub(crate) fn write(lab: &mut Lab, cover: &[Cidr], cidrs: &[Cidr]) -> anyhow::Result<()> {
+pub fn write(lab: &mut Lab, cover: &[Cidr], cidrs: &[Cidr]) -> anyhow::Result<()> {
     let find = |ranges: &[Cidr], is_v4: bool| -> Vec<Words> {
         ranges.iter().filter(|range| range.is_v4() == is_v4).map(|range| range.words()).collect()
     };

@@ -23,19 +23,19 @@ use svclb_common::{
     wire::Transport,
 };
 
-use crate::{
+use super::{
     cidr::Cidr,
     lab::{Lab, of},
     node::{ADDRESSES, Device, Node},
 };
 
 /// Services by name.
-pub(crate) type Services = BTreeMap<String, Service>;
+pub type Services = BTreeMap<String, Service>;
 
 /// A service port.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Service {
+pub struct Service {
     /// `<kind> <address>:<port>/<protocol>`.
     frontends: Vec<String>,
     /// `<address>:<port>/<protocol>`, with `local` behind it for a pod of this node.
@@ -67,7 +67,7 @@ enum TrafficPolicy {
 
 /// What was written, by the names that the fixture gave.
 #[derive(Debug, Default)]
-pub(crate) struct Written {
+pub struct Written {
     services: BTreeMap<String, (u32, Service)>,
     backends: BTreeMap<SocketAddr, u32>,
     slots: u32,
@@ -80,7 +80,7 @@ const FIRST_BACKEND: u32 = 70;
 impl Written {
     /// Fills the maps of a node that is known to the world by [`ADDRESSES`]. Node ports
     /// answer on those that `has_node_ports` holds for.
-    pub(crate) fn new(
+    pub fn new(
         lab: &mut Lab,
         node: &Node,
         services: &Services,
@@ -117,18 +117,18 @@ impl Written {
     }
 
     /// The cell of a service, the same number in both families.
-    pub(crate) fn service(&self, name: &str) -> anyhow::Result<u32> {
+    pub fn service(&self, name: &str) -> anyhow::Result<u32> {
         self.services.get(name).map(|(id, _)| *id).with_context(|| format!("no service {name}"))
     }
 
     /// The cell of a backend.
-    pub(crate) fn backend(&self, addr: SocketAddr) -> anyhow::Result<u32> {
+    pub fn backend(&self, addr: SocketAddr) -> anyhow::Result<u32> {
         self.backends.get(&addr).copied().with_context(|| format!("no backend {addr}"))
     }
 
     /// Gives a service other backends, in the order of the agent's writes: backends,
     /// slots, then the words that lead to them. Those of this node are the local list.
-    pub(crate) fn serve(&mut self, lab: &mut Lab, name: &str, backends: &[String]) -> anyhow::Result<()> {
+    pub fn serve(&mut self, lab: &mut Lab, name: &str, backends: &[String]) -> anyhow::Result<()> {
         let (id, service) = self.services.get(name).cloned().with_context(|| format!("no service {name}"))?;
         for is_v4 in [true, false] {
             let mut found = Vec::new();
@@ -184,7 +184,7 @@ impl Written {
     }
 
     /// Gives up a backend's cell, as the agent does when nothing names it any more.
-    pub(crate) fn retire(&self, lab: &mut Lab, addr: SocketAddr) -> anyhow::Result<()> {
+    pub fn retire(&self, lab: &mut Lab, addr: SocketAddr) -> anyhow::Result<()> {
         let id = self.backend(addr)?;
         let Cell { head, generation } = cell(lab, addr, id)?;
         let head = BackendHead { flags: head.flags | BACKEND_FREE, ..head };
@@ -192,7 +192,7 @@ impl Written {
     }
 
     /// Makes a service point at slots that name no backend: what a broken agent could do.
-    pub(crate) fn break_slots(&self, lab: &mut Lab, name: &str) -> anyhow::Result<()> {
+    pub fn break_slots(&self, lab: &mut Lab, name: &str) -> anyhow::Result<()> {
         let service = self.service(name)?;
         [true, false].into_iter().try_for_each(|is_v4| {
             lab.set(&of(map::SLOTS, is_v4), self.slots, 0_u32)?;

@@ -28,7 +28,7 @@ use nix::{
 use serde::Deserialize;
 
 /// The node's addresses, by the device that it uses them on.
-pub(crate) const ADDRESSES: [(Device, &str); 8] = [
+pub const ADDRESSES: [(Device, &str); 8] = [
     (Device::Uplink, "192.0.2.1"),
     (Device::Uplink, "2001:db8::1"),
     (Device::SecondUplink, "192.0.3.1"),
@@ -90,7 +90,7 @@ route add unreachable fd00:244:9::/64 dev lo
 
 /// The thread's network namespace; it ends with the thread.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub struct Node {
     uplink: u32,
     second_uplink: u32,
     pod: u32,
@@ -100,7 +100,7 @@ pub(crate) struct Node {
 /// A device by its role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Device {
+pub enum Device {
     /// The loopback device.
     Loopback,
     /// To the pods of this node.
@@ -115,7 +115,7 @@ pub(crate) enum Device {
 
 impl Node {
     /// Moves the thread into a namespace of its own and furnishes it.
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    pub fn new() -> anyhow::Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET).context("a network namespace needs root")?;
         let mut ip = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().context("ip")?;
         ip.stdin.take().context("ip has no input")?.write_all(LINKS.as_bytes())?;
@@ -135,7 +135,7 @@ impl Node {
     }
 
     /// Sets the largest packet of an uplink.
-    pub(crate) fn set_mtu(device: Device, mtu: u32) -> anyhow::Result<()> {
+    pub fn set_mtu(device: Device, mtu: u32) -> anyhow::Result<()> {
         let name = if device == Device::Second { "second" } else { "uplink" };
         let mtu = mtu.to_string();
         let status = Command::new("ip").args(["link", "set", name, "mtu", &mtu]).status().context("ip")?;
@@ -144,7 +144,7 @@ impl Node {
     }
 
     /// Index of a device.
-    pub(crate) fn index(&self, device: Device) -> u32 {
+    pub fn index(&self, device: Device) -> u32 {
         match device {
             Device::Loopback => svclb_common::balance::LOOPBACK_IFINDEX,
             Device::Pod => self.pod,

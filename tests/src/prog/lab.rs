@@ -25,18 +25,18 @@ use svclb_common::{
     verdict::DropReason,
 };
 
-use crate::node::{Device, Node};
+use super::node::{Device, Node};
 
 /// Entries of a map, unless the test asks for another number or the map's size has a meaning.
 const ENTRIES: u32 = 512;
 
 /// Longest frame that comes out; `BPF_PROG_TEST_RUN` takes at most a page.
-pub(crate) const FRAME: usize = 4096;
+pub const FRAME: usize = 4096;
 
 /// A program of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Hook {
+pub enum Hook {
     /// From a pod of this node.
     PodIngress,
     /// To a pod of this node.
@@ -50,8 +50,12 @@ pub(crate) enum Hook {
 }
 
 impl Hook {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::PodIngress, Self::PodEgress, Self::UplinkIngress, Self::UplinkEgress, Self::UplinkXdp];
+
     /// The program's name in the object.
-    pub(crate) fn program(self) -> &'static str {
+    pub fn program(self) -> &'static str {
         match self {
             Self::PodIngress => "pod_ingress",
             Self::PodEgress => "pod_egress",
@@ -62,7 +66,7 @@ impl Hook {
     }
 
     /// The device that the program is attached to.
-    pub(crate) fn device(self) -> Device {
+    pub fn device(self) -> Device {
         match self {
             Self::PodIngress | Self::PodEgress => Device::Pod,
             Self::UplinkIngress | Self::UplinkEgress | Self::UplinkXdp => Device::Uplink,
@@ -73,7 +77,7 @@ impl Hook {
 /// What a program returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// `TC_ACT_UNSPEC`: on to the next program, then to the stack. `XDP_PASS`.
     Next,
     /// `XDP_PASS` with a mark that says that nothing is left to do.
@@ -88,7 +92,7 @@ pub(crate) enum Verdict {
 
 impl Verdict {
     /// What a TC program's code means.
-    pub(crate) fn of(code: u32) -> anyhow::Result<Self> {
+    pub fn of(code: u32) -> anyhow::Result<Self> {
         match code.cast_signed() {
             -1 => Ok(Self::Next),
             2 => Ok(Self::Drop),
@@ -100,21 +104,26 @@ impl Verdict {
 
 /// Entries of both families' flow tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flows {
+pub struct Flows {
     /// Of connections that both sides have confirmed.
-    pub(crate) established: usize,
+    pub established: usize,
     /// Of all others.
-    pub(crate) half_open: usize,
+    pub half_open: usize,
 }
 
 /// Programs and maps.
-pub(crate) struct Lab {
+pub struct Lab {
     ebpf: Ebpf,
 }
 
 impl Lab {
     /// Loads the object over new maps. Capacities are small but for those in `entries`.
-    pub(crate) fn new(config: DatapathConfig, entries: &[(&str, u32)]) -> anyhow::Result<Self> {
+    pub fn new(config: DatapathConfig, entries: &[(&str, u32)]) -> anyhow::Result<Self> {
+        Self::of(BYTECODE, config, entries)
+    }
+
+    /// The same of another build of the object.
+    pub fn of(object: &[u8], config: DatapathConfig, entries: &[(&str, u32)]) -> anyhow::Result<Self> {
         let mut loader = EbpfLoader::new();
         loader.override_global("CONFIG", &config, true);
         let shapes = shapes(&svclb::datapath::object::Capacities::new())?;
@@ -127,26 +136,16 @@ impl Lab {
         for (name, entries) in entries {
             loader.map_max_entries(name, *entries);
         }
-        Ok(Self { ebpf: loader.load(BYTECODE).context("the object does not load")? })
+        Ok(Self { ebpf: loader.load(object).context("the object does not load")? })
     }
 
     /// Runs the program at `hook` on a frame of its device.
-    pub(crate) fn run(
-        &mut self,
-        node: &Node,
-        hook: Hook,
-        frame: &[u8],
-    ) -> anyhow::Result<(Verdict, Vec<u8>)> {
+    pub fn run(&mut self, node: &Node, hook: Hook, frame: &[u8]) -> anyhow::Result<(Verdict, Vec<u8>)> {
         self.run_on(node.index(hook.device()), hook, frame)
     }
 
     /// The same, for another device.
-    pub(crate) fn run_on(
-        &mut self,
-        ifindex: u32,
-        hook: Hook,
-        frame: &[u8],
-    ) -> anyhow::Result<(Verdict, Vec<u8>)> {
+    pub fn run_on(&mut self, ifindex: u32, hook: Hook, frame: &[u8]) -> anyhow::Result<(Verdict, Vec<u8>)> {
         let name = hook.program();
         if hook == Hook::UplinkXdp {
             return self.run_in_front(name, ifindex, frame);
@@ -169,48 +168,49 @@ impl Lab {
     }
 
     /// All programs of the object by name, loaded or not.
-    pub(crate) fn programs(&self) -> impl Iterator<Item = (&str, &Program)> {
+    pub fn programs(&self) -> impl Iterator<Item = (&str, &Program)> {
         self.ebpf.programs()
     }
 
     /// The same, to load them.
-    pub(crate) fn programs_mut(&mut self) -> impl Iterator<Item = (&str, &mut Program)> {
+    pub fn programs_mut(&mut self) -> impl Iterator<Item = (&str, &mut Program)> {
         self.ebpf.programs_mut()
     }
 
-    pub(crate) fn map_mut(&mut self, name: &str) -> anyhow::Result<&mut Map> {
+    /// A map of the object.
+    pub fn map_mut(&mut self, name: &str) -> anyhow::Result<&mut Map> {
         self.ebpf.map_mut(name).with_context(|| format!("no map {name}"))
     }
 
     /// Writes an element of an array.
-    pub(crate) fn set<V: Pod>(&mut self, name: &str, index: u32, value: V) -> anyhow::Result<()> {
+    pub fn set<V: Pod>(&mut self, name: &str, index: u32, value: V) -> anyhow::Result<()> {
         Array::<_, V>::try_from(self.map_mut(name)?)?.set(index, value, 0).context(name.to_owned())
     }
 
     /// An element of an array.
-    pub(crate) fn get<V: Pod>(&mut self, name: &str, index: u32) -> anyhow::Result<V> {
+    pub fn get<V: Pod>(&mut self, name: &str, index: u32) -> anyhow::Result<V> {
         Array::<_, V>::try_from(self.map_mut(name)?)?.get(&index, 0).context(name.to_owned())
     }
 
     /// Writes an entry of a hash.
-    pub(crate) fn insert<K: Pod, V: Pod>(&mut self, name: &str, key: K, value: V) -> anyhow::Result<()> {
+    pub fn insert<K: Pod, V: Pod>(&mut self, name: &str, key: K, value: V) -> anyhow::Result<()> {
         HashMap::<_, K, V>::try_from(self.map_mut(name)?)?.insert(key, value, 0).context(name.to_owned())
     }
 
     /// Writes an entry of a trie.
-    pub(crate) fn add_prefix<K: Pod>(&mut self, name: &str, len: u32, key: K) -> anyhow::Result<()> {
+    pub fn add_prefix<K: Pod>(&mut self, name: &str, len: u32, key: K) -> anyhow::Result<()> {
         let mut trie = LpmTrie::<_, K, u32>::try_from(self.map_mut(name)?)?;
         trie.insert(&Key::new(len, key), 1, 0).context(name.to_owned())
     }
 
     /// Makes all that is known of clients that come back so many seconds older.
-    pub(crate) fn age_affinities(&mut self, seconds: u64) -> anyhow::Result<()> {
+    pub fn age_affinities(&mut self, seconds: u64) -> anyhow::Result<()> {
         self.age::<Addr4>(true, Some(seconds))?;
         self.age::<Addr6>(false, Some(seconds))
     }
 
     /// Makes the last packet of all flows so many seconds older.
-    pub(crate) fn age_flows(&mut self, seconds: u64) -> anyhow::Result<()> {
+    pub fn age_flows(&mut self, seconds: u64) -> anyhow::Result<()> {
         self.age_flows_of::<Addr4>(true, seconds)?;
         self.age_flows_of::<Addr6>(false, seconds)?;
         // Nobody remembers for as long that no port was free.
@@ -229,7 +229,7 @@ impl Lab {
     }
 
     /// The states of all flows, told from both directions, which must agree.
-    pub(crate) fn states(&mut self) -> anyhow::Result<Vec<FlowState>> {
+    pub fn states(&mut self) -> anyhow::Result<Vec<FlowState>> {
         let mut states = self.states_of::<Addr4>(true)?;
         states.extend(self.states_of::<Addr6>(false)?);
         states.sort();
@@ -270,7 +270,7 @@ impl Lab {
     }
 
     /// Packets by reason since the lab began.
-    pub(crate) fn drops(&mut self) -> anyhow::Result<Vec<(DropReason, u64)>> {
+    pub fn drops(&mut self) -> anyhow::Result<Vec<(DropReason, u64)>> {
         let counters = PerCpuArray::<_, u64>::try_from(self.map_mut(map::DROPS)?)?;
         DropReason::ALL
             .iter()
@@ -279,7 +279,7 @@ impl Lab {
     }
 
     /// The events since the last call.
-    pub(crate) fn events(&mut self) -> anyhow::Result<Vec<Event>> {
+    pub fn events(&mut self) -> anyhow::Result<Vec<Event>> {
         let mut ring = RingBuf::try_from(self.map_mut(map::EVENTS)?)?;
         let mut events = Vec::new();
         while let Some(item) = ring.next() {
@@ -289,7 +289,7 @@ impl Lab {
     }
 
     /// A service cell's traffic since the lab began.
-    pub(crate) fn traffic(&mut self, is_v4: bool, service: ServiceId) -> anyhow::Result<Traffic> {
+    pub fn traffic(&mut self, is_v4: bool, service: ServiceId) -> anyhow::Result<Traffic> {
         let counters = PerCpuArray::<_, Traffic>::try_from(self.map_mut(&of(map::TRAFFIC, is_v4))?)?;
         Ok(counters.get(&service, 0)?.iter().fold(Traffic::default(), |sum, cpu| Traffic {
             flows: sum.flows + cpu.flows,
@@ -299,13 +299,13 @@ impl Lab {
     }
 
     /// New flows of a backend cell since the lab began.
-    pub(crate) fn picks(&mut self, is_v4: bool, backend: u32) -> anyhow::Result<u64> {
+    pub fn picks(&mut self, is_v4: bool, backend: u32) -> anyhow::Result<u64> {
         let counters = PerCpuArray::<_, u64>::try_from(self.map_mut(&of(map::PICKS, is_v4))?)?;
         Ok(counters.get(&backend, 0)?.iter().sum())
     }
 
     /// Empties what the programs themselves have written, but for the drop counters.
-    pub(crate) fn forget(&mut self) -> anyhow::Result<()> {
+    pub fn forget(&mut self) -> anyhow::Result<()> {
         self.forget_flows::<Addr4>(true)?;
         self.forget_flows::<Addr6>(false)?;
         self.forget_fragments::<Addr4>(true)?;
@@ -349,7 +349,7 @@ impl Lab {
     }
 
     /// Counts the entries of the flow tables. An error if one of them has no opposite.
-    pub(crate) fn flows(&mut self) -> anyhow::Result<Flows> {
+    pub fn flows(&mut self) -> anyhow::Result<Flows> {
         let (v4, v6) = (self.paired::<Addr4>(true)?, self.paired::<Addr6>(false)?);
         Ok(Flows { established: v4.established + v6.established, half_open: v4.half_open + v6.half_open })
     }
@@ -374,10 +374,7 @@ impl Lab {
     }
 
     /// All entries of a flow table.
-    pub(crate) fn entries<A: Address>(
-        &mut self,
-        name: &str,
-    ) -> anyhow::Result<Vec<(FlowKey<A>, FlowRecord<A>)>> {
+    pub fn entries<A: Address>(&mut self, name: &str) -> anyhow::Result<Vec<(FlowKey<A>, FlowRecord<A>)>> {
         let table = HashMap::<&mut MapData, FlowKey<A>, FlowRecord<A>>::try_from(self.map_mut(name)?)?;
         table.iter().map(|entry| Ok(entry?)).collect()
     }
@@ -385,13 +382,13 @@ impl Lab {
 
 /// The start of a `struct __sk_buff` (linux/bpf.h) up to `ifindex`; the kernel takes
 /// what is missing for zero.
-pub(crate) fn context(ifindex: u32) -> [u8; 44] {
+pub fn context(ifindex: u32) -> [u8; 44] {
     let mut context = [0; 44];
     context[40..].copy_from_slice(&ifindex.to_ne_bytes());
     context
 }
 
 /// Name of a family's map.
-pub(crate) fn of(name: &str, is_v4: bool) -> String {
+pub fn of(name: &str, is_v4: bool) -> String {
     format!("{name}_{}", if is_v4 { "V4" } else { "V6" })
 }

@@ -1,0 +1,19 @@
+//! The real programs over maps of their own, run by the kernel (`BPF_PROG_TEST_RUN`). It needs root.
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`node`] | a network namespace to ask for routes |
+//! | [`lab`] | the bytecode over maps of its own |
+//! | [`loaded`] | a program as the kernel has it |
+//! | [`front`] | packets in front of the stack |
+//! | [`tables`] | services as fixtures write them, and their way into the maps |
+//! | [`figures`] | what an object says of its programs |
+//! | [`cidr`] | address ranges as fixtures write them |
+
+pub mod cidr;
+pub mod figures;
+pub mod front;
+pub mod lab;
+pub mod loaded;
+pub mod node;
+pub mod tables;
