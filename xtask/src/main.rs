@@ -18,6 +18,7 @@ mod stack;
 mod test;
 mod tidy;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -49,10 +50,14 @@ enum Task {
     Test {
         #[arg(value_enum, default_value_t)]
         ring: test::Ring,
-        /// Handed to the test binary.
+        #[command(flatten)]
+        kernels: vm::Kernels,
+        /// Handed to the test binary; for `vm` suites, and names of tests in them such as `netns::clsact`.
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Pin the newest kernels that the mirror has for `test vm`.
+    Kernels,
     /// Build the bytecode; print instructions, verified instructions and stack of each program.
     BuildEbpf,
     /// Build the agent as a static binary, and an OCI image archive of it.
@@ -105,7 +110,8 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::find()?;
     match task {
         Task::Run { kubeconfig, args } => return run::run(&workspace, kubeconfig.as_deref(), &args),
-        Task::Test { ring, args } => test::test(&workspace, ring, &args)?,
+        Task::Test { ring, kernels, args } => test::test_with(&workspace, ring, &args, &kernels)?,
+        Task::Kernels => vm::renew(&workspace)?,
         Task::BuildEbpf => report::print(&bytecode::build(&workspace)?)?,
         Task::Image { out, arch } => {
             let out = out.map(std::path::absolute).transpose()?;

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use crate::{
     apt, bytecode, report,
     run::build_agent,
+    vm::{self, Kernels},
     workspace::{Workspace, on_path},
 };
 
@@ -25,9 +26,19 @@ pub(crate) enum Ring {
     Netns,
     /// A real API server, from `KUBEBUILDER_ASSETS` or `KUBECONFIG`; needs root; not part of `all`.
     Cluster,
+    /// Other kernels, in virtual machines; needs root; not part of `all`.
+    Vm,
 }
 
 const NEEDS_ROOT: &str = "the rings prog, netns and cluster load programs into the kernel: run them as root";
+
+/// What the ring `vm` needs beside [`COMMANDS`].
+const MACHINE: &[(&str, &str)] = &[
+    ("dpkg-deb", "dpkg"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("strip", "binutils"),
+    ("xz", "xz-utils"),
+];
 
 /// Commands the tests start, and the package that has each.
 const COMMANDS: &[(&str, &str)] = &[
@@ -43,6 +54,16 @@ const COMMANDS: &[(&str, &str)] = &[
 
 /// Builds what the ring needs, then runs it; `args` go to the test binaries.
 pub(crate) fn test(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow::Result<()> {
+    test_with(workspace, ring, args, &Kernels::default())
+}
+
+/// The same, with what only the ring `vm` asks for.
+pub(crate) fn test_with(
+    workspace: &Workspace,
+    ring: Ring,
+    args: &[String],
+    kernels: &Kernels,
+) -> anyhow::Result<()> {
     let rings: &[Ring] = match ring {
         Ring::All => &[Ring::Unit, Ring::Prog, Ring::Netns],
         _ => &[ring],
@@ -55,11 +76,16 @@ pub(crate) fn test(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow
         bail!(NEEDS_ROOT);
     }
     if is_root && ring != Ring::Unit {
-        let missing = COMMANDS.iter().filter(|(command, _)| !on_path(command));
+        let machine = MACHINE.iter().filter(|_| ring == Ring::Vm);
+        let missing = COMMANDS.iter().chain(machine).filter(|(command, _)| !on_path(command));
         let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
         apt::install(&workspace.shell, &packages, "testing")?;
     }
-    report::print(&bytecode::build(workspace)?)?;
+    let object = bytecode::build(workspace)?;
+    if ring == Ring::Vm {
+        return vm::test(workspace, kernels, args);
+    }
+    report::print(&object)?;
     for ring in rings {
         if *ring != Ring::Unit && !is_root {
             bail!(NEEDS_ROOT);
@@ -103,6 +129,8 @@ fn run(workspace: &Workspace, ring: Ring, args: &[String]) -> anyhow::Result<()>
         Ring::Prog => &[&["--package", "svclb-tests", "--test", "prog"]],
         Ring::Netns => &[&["--package", "svclb-tests", "--test", "netns"]],
         Ring::Cluster => &[&["--package", "svclb-tests", "--test", "cluster"]],
+        // which cargo does not run
+        Ring::Vm => &[],
     };
     let agent =
         if matches!(ring, Ring::Netns | Ring::Cluster) { Some(build_agent(workspace, &[])?) } else { None };

@@ -3,6 +3,7 @@
 //! | mode | each repetition |
 //! |---|---|
 //! | `tcp` | connects, asks, is answered, closes |
+//! | `sctp` | the same, in an association of SCTP |
 //! | `udp` | connects a datagram socket, asks, is answered |
 //! | `sendto` | names the destination with each datagram, on one socket |
 //! | `large-SIZE` | as `udp`, with datagrams of that many bytes, answered by as many |
@@ -34,13 +35,18 @@ mod option;
 
 use anyhow::{Context as _, bail};
 use nix::errno::Errno;
-use svclb_tests::probe::Answers;
+use socket2::{Domain, Protocol, Socket, Type};
+use svclb_tests::{netns::wait::here, probe::Answers};
 
 /// How long an answer may take. Far longer than any should, and shorter than a test's patience.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(3);
 
 /// After so many failures the rest would tell nothing new, and take long.
 const MAX_FAILURES: u32 = 3;
+
+fn timeout() -> Duration {
+    here(LIMIT)
+}
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -58,12 +64,13 @@ fn main() -> anyhow::Result<()> {
         "large" => large,
         "options" => with_options,
         "tcp" => tcp,
+        "sctp" => sctp,
         "udp" => udp,
         "sendto" | "hold-udp" | "hold-connected" => sendto,
         _ => bail!("no such MODE: {mode}"),
     };
     let mut client = Client { address, socket: UdpSocket::bind(any(address))?, size };
-    client.socket.set_read_timeout(Some(TIMEOUT))?;
+    client.socket.set_read_timeout(Some(timeout()))?;
     if mode == "hold-udp" {
         return hold_udp(&mut client);
     }
@@ -91,9 +98,19 @@ struct Client {
 }
 
 fn tcp(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&client.address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    let stream = TcpStream::connect_timeout(&client.address, timeout())?;
     stream.set_nodelay(true)?;
+    ask_stream(stream, answers)
+}
+
+fn sctp(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(client.address), Type::STREAM, Some(Protocol::SCTP))?;
+    socket.connect_timeout(&client.address.into(), timeout())?;
+    ask_stream(socket.into(), answers)
+}
+
+fn ask_stream(mut stream: TcpStream, answers: &mut Answers) -> io::Result<()> {
+    stream.set_read_timeout(Some(timeout()))?;
     let peer = stream.peer_addr()?.to_string();
     stream.write_all(b"who\n")?;
     let mut line = String::new();
@@ -106,7 +123,7 @@ fn tcp(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
 
 fn udp(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
     let socket = UdpSocket::bind(any(client.address))?;
-    socket.set_read_timeout(Some(TIMEOUT))?;
+    socket.set_read_timeout(Some(timeout()))?;
     socket.connect(client.address)?;
     let peer = socket.peer_addr()?.to_string();
     socket.send(b"who\n")?;
@@ -129,7 +146,7 @@ fn with_options(client: &mut Client, answers: &mut Answers) -> io::Result<()> {
 
 /// The answer is a line and the bytes of the request behind its first ones.
 fn ask_large(socket: &UdpSocket, client: &Client, answers: &mut Answers) -> io::Result<()> {
-    socket.set_read_timeout(Some(TIMEOUT))?;
+    socket.set_read_timeout(Some(timeout()))?;
     socket.connect(client.address)?;
     let request: Vec<u8> = (0..client.size).map(|at| (at % 251) as u8).collect();
     socket.send(&request)?;
@@ -185,8 +202,8 @@ fn table() -> anyhow::Result<()> {
 
 /// One connection, one request per line of standard input.
 fn hold(address: SocketAddr) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    let mut stream = TcpStream::connect_timeout(&address, timeout())?;
+    stream.set_read_timeout(Some(timeout()))?;
     let mut replies = BufReader::new(stream.try_clone()?);
     for line in io::stdin().lines() {
         line?;

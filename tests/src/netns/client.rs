@@ -1,13 +1,15 @@
 //! Who asks, and with what.
 
-use std::{collections::BTreeMap, io::Write as _, net::SocketAddr, path::PathBuf, process::Output};
+use std::{
+    collections::BTreeMap, io::Write as _, net::SocketAddr, path::PathBuf, process::Output, time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 
 use super::{
     layout::{CLIENT, Machine, NODE1, node_of},
     process::{self, Process},
-    wait::PATIENCE,
+    wait::{PATIENCE, here},
     world::World,
 };
 use crate::probe::Answers;
@@ -47,6 +49,8 @@ impl Place {
 pub enum Mode {
     /// A connection per request.
     Tcp,
+    /// An association of SCTP per request, for kernels that have it.
+    Sctp,
     /// A connected datagram socket per request.
     Udp,
     /// One datagram socket that is not connected.
@@ -58,12 +62,13 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// All with requests that fit into a packet.
+    /// All with requests that fit into a packet, by protocols that every kernel has.
     pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::SendTo];
 
     fn name(self) -> String {
         match self {
             Self::Tcp => "tcp".into(),
+            Self::Sctp => "sctp".into(),
             Self::Udp => "udp".into(),
             Self::SendTo => "sendto".into(),
             Self::Large(size) => format!("large-{size}"),
@@ -84,8 +89,9 @@ impl World {
 
     /// Asks as anybody does, by a command that knows nothing of these tests.
     pub fn curl(&self, place: Place, to: SocketAddr) -> anyhow::Result<Output> {
+        let seconds = here(Duration::from_secs(5)).as_secs().to_string();
         let arguments =
-            ["--silent", "--show-error", "--max-time", "5", &format!("http://{to}/")].map(String::from);
+            ["--silent", "--show-error", "--max-time", &seconds, &format!("http://{to}/")].map(String::from);
         let command = process::command(&self.group_of(place), "curl".as_ref(), arguments);
         process::output(self.namespace(place.machine().name), command)
     }

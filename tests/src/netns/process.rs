@@ -16,7 +16,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::namespace::Namespace;
+use super::{namespace::Namespace, wait::here};
 
 /// A command whose process joins a control group before it becomes what it is to be:
 /// a socket belongs to the group its process is in when it is opened.
@@ -42,12 +42,13 @@ pub fn output(namespace: &Namespace, mut command: Command) -> anyhow::Result<Out
     let pid = Pid::from_raw(i32::try_from(child.id())?);
     let (done, outcome) = mpsc::channel();
     let waiting = thread::spawn(move || done.send(child.wait_with_output()));
-    match outcome.recv_timeout(LONGEST) {
+    let longest = here(LONGEST);
+    match outcome.recv_timeout(longest) {
         Ok(output) => Ok(output?),
         Err(_late) => {
             kill(pid, Signal::SIGKILL)?;
             waiting.join().ok();
-            bail!("a command does not end within {LONGEST:?}")
+            bail!("a command does not end within {longest:?}")
         }
     }
 }
@@ -148,6 +149,7 @@ impl Log {
         patience: Duration,
         is_it: impl Fn(&str) -> bool,
     ) -> anyhow::Result<String> {
+        let patience = here(patience);
         let deadline = Instant::now() + patience;
         let mut lines = self.lock();
         loop {

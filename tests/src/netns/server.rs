@@ -17,6 +17,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::eventfd::EventFd,
 };
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{layout::POD_PORT, namespace::Namespace};
 
@@ -35,8 +36,30 @@ impl Server {
     /// Starts a server on a port of its own, which answers by a name of its own.
     pub fn start_at(namespace: &Namespace, name: &str, port: u16) -> anyhow::Result<Self> {
         let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        Self::start_on(namespace, name, move || Ok((TcpListener::bind(any)?, UdpSocket::bind(any)?)))
+    }
+
+    /// Starts a server of SCTP under the name of its namespace. A one-to-one socket of SCTP is used like one of TCP
+    /// (RFC 6458, section 4).
+    pub fn start_sctp(namespace: &Namespace) -> anyhow::Result<Self> {
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, POD_PORT));
+        Self::start_on(namespace, namespace.name(), move || {
+            let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::SCTP))?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&any.into())?;
+            socket.listen(128)?;
+            // nobody knows its port
+            Ok((socket.into(), UdpSocket::bind((Ipv6Addr::LOCALHOST, 0))?))
+        })
+    }
+
+    fn start_on(
+        namespace: &Namespace,
+        name: &str,
+        open: impl FnOnce() -> io::Result<(TcpListener, UdpSocket)> + Send + 'static,
+    ) -> anyhow::Result<Self> {
         let sockets = namespace.run(move || -> io::Result<_> {
-            let (tcp, udp) = (TcpListener::bind(any)?, UdpSocket::bind(any)?);
+            let (tcp, udp) = open()?;
             tcp.set_nonblocking(true)?;
             udp.set_nonblocking(true)?;
             Ok((tcp, udp))
@@ -103,7 +126,9 @@ impl Service {
     fn accept(&mut self) {
         while let Ok((stream, peer)) = self.tcp.accept() {
             // Replies are small: the socket's buffer takes them without waiting.
-            if stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).is_ok() {
+            if stream.set_nonblocking(true).is_ok() {
+                // That option is TCP's alone.
+                stream.set_nodelay(true).ok();
                 self.connections.insert(stream.as_raw_fd(), (stream, peer.ip().to_canonical()));
             }
         }
