@@ -96,15 +96,13 @@ impl Eth {
     /// Both addresses, as they lie there.
     #[inline(always)]
     pub fn link(&self) -> [u32; 3] {
-        let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (self.dst, self.src);
-        [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(u32::from_ne_bytes)
+        bytemuck::cast([self.dst, self.src])
     }
 
     /// Replaces both addresses.
     #[inline(always)]
     pub fn set_link(&mut self, link: [u32; 3]) {
-        let [[a, b, c, d], [e, f, g, h], [i, j, k, l]] = link.map(u32::to_ne_bytes);
-        (self.dst, self.src) = ([a, b, c, d, e, f], [g, h, i, j, k, l]);
+        [self.dst, self.src] = bytemuck::cast(link);
     }
 }
 

@@ -97,8 +97,8 @@ impl Wrapper {
         ProgramArray::try_from(self.map(under)?)?.set(0, program, 0).context(under)?;
         let mut out = vec![0; FRAME];
         let context = match case.medium {
-            Medium::Xdp => front::context(case.frame.len(), case.ifindex),
-            Medium::Tc => lab::context(case.ifindex),
+            Medium::Xdp => front::context(case.frame.len(), case.ifindex).to_vec(),
+            Medium::Tc => lab::context(case.ifindex).to_vec(),
         };
         let options = TestRunOptions {
             data_in: Some(&case.frame),

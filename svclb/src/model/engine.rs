@@ -85,13 +85,12 @@ impl Model {
             }
             return;
         };
-        let facts = match skip::reason(service) {
-            Some(reason) => Err(reason),
-            None => {
-                let mut facts = ServiceFacts::of(service);
-                facts.share(&mut self.pool);
-                Ok(Box::new(facts))
-            }
+        let facts = if let Some(reason) = skip::reason(service) {
+            Err(reason)
+        } else {
+            let mut facts = ServiceFacts::of(service);
+            facts.share(&mut self.pool);
+            Ok(Box::new(facts))
         };
         let known = Known { uid: service.metadata.uid.clone(), facts };
         if self.services.get(key) != Some(&known) {

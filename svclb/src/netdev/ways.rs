@@ -94,7 +94,7 @@ fn key_and_link(message: &NeighbourMessage) -> ((u32, Option<IpAddr>), Option<Ve
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(found)) => address = Some((*found).into()),
             NeighbourAttribute::Destination(NeighbourAddress::Inet6(found)) => {
-                address = Some((*found).into())
+                address = Some((*found).into());
             }
             NeighbourAttribute::LinkLayerAddress(found) => link = Some(found.clone()),
             _ => {}

@@ -186,7 +186,7 @@ mod tests {
     fn only_what_is_looked_at_is_mapped() {
         const LEN: u32 = 65_536;
         let file = tempfile::tempfile().unwrap();
-        file.set_len(LEN as u64 * size_of::<ServiceCell>() as u64).unwrap();
+        file.set_len(u64::from(LEN) * size_of::<ServiceCell>() as u64).unwrap();
         let mut array = MappedArray::<ServiceCell>::new(&file, LEN, Access::Write).unwrap();
         let (start, bytes) = (array.start.as_ptr().addr(), array.bytes.get());
         let mapped = |array: &MappedArray<ServiceCell>| {

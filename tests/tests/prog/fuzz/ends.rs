@@ -119,7 +119,7 @@ impl Ends {
 
     /// Whether who sends that packet may be told that nobody is there.
     pub(super) fn is_refusable(&self, view: &View) -> bool {
-        self.is_vacant(view) || self.find(&self.unserved, &view.dst, view.ports.map(|ports| ports.1), view)
+        self.is_vacant(view) || Self::find(&self.unserved, &view.dst, view.ports.map(|ports| ports.1), view)
     }
 
     /// Whether it is the address of a backend.
@@ -141,15 +141,15 @@ impl Ends {
     }
 
     fn is_frontend(&self, addr: &Addr, port: Option<u16>, view: &View) -> bool {
-        self.find(&self.frontends, addr, port, view)
+        Self::find(&self.frontends, addr, port, view)
     }
 
     fn is_backend(&self, addr: &Addr, port: Option<u16>, view: &View) -> bool {
-        self.find(&self.backends, addr, port, view)
+        Self::find(&self.backends, addr, port, view)
     }
 
     /// Ports of fragments are those of the first one, if it was seen.
-    fn find(&self, ends: &[End], addr: &Addr, port: Option<u16>, view: &View) -> bool {
+    fn find(ends: &[End], addr: &Addr, port: Option<u16>, view: &View) -> bool {
         let is_any_port = view.is_fragment;
         ends.iter().any(|end| {
             (is_any_port || Some(end.port) == port && end.proto == view.proto)

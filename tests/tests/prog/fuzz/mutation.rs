@@ -136,7 +136,7 @@ impl Mutation {
         let len = frame.len();
         match self {
             Self::Flip(at, bits) => frame[at % len] ^= bits,
-            Self::Word(at, word) => put(frame, at % (len / 2 * 2) & !1, &word.to_be_bytes()),
+            Self::Word(at, word) => put(frame, (at % (len / 2 * 2)) & !1, &word.to_be_bytes()),
             Self::Cut(at) => frame.truncate((at % len).max(SHORTEST)),
             Self::Append(seed) => insert(frame, len, seed),
             Self::Insert(at, seed) => insert(frame, at % len, seed),
