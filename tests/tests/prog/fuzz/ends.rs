@@ -18,6 +18,9 @@ struct End {
     proto: u8,
 }
 
+/// The node's addresses.
+const NODE: [&str; 3] = ["192.0.2.1", "2001:db8::1", "fd00:244:1::1"];
+
 /// The ends of all services.
 pub(super) struct Ends {
     frontends: Vec<End>,
@@ -28,7 +31,7 @@ pub(super) struct Ends {
     has_ranges: bool,
     /// Prefixes and their lengths in bytes.
     ranges: Vec<(Addr, usize)>,
-    /// Whether `ClusterIP`s answer to echo.
+    /// Whether addresses of Services answer to echo.
     has_echo: bool,
 }
 
@@ -43,7 +46,9 @@ pub(super) enum Whose {
     Address,
     /// It carries a packet to a frontend to the node of a backend.
     Carrying(View),
-    /// It asks whether a `ClusterIP` is there.
+    /// It is an error about a packet that carried such a packet.
+    Around(View),
+    /// It asks whether an address of a Service is there.
     Echo,
 }
 
@@ -75,16 +80,22 @@ impl Ends {
     /// Whose the packet of a frame is; nobody's is the stack's.
     pub(super) fn whose(&self, view: &View, frame: &[u8]) -> Option<Whose> {
         if view.is_icmp() {
-            if self.has_echo && self.is_vip(&view.dst) && view.is_echo(frame) {
+            let is_address =
+                self.is_vip(&view.dst) || self.frontends.iter().any(|end| end.addr == Some(view.dst));
+            if self.has_echo && is_address && view.is_echo(frame) {
                 return Some(Whose::Echo);
+            }
+            let carried = view.quoted(frame).and_then(|outer| outer.inner(frame));
+            if let Some(inner) = carried.filter(|inner| inner.is_transport() && self.is_to_one(inner)) {
+                return Some(Whose::Around(inner));
             }
             let about = view.quoted(frame).filter(|quote| self.was_translated(quote)).map(Whose::About);
             let is_stray = self.is_vacant(view) || view.is_error(frame) && self.is_a_services(&view.dst);
             return about.or(is_stray.then_some(Whose::Address));
         }
         if let Some(inner) = view.inner(frame)
-            && inner.is_transport()
-            && self.is_to_one(&inner)
+            && (inner.is_transport() && self.is_to_one(&inner)
+                || inner.quoted(frame).is_some_and(|quote| self.was_translated(&quote)))
         {
             return Some(Whose::Carrying(inner));
         }
@@ -120,6 +131,11 @@ impl Ends {
     /// Whether who sends that packet may be told that nobody is there.
     pub(super) fn is_refusable(&self, view: &View) -> bool {
         self.is_vacant(view) || Self::find(&self.unserved, &view.dst, view.ports.map(|ports| ports.1), view)
+    }
+
+    /// Whether it is an address of the node.
+    pub(super) fn is_nodes(addr: &Addr) -> bool {
+        NODE.iter().any(|text| text.parse().is_ok_and(|ip: IpAddr| self::addr(ip) == *addr))
     }
 
     /// Whether it is the address of a backend.

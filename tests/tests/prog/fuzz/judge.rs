@@ -57,19 +57,26 @@ pub(super) fn judge(ends: &Ends, frame: &[u8], verdict: Verdict, out: &[u8]) -> 
         Whose::Service | Whose::Carrying(_) if out.len() == frame.len() => {
             translated(ends, &view, frame, out).map(|()| Fate::Translated)
         }
-        Whose::Service if out.len() > frame.len() => wrapped(ends, &view, frame, out).map(|()| Fate::Wrapped),
+        Whose::Service | Whose::About(_) if out.len() > frame.len() => {
+            wrapped(ends, &view, frame, out).map(|()| Fate::Wrapped)
+        }
+        Whose::Around(inner) => around(&inner, out).map(|()| Fate::Answered),
         Whose::About(quote) if out.len() == frame.len() => {
             about(&view, &quote, frame, out).map(|()| Fate::Translated)
         }
         Whose::Carrying(inner) if out.len() + inner.at == frame.len() + ETHERNET => {
             let bare = [&frame[..ETHERNET], &frame[inner.at..]].concat();
             let view = View::of(&bare).ok_or("the inner packet is none")?;
-            translated(ends, &view, &bare, out).and_then(|()| checked(&bare, out)).map(|()| Fate::Unwrapped)
+            let changed = match view.quoted(&bare) {
+                Some(quote) => about(&view, &quote, &bare, out),
+                None => translated(ends, &view, &bare, out),
+            };
+            changed.and_then(|()| checked(&bare, out)).map(|()| Fate::Unwrapped)
         }
         _ => Err(String::new()),
     };
     match fate {
-        Ok(Fate::Unwrapped) => Ok(Fate::Unwrapped),
+        Ok(fate @ (Fate::Unwrapped | Fate::Answered)) => Ok(fate),
         Ok(fate) => checked(frame, out).map(|()| fate),
         Err(fault) => match answered(ends, &view, frame, out) {
             Ok(()) => Ok(Fate::Answered),
@@ -179,10 +186,23 @@ fn wrapped(ends: &Ends, view: &View, frame: &[u8], out: &[u8]) -> Result<(), Str
     }
 }
 
-/// The sender is told that nobody serves, that its packet is too big, or that somebody is there.
+/// Who sent the packet that another one carried is told that it is too big.
+fn around(inner: &View, out: &[u8]) -> Result<(), String> {
+    referee(out)?;
+    let after = View::of(out).ok_or("none")?;
+    let kind = out.get(after.l4..after.l4 + 2).ok_or("cut")?;
+    let is_too_big = after.is_icmp() && kind == if after.is_v6 { [2, 0] } else { [3, 4] };
+    ensure(is_too_big && after.dst == inner.src, "not the word for who sent what was carried")
+}
+
+/// The sender is told that nobody serves, that its packet is too big or has come too far, or that somebody is there.
 fn answered(ends: &Ends, view: &View, frame: &[u8], out: &[u8]) -> Result<(), String> {
     let after = View::of(out).ok_or("none")?;
-    ensure((after.src, after.dst) == (view.dst, view.src), "it is not to the sender, from whom it asked")?;
+    ensure(after.dst == view.src, "it is not to the sender")?;
+    let is_too_far = after.is_icmp()
+        && out.get(after.l4..after.l4 + 2) == Some(if after.is_v6 { &[3, 0] } else { &[11, 0] });
+    let is_from = after.src == view.dst || is_too_far && Ends::is_nodes(&after.src);
+    ensure(is_from, "it is not from whom the sender asked")?;
     if after.is_icmp() && view.is_echo(frame) && after.l4 == view.l4 {
         return echoed(view, frame, out);
     }
@@ -199,6 +219,10 @@ fn answered(ends: &Ends, view: &View, frame: &[u8], out: &[u8]) -> Result<(), St
     match (after.is_v6, kind) {
         (false, [3, 3]) | (true, [1, 4]) => ensure(ends.is_refusable(view), "somebody serves")?,
         (false, [3, 4]) | (true, [2, 0]) => {}
+        (false, [11, 0]) | (true, [3, 0]) => {
+            let hops = frame[if view.is_v6 { view.at + 7 } else { view.at + 8 }];
+            ensure(hops <= 1, "it may go on")?;
+        }
         _ => return Err(format!("ICMP {kind:?}")),
     }
     let quote = &out[after.l4 + 8..];
