@@ -1,8 +1,14 @@
 //! Loading programs over new or adopted maps.
 
+use std::{
+    panic::resume_unwind,
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{Program, ProgramFd, Xdp},
+    programs::{Program, ProgramError, ProgramFd, Xdp},
 };
 use svclb_common::{
     config::{BPF_LOOP, DatapathConfig},
@@ -82,19 +88,42 @@ fn load_maps(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, Error> {
 /// Maps whose size is part of their meaning.
 const FIXED: [&str; 4] = [map::DROPS, map::EVENTS, map::STATE, map::ROUTES];
 
+/// Loads all but the XDP programs, on all processors: the verifier looks at each by itself, and that is most
+/// of what the start of an agent costs.
 fn load_programs(ebpf: &mut Ebpf) -> Result<usize, Error> {
-    let mut loaded = 0;
-    for (name, program) in ebpf.programs_mut() {
-        let result = match program {
-            Program::SchedClassifier(program) => program.load(),
-            Program::CgroupSockAddr(program) => program.load(),
-            _ => continue,
-        };
-        result
-            .map_err(|error| Error::Verifier { program: name.into(), reason: last_line(&chain(&error)) })?;
-        loaded += 1;
+    let is_wanted =
+        |program: &Program| matches!(program, Program::SchedClassifier(_) | Program::CgroupSockAddr(_));
+    let programs: Vec<_> = ebpf.programs_mut().filter(|(_, program)| is_wanted(program)).collect();
+    let count = programs.len();
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(count);
+    let queue = Mutex::new(programs.into_iter());
+    // The lock is held for the taking only.
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some((name, program)) = next() {
+            load_program(program).map_err(|error| Error::Verifier {
+                program: name.into(),
+                reason: last_line(&chain(&error)),
+            })?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let ended =
+            helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        ended.fold(own, Result::and)
+    })?;
+    Ok(count)
+}
+
+fn load_program(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::SchedClassifier(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
+        _ => Ok(()),
     }
-    Ok(loaded)
 }
 
 /// The verifier's log says in its last lines what it did not like; the whole is for `RUST_LOG=debug`.
