@@ -82,9 +82,8 @@ pub(crate) fn active<F: LoadMaps>(backend: BackendId) -> u32 {
         .map_or(0, |count| u32::try_from((*count).cast_signed().max(0)).unwrap_or(u32::MAX))
 }
 
-/// Notes that a backend has that many flows more, or fewer. A function of its own, so that the verifier follows what
-/// comes after once.
-#[inline(never)]
+/// Notes that a backend has that many flows more, or fewer.
+#[inline(always)]
 pub(crate) fn add_active<F: LoadMaps>(backend: BackendId, change: i64) {
     if let Some(count) = F::active().get_ptr_mut(backend) {
         add(count, change.cast_unsigned());

@@ -131,16 +131,24 @@ fn mtu(params: &FibParams) -> u16 {
     unsafe { params.__bindgen_anon_1.mtu_result }
 }
 
-/// Replaces `source` by the address that the node uses towards `dst`, where the kernel
-/// tells (Linux 6.7).
+/// Asks for the device of the way to `dst`, or a negative number, and for the address that the node uses
+/// on it, which is left alone where the kernel does not tell (before Linux 6.7).
 #[inline(never)]
-fn prefer_source<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Addr) {
+fn towards<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Addr) -> i64 {
     let mut params = MaybeUninit::uninit();
-    let params = fill::<F, M>(&mut params, medium, F::Addr::ZERO, *dst, ANY_SIZE);
+    let filled = fill::<F, M>(&mut params, medium, F::Addr::ZERO, *dst, ANY_SIZE);
     // SAFETY: as above.
-    match unsafe { bpf_fib_lookup(medium.context(), &raw mut *params, PARAMS_LEN, LOOKUP_SRC) } {
-        SUCCESS | NO_NEIGH | FRAG_NEEDED => *source = F::source(params),
-        _ => {}
+    if let SUCCESS | NO_NEIGH =
+        unsafe { bpf_fib_lookup(medium.context(), &raw mut *filled, PARAMS_LEN, LOOKUP_SRC) }
+    {
+        *source = F::source(filled);
+        return i64::from(filled.ifindex);
+    }
+    let filled = fill::<F, M>(&mut params, medium, F::Addr::ZERO, *dst, ANY_SIZE);
+    // SAFETY: as above.
+    match unsafe { bpf_fib_lookup(medium.context(), &raw mut *filled, PARAMS_LEN, 0) } {
+        SUCCESS | NO_NEIGH => i64::from(filled.ifindex),
+        _ => NOTHING,
     }
 }
 
@@ -187,13 +195,13 @@ pub(crate) fn source_on<F: RouteMaps>(ifindex: u32) -> Option<&'static F::Addr> 
 #[inline(always)]
 pub(crate) fn route<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Addr) -> Route {
     *source = F::Addr::ZERO;
-    let Ok(ifindex) = u32::try_from(lookup::<F, M>(medium, source, dst, ANY_SIZE)) else {
+    let Ok(ifindex) = u32::try_from(towards::<F, M>(medium, dst, source)) else {
         return Route::None;
     };
-    // SAFETY: the value is copied at once.
-    let Some(known) = (unsafe { F::sources().get(ifindex) }) else { return Route::None };
-    *source = *known;
-    prefer_source::<F, M>(medium, dst, source);
+    let Some(known) = source_on::<F>(ifindex) else { return Route::None };
+    if source.is(F::Addr::ZERO) {
+        *source = *known;
+    }
     Route::Via
 }
 
