@@ -3,7 +3,7 @@
 //! The verifier stops at a million instructions and at 512 bytes of stack; a program
 //! that grows towards either is to be noticed long before another kernel refuses it.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, env, fs};
 
 use anyhow::{Context as _, bail};
 use aya::programs::Program;
@@ -58,6 +58,12 @@ fn verified() -> anyhow::Result<BTreeMap<String, u32>> {
     Ok(worst)
 }
 
+/// How much of the budget this kernel may need, from `SVCLB_TEST_BUDGET`: older verifiers follow more.
+fn percent() -> anyhow::Result<u64> {
+    const PERCENT: &str = "SVCLB_TEST_BUDGET";
+    env::var(PERCENT).map_or(Ok(100), |text| text.parse().with_context(|| format!("{PERCENT}={text}")))
+}
+
 #[test]
 fn every_program_loads_within_its_budget() {
     let (budget, stacks, verified) = (budget().unwrap(), stacks(BYTECODE).unwrap(), verified().unwrap());
@@ -67,9 +73,10 @@ fn every_program_loads_within_its_budget() {
         .collect();
     let names = |figures: &BTreeMap<String, Figures>| figures.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&found), names(&budget), "programs of the object, and of bpf-fixtures/budget");
+    let percent = percent().unwrap();
     let over = found.iter().filter(|(name, found)| {
         let budget = budget[*name];
-        found.verified > budget.verified || found.stack > budget.stack
+        u64::from(found.verified) * 100 > u64::from(budget.verified) * percent || found.stack > budget.stack
     });
     let over: Vec<_> = over.map(|(name, found)| (name, found, budget[name])).collect();
     assert!(over.is_empty(), "program, need, budget: {over:#?}");
