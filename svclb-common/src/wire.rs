@@ -250,6 +250,14 @@ impl ExtensionHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word(pub u32);
 
+/// As many bytes of anything as `N` words have.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words<const N: usize>(pub [Word; N]);
+
+// SAFETY: an array of a plain type.
+unsafe impl<const N: usize> Wire for Words<N> {}
+
 /// ICMP or `ICMPv6` error header, RFC 792 and RFC 4443.
 #[repr(C, packed)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
