@@ -138,9 +138,8 @@ fn towards<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Ad
     let mut params = MaybeUninit::uninit();
     let filled = fill::<F, M>(&mut params, medium, F::Addr::ZERO, *dst, ANY_SIZE);
     // SAFETY: as above.
-    if let SUCCESS | NO_NEIGH =
-        unsafe { bpf_fib_lookup(medium.context(), &raw mut *filled, PARAMS_LEN, LOOKUP_SRC) }
-    {
+    let told = unsafe { bpf_fib_lookup(medium.context(), &raw mut *filled, PARAMS_LEN, LOOKUP_SRC) };
+    if let SUCCESS | NO_NEIGH = told {
         *source = F::source(filled);
         return i64::from(filled.ifindex);
     }
