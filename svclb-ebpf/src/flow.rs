@@ -114,7 +114,8 @@ pub(crate) fn open<F: FlowMaps>(
 /// Makes a half-open entry an established one. A failure is repaired by the next packet.
 #[inline(always)]
 pub(crate) fn establish<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
-    if F::flows().insert(key, entry, BPF_ANY.into()).is_ok() {
+    // Another CPU that was faster has written it, and has perhaps given the entry at hand to another flow since.
+    if F::flows().insert(key, entry, BPF_NOEXIST.into()).is_ok() {
         let _gone = F::half_open().remove(key);
     }
 }
@@ -122,7 +123,8 @@ pub(crate) fn establish<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F
 /// Makes an established entry one that is not.
 #[inline(always)]
 pub(crate) fn retire<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
-    if F::half_open().insert(key, entry, BPF_ANY.into()).is_ok() {
+    // As above.
+    if F::half_open().insert(key, entry, BPF_NOEXIST.into()).is_ok() {
         let _gone = F::flows().remove(key);
     }
 }

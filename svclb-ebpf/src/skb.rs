@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use svclb_common::{
     balance::LOOPBACK_IFINDEX,
-    checksum::adjust,
+    checksum::{Sum, adjust},
     encap::Encapsulation,
     family::{Address, Family, V4},
     flow::{Action, Recipe},
@@ -124,11 +124,11 @@ impl Medium for Skb {
             return true;
         }
         if packet.is_unchecked() {
-            let is_later = packet.is_later();
+            // Nothing in the packet makes up for what changes; only IPv4's header does for its addresses.
+            let addresses = if F::ICMP_PSEUDO_HEADER { recipe.addr_delta } else { 0 };
+            let ports = if packet.is_later() { 0 } else { recipe.port_delta };
             packet.rewrite_headers(recipe);
-            if is_later && F::ICMP_PSEUDO_HEADER {
-                self.update_sum(recipe.addr_delta);
-            }
+            self.update_sum(Sum::default().add16(addresses).add16(ports).fold());
             return true;
         }
         if !packet.is_plain() || matches!(recipe.addr_delta, 0 | NO_CHANGE) {
@@ -207,8 +207,7 @@ impl Medium for Skb {
 }
 
 impl Skb {
-    /// The sum of the whole packet, if the device has made it (`CHECKSUM_COMPLETE`): nothing
-    /// in a later fragment of IPv6 makes up for other addresses.
+    /// Adds to the sum of the whole packet, if the device has made it (`CHECKSUM_COMPLETE`).
     #[inline(always)]
     fn update_sum(self, delta: u16) {
         // SAFETY: a helper with plain arguments. It fails where there is no such sum.

@@ -107,12 +107,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         }
     });
     let counting = tokio::spawn(recount::keep(settings.pins.clone()));
-    let pins = settings.pins.clone();
-    let following = tokio::spawn(async move {
-        if let Err(error) = ways::follow(pins).await {
-            tracing::warn!("changes of routes are noticed late: {error}");
-        }
-    });
+    ways::start(&settings.pins)?;
     let rewritten = rewritten(settings.file.as_ref());
     tokio::pin!(rewritten);
 
@@ -145,7 +140,6 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     };
     logging.abort();
     counting.abort();
-    following.abort();
     stop.cancel();
     drop((batches, servers));
     tasks.close();

@@ -38,7 +38,9 @@ pub(crate) fn returns<F: Family, T: Tables<F>>(
     if place < slab.len && tables.slot(slab.base.wrapping_add(place)) == Some(backend) {
         return place;
     }
-    let mut search = Search { tables, slab, backend, old: place, turn: 0, found: NOWHERE };
+    // A list that has become shorter has no such place any more.
+    let old = place.min(slab.len.saturating_sub(1));
+    let mut search = Search { tables, slab, backend, old, turn: 0, found: NOWHERE };
     // The whole list if it is short.
     let steps = slab.len.saturating_mul(2).min(SEARCHED);
     if steps != 0 {
@@ -60,13 +62,10 @@ struct Search<'a, T> {
 impl<F: Family, T: Tables<F>> Repeat<F> for Search<'_, T> {
     #[inline(always)]
     fn step(&mut self) -> bool {
-        self.turn = self.turn.wrapping_add(1);
         let away = self.turn / 2 + self.turn % 2;
-        let at = if self.turn.is_multiple_of(2) {
-            self.old.wrapping_add(away)
-        } else {
-            self.old.wrapping_sub(away)
-        };
+        let is_behind = self.turn.is_multiple_of(2);
+        self.turn = self.turn.wrapping_add(1);
+        let at = if is_behind { self.old.wrapping_add(away) } else { self.old.wrapping_sub(away) };
         if at < self.slab.len && self.tables.slot(self.slab.base.wrapping_add(at)) == Some(self.backend) {
             self.found = at;
         }

@@ -165,6 +165,10 @@ everywhere! {
     fn a_backend_is_found_where_it_has_moved_to<F>(transport) {
         for (before, from, after, to) in [
             (1, 0, 512, 511),
+            (4, 3, 2, 0),
+            (10, 9, 3, 0),
+            (10, 9, 3, 2),
+            (1000, 900, 100, 5),
             (1, 0, 300, 299),
             (512, 511, 512, 0),
             (300, 299, 3, 2),

@@ -55,7 +55,11 @@ impl Ways {
             let (message, _) = self.notifications.next().await.ok_or(Error::Closed)?;
             let is_change = match message.payload {
                 NetlinkPayload::InnerMessage(message) => self.neighbours.is_change(&message),
-                NetlinkPayload::Overrun(_) => true,
+                NetlinkPayload::Overrun(_) => {
+                    // What was lost may have been about any of them.
+                    self.neighbours = Neighbours::default();
+                    true
+                }
                 _ => false,
             };
             if is_change {

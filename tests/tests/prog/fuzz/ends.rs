@@ -19,7 +19,18 @@ struct End {
 }
 
 /// The node's addresses.
-const NODE: [&str; 3] = ["192.0.2.1", "2001:db8::1", "fd00:244:1::1"];
+const NODE: [&str; 10] = [
+    "192.0.2.1",
+    "2001:db8::1",
+    "10.244.1.1",
+    "fd00:244:1::1",
+    "192.0.3.1",
+    "2001:db8:3::1",
+    "192.0.9.1",
+    "2001:db8:9::1",
+    "172.16.3.1",
+    "2001:db8:4::1",
+];
 
 /// The ends of all services.
 pub(super) struct Ends {
