@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// How long to wait where nothing is expected.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 /// Follows the node's ways as long as the process lives. In a thread of its own: routes change when much else does, and
 /// the programs are not to wait for a pass of the agent.
