@@ -212,6 +212,14 @@ impl<A: Address> Recipe<A> {
         self.is_original() && self.action == Action::Pass as u8
     }
 
+    /// Whether the recipe can be one for packets of `key`: its sums say what it changes.
+    #[inline(always)]
+    pub fn is_for(&self, key: &FlowKey<A>) -> bool {
+        let addresses = key.dst.change(self.dst, key.src.change(self.src, Sum::default())).fold();
+        let ports = Sum::default().swap16(key.sport, self.sport).swap16(key.dport, self.dport).fold();
+        self.proto == key.proto && self.addr_delta == addresses && self.port_delta == ports
+    }
+
     /// Whether `key` is that of the other direction's entry.
     #[inline(always)]
     pub fn names(&self, key: &FlowKey<A>) -> bool {

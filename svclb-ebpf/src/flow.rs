@@ -116,7 +116,12 @@ pub(crate) fn open<F: FlowMaps>(
 pub(crate) fn establish<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
     // Another CPU that was faster has written it, and has perhaps given the entry at hand to another flow since.
     if F::flows().insert(key, entry, BPF_NOEXIST.into()).is_ok() {
-        let _gone = F::half_open().remove(key);
+        // Or the table has given it away.
+        if find::<F>(key).is_some_and(|entry| entry.recipe.is_for(key)) {
+            let _gone = F::half_open().remove(key);
+        } else {
+            let _gone = F::flows().remove(key);
+        }
     }
 }
 
@@ -125,7 +130,11 @@ pub(crate) fn establish<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F
 pub(crate) fn retire<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
     // As above.
     if F::half_open().insert(key, entry, BPF_NOEXIST.into()).is_ok() {
-        let _gone = F::flows().remove(key);
+        if half_open::<F>(key).is_some_and(|entry| entry.recipe.is_for(key)) {
+            let _gone = F::flows().remove(key);
+        } else {
+            let _gone = F::half_open().remove(key);
+        }
     }
 }
 
