@@ -30,8 +30,12 @@ pub trait Family: 'static {
     const TIME_EXCEEDED: (u8, u8);
     /// Whether ICMP sums a pseudo-header (RFC 4443 section 2.3).
     const ICMP_PSEUDO_HEADER: bool;
-    /// Whether a UDP checksum of zero means that there is none (RFC 768; RFC 8200 section 8.1 forbids it).
-    const UDP_CHECK_OPTIONAL: bool;
+    /// Whether fragments of one identification belong together only if their protocol is the same (RFC 791; not in
+    /// RFC 8200 section 4.5).
+    const PROTOCOL_IDENTIFIES: bool;
+    /// How long a datagram's fragments belong together, in nanoseconds: Linux's times for reassembly (`ipfrag_time`;
+    /// RFC 8200 section 4.5 for IPv6).
+    const REASSEMBLY: u64;
     /// The setting that makes node ports answer on the loopback addresses.
     const NODE_PORT_LOOPBACK: u32;
 }
@@ -53,7 +57,8 @@ impl Family for V4 {
     const PORT_UNREACHABLE: (u8, u8) = (3, 3);
     const TIME_EXCEEDED: (u8, u8) = (11, 0);
     const ICMP_PSEUDO_HEADER: bool = false;
-    const UDP_CHECK_OPTIONAL: bool = true;
+    const PROTOCOL_IDENTIFIES: bool = true;
+    const REASSEMBLY: u64 = 30_000_000_000;
     const NODE_PORT_LOOPBACK: u32 = config::NODE_PORT_LOOPBACK_V4;
 }
 
@@ -66,6 +71,7 @@ impl Family for V6 {
     const PORT_UNREACHABLE: (u8, u8) = (1, 4);
     const TIME_EXCEEDED: (u8, u8) = (3, 0);
     const ICMP_PSEUDO_HEADER: bool = true;
-    const UDP_CHECK_OPTIONAL: bool = false;
+    const PROTOCOL_IDENTIFIES: bool = false;
+    const REASSEMBLY: u64 = 60_000_000_000;
     const NODE_PORT_LOOPBACK: u32 = config::NODE_PORT_LOOPBACK_V6;
 }

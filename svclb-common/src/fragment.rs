@@ -28,7 +28,7 @@ impl<A: Copy> FragmentKey<A> {
     #[inline(always)]
     pub fn new<F: Family<Addr = A>>(flow: &FlowKey<A>, outline: Outline) -> Self {
         let FlowKey { src, dst, hook, .. } = *flow;
-        let proto = if F::UDP_CHECK_OPTIONAL { outline.proto } else { 0 };
+        let proto = if F::PROTOCOL_IDENTIFIES { outline.proto } else { 0 };
         Self { src, dst, id: outline.id, proto, hook, pad: 0 }
     }
 }
@@ -45,14 +45,6 @@ pub struct FragmentHead {
     pub dport: u16,
     /// IANA number of the transport.
     pub proto: u32,
-}
-
-/// How long a datagram's fragments belong together, in nanoseconds: Linux's times for
-/// reassembly (`ipfrag_time`; RFC 8200 section 4.5 for IPv6). An identification that comes
-/// later is another datagram's.
-#[inline(always)]
-pub fn patience<F: Family>() -> u64 {
-    if F::UDP_CHECK_OPTIONAL { 30_000_000_000 } else { 60_000_000_000 }
 }
 
 #[cfg(test)]

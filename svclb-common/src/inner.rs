@@ -35,7 +35,12 @@ pub fn look<F: Icmp + Carry, T: Tables<F>>(
     frame: Cursor<'_>,
     scratch: &mut Scratch<F::Addr>,
 ) -> Inner {
-    find(tables, frame, scratch).unwrap_or(Inner::Other)
+    let found = find(tables, frame, scratch).unwrap_or(Inner::Other);
+    if found == Inner::Other {
+        // It goes on as the datagram that it is, if it is one.
+        scratch.outline = Outline::plain(Transport::Udp);
+    }
+    found
 }
 
 #[inline(always)]

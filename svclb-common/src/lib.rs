@@ -25,7 +25,6 @@
 //! | [`verdict`] | what a program decided, and why it dropped |
 //! | [`encap`] | a packet in a packet: the outer headers |
 //! | [`inner`] | what travels in other packets and is not plain |
-//! | [`inner`] | what travels in other packets and is not plain |
 //! | [`event`] | records of the events ring |
 //! | [`client`] | which clients are pods of the cluster |
 //! | [`snat`] | searches for a free source port, and what is remembered of them |

@@ -5,10 +5,8 @@ use svclb_common::{
     family::{Family, IpHeader as _},
     flow::{Action, FlowEntry, Recipe},
     key::{FlowKey, Hook},
-    outline::Outline,
     packet::Packet,
     verdict::DropReason,
-    wire::Eth,
 };
 
 use crate::{
@@ -50,12 +48,7 @@ pub(crate) fn act<F: Maps, M: Medium>(
             Way::By(ifindex) => device = ifindex,
             Way::Later => return M::NEXT,
             Way::TooBig(mtu) => {
-                // Of an established flow nobody has noted it.
-                if packet.l4_offset == size_of::<Eth>() + size_of::<F::Header>()
-                    && let Some(scratch) = flow::scratch::<F>()
-                {
-                    scratch.outline = Outline::plain(packet.transport);
-                }
+                flow::note_plain(&packet);
                 let _counted = drop_translated::<F, M>(medium, recipe, DropReason::TooBig);
                 return too_big::answer::<F, M>(medium, too_big::what(hook, mtu.saturating_sub(outer)));
             }

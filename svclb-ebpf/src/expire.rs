@@ -3,7 +3,6 @@
 use svclb_common::{
     flow::Recipe,
     key::Hook,
-    outline::Outline,
     packet::Packet,
     refuse::{Notice, Refusal, Segment, kept, room, write_notice},
     verdict::DropReason,
@@ -32,12 +31,7 @@ pub(crate) fn expire<F: Maps, M: Medium>(medium: M, packet: &Packet<'_, F>, reci
     if packet.is_later() {
         return dropped;
     }
-    // Of an established flow nobody has noted it.
-    if packet.l4_offset == size_of::<Eth>() + size_of::<F::Header>()
-        && let Some(scratch) = flow::scratch::<F>()
-    {
-        scratch.outline = Outline::plain(packet.transport);
-    }
+    flow::note_plain(packet);
     EXPIRED
 }
 

@@ -15,6 +15,9 @@ use svclb_common::{
     flow::FlowEntry,
     key::FlowKey,
     layout::capacity,
+    outline::Outline,
+    packet::Packet,
+    wire::Eth,
 };
 
 type Flows<A> = LruHashMap<FlowKey<A>, FlowEntry<A>, { capacity::FLOWS }>;
@@ -70,6 +73,16 @@ macro_rules! maps {
 }
 maps!(V4, FLOWS_V4, HALF_OPEN_V4, SCRATCH_V4);
 maps!(V6, FLOWS_V6, HALF_OPEN_V6, SCRATCH_V6);
+
+/// Notes the outline of a packet whose flow its plain headers found: the established path does not, since few ask.
+#[inline(always)]
+pub(crate) fn note_plain<F: FlowMaps>(packet: &Packet<'_, F>) {
+    if packet.l4_offset == size_of::<Eth>() + size_of::<F::Header>()
+        && let Some(scratch) = scratch::<F>()
+    {
+        scratch.outline = Outline::plain(packet.transport);
+    }
+}
 
 /// An established flow. A key that was written the moment before is written by
 /// [`put_wide`](svclb_common::key::put_wide).

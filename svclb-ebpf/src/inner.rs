@@ -2,9 +2,7 @@
 
 use svclb_common::{
     inner::{AROUND_HEADERS, Inner, look},
-    outline::Outline,
     verdict::DropReason,
-    wire::Transport,
 };
 
 use crate::{
@@ -28,11 +26,7 @@ fn open<F: Maps, M: Medium>(medium: M, code: i32) -> i32 {
     let _more = medium.pull(AROUND_HEADERS);
     let Some(scratch) = flow::scratch::<F>() else { return code };
     let found = match look::<F, _>(&Kernel { medium }, medium.frame(), scratch) {
-        Inner::Other => {
-            // It goes on as the datagram that it is, if it is one.
-            scratch.outline = Outline::plain(Transport::Udp);
-            return code;
-        }
+        Inner::Other => return code,
         Inner::Packet => return INSIDE,
         Inner::Message => ICMP,
         Inner::Later => HEADLESS,

@@ -12,7 +12,7 @@ use crate::{
     },
     encap::Carry,
     family::Family,
-    fragment::{FragmentHead, FragmentKey, patience},
+    fragment::{FragmentHead, FragmentKey},
     verdict::DropReason,
     wire::{TcpFlags, Transport},
 };
@@ -100,7 +100,7 @@ pub fn follow_inner<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F
 fn recollect<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
     let Scratch { key, outline, .. } = scratch;
     let Some(head) = tables.fragment(&FragmentKey::new::<F>(key, *outline)) else { return false };
-    if tables.now().saturating_sub(head.seen) > patience::<F>() {
+    if tables.now().saturating_sub(head.seen) > F::REASSEMBLY {
         return false;
     }
     (key.sport, key.dport, key.proto) = (head.sport, head.dport, head.proto as u8);

@@ -36,6 +36,13 @@ proptest! {
         back.fill(&back_key, back_to, Direction::Reply, Step::plain(Action::Pass), hook, owner());
         prop_assert_eq!(back_key.hook, peer as u8);
         prop_assert_eq!(back.peer(), key);
+        prop_assert!(there.is_for(&key) && back.is_for(&back_key));
+        // Whose it is shows, unless nothing is changed or the sums are the same by chance.
+        let other = FlowKey { src: Addr6(new_dst), sport: new_dport ^ 1, ..key };
+        prop_assume!(other.src.change(key.src, Sum::default()).fold() != 0xffff);
+        prop_assert!(!there.is_for(&other));
+        let other = FlowKey { proto: 17, ..key };
+        prop_assert!(!there.is_for(&other));
     }
 }
 

@@ -134,6 +134,16 @@ impl Node {
         })
     }
 
+    /// Gives the next hop of the way to other nodes' pods another link address.
+    pub fn move_next_hop(lladdr: &str) -> anyhow::Result<()> {
+        for addr in ["192.0.2.2", "2001:db8::2"] {
+            let arguments = ["neigh", "replace", addr, "lladdr", lladdr, "dev", "uplink"];
+            let status = Command::new("ip").args(arguments).status().context("ip")?;
+            anyhow::ensure!(status.success(), "ip did not change the neighbour {addr}");
+        }
+        Ok(())
+    }
+
     /// Sets the largest packet of an uplink.
     pub fn set_mtu(device: Device, mtu: u32) -> anyhow::Result<()> {
         let name = if device == Device::Second { "second" } else { "uplink" };

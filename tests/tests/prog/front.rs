@@ -1,6 +1,6 @@
 //! Packets in front of the stack.
 
-use svclb_common::config::DatapathConfig;
+use svclb_common::{config::DatapathConfig, layout::map};
 use svclb_tests::packet::{Packet, judge};
 
 use crate::{
@@ -110,5 +110,39 @@ fn the_program_for_frames_of_one_buffer_does_the_same() {
         let device = node.index(Device::Uplink);
         let one = lab.run_in_front("uplink_xdp_page", device, &frame).unwrap();
         assert_eq!(one, lab.run_in_front("uplink_xdp", device, &frame).unwrap(), "{port}");
+    }
+}
+
+/// The next hop's address is asked for once, and again when the agent says that ways have changed.
+#[test]
+fn a_next_hop_is_remembered_until_ways_change() {
+    const MOVED: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+    let node = Node::new().unwrap();
+    let mut lab = lab(&node);
+    for (number, ends) in
+        (0..).zip(["192.0.2.2:50000 > 192.0.2.1:30080", "[2001:db8::2]:50000 > [2001:db8::1]:30080"])
+    {
+        Node::move_next_hop("02:00:00:00:02:02").unwrap();
+        lab.set(map::ROUTES, 0, 2 * number).unwrap();
+        let frame = frame(&format!("udp {ends} data=hello"));
+        let mut sent = || {
+            let (verdict, out) = run(&mut lab, &node, &frame);
+            assert_eq!(verdict, Verdict::Back);
+            out[..6].to_vec()
+        };
+        let first = sent();
+        assert_eq!(first, [2, 0, 0, 0, 2, 2]);
+        Node::move_next_hop("02:00:00:00:00:99").unwrap();
+        // A jiffy that is a multiple of 1024 ends what is remembered: it comes once in seconds, not twice in a row.
+        let is_remembered = (0..2).any(|_| {
+            Node::move_next_hop("02:00:00:00:02:02").unwrap();
+            assert_eq!(sent(), first);
+            Node::move_next_hop("02:00:00:00:00:99").unwrap();
+            sent() == first
+        });
+        assert!(is_remembered || sent() == MOVED, "{ends}");
+        assert!(is_remembered, "{ends}: it was asked for each packet");
+        lab.set(map::ROUTES, 0, 2 * number + 1).unwrap();
+        assert_eq!(run(&mut lab, &node, &frame).1[..6], MOVED, "{ends}");
     }
 }

@@ -8,6 +8,7 @@
 //! | [`scenario`] | fixtures and running them |
 //! | [`ports`] | source ports, to the last one |
 //! | [`flood`] | many flows at once |
+//! | [`strangers`] | tuples that are nobody's |
 //! | [`fuzz`] | any bytes |
 //! | [`budget`] | what the verifier says of each program |
 //!
@@ -21,6 +22,7 @@ mod fuzz;
 mod life;
 mod ports;
 mod scenario;
+mod strangers;
 
 use svclb_tests::prog::{cidr, lab, node, tables};
 

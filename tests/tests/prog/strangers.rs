@@ -1,0 +1,90 @@
+//! Tuples that are nobody's, and what the loaded programs remember of them.
+
+use aya::maps::PerCpuArray;
+use svclb_common::{config::DatapathConfig, flow::stranger::STRANGERS, layout::map};
+use svclb_tests::packet::Packet;
+
+use crate::{
+    lab::{Hook, Lab, Verdict, of},
+    node::Node,
+    tables::{Services, Written},
+};
+
+const SERVICES: &str = "\
+web:
+  frontends: [cluster-ip 10.96.0.10:80/tcp]
+  backends: [10.244.2.7:8080/tcp]
+";
+
+/// A [`Stranger`](svclb_common::flow::Stranger) of IPv4: the tuple, and the jiffy.
+type Noted = [u64; 3];
+
+struct World {
+    node: Node,
+    lab: Lab,
+}
+
+impl World {
+    fn new() -> Self {
+        let node = Node::new().unwrap();
+        let mut lab = Lab::new(DatapathConfig::PER_PACKET, &[]).unwrap();
+        let services: Services = serde_saphyr::from_str(SERVICES).unwrap();
+        Written::new(&mut lab, &node, &services, |_| true).unwrap();
+        Self { node, lab }
+    }
+
+    fn sends(&mut self, line: &str) -> Verdict {
+        let frame = line.parse::<Packet>().unwrap().frame();
+        self.lab.run(&self.node, Hook::PodIngress, &frame).unwrap().0
+    }
+
+    /// What is noted, by place and CPU.
+    fn noted(&mut self) -> Vec<Noted> {
+        let table = self.lab.map_mut(&of(map::STRANGERS, true)).unwrap();
+        let table = PerCpuArray::<_, Noted>::try_from(table).unwrap();
+        let places = (0..STRANGERS).flat_map(|place| table.get(&place, 0).unwrap().to_vec());
+        places.filter(|noted| noted[2] != 0).collect()
+    }
+}
+
+#[test]
+fn only_packets_that_go_on_are_noted() {
+    let mut world = World::new();
+    for line in [
+        "tcp 10.244.1.5:40000 > 10.244.2.66:80 syn",
+        "tcp 10.244.1.5:40000 > 10.244.2.66:80 ack fin",
+        "tcp 10.244.1.5:40000 > 10.244.2.66:80 rst",
+        "tcp 10.244.1.5:40000 > 10.96.0.10:80 syn",
+        "tcp 10.244.1.5:40000 > 10.96.0.10:80 ack",
+    ] {
+        world.sends(line);
+        assert_eq!(world.noted(), Vec::<Noted>::new(), "{line}");
+    }
+    for (count, line) in (1..).zip([
+        "tcp 10.244.1.5:40000 > 10.244.2.66:80 ack data=hello",
+        "udp 10.244.1.5:40001 > 10.244.2.66:80",
+    ]) {
+        assert_eq!(world.sends(line), Verdict::Next);
+        assert_eq!(world.sends(line), Verdict::Next);
+        assert_eq!(world.noted().len(), count, "{line}");
+    }
+}
+
+/// A flow that is opened by a tuple is nobody's no longer, in the same jiffy.
+#[test]
+fn a_tuple_that_becomes_a_flows_is_forgotten() {
+    let mut world = World::new();
+    // What a backend sends of itself, before a client has called.
+    let from_backend = "tcp 10.244.2.7:8080 > 10.244.1.5:40000 ack data=early";
+    let frame = from_backend.parse::<Packet>().unwrap().frame();
+    world.lab.run(&world.node, Hook::PodEgress, &frame).unwrap();
+    assert_eq!(world.noted().len(), 1);
+    world.sends("tcp 10.244.1.5:40000 > 10.96.0.10:80 syn");
+    let on_this_cpu = world.noted();
+    // Another CPU may hold it, until the jiffy ends.
+    assert!(on_this_cpu.len() <= 1);
+    let (verdict, out) = world.lab.run(&world.node, Hook::PodEgress, &frame).unwrap();
+    if on_this_cpu.is_empty() {
+        assert_ne!(out, frame, "{verdict:?}: the answer keeps the backend's name");
+    }
+}
