@@ -31,7 +31,7 @@ reasons! {
     BrokenTables = 1, "broken_tables";
     /// No port was free for the source translation.
     PortsExhausted = 2, "ports_exhausted";
-    /// The flow tables took no new entry.
+    /// The flow tables took no new entry, or gave one away while a packet was translated.
     FlowTableFull = 3, "flow_table_full";
     /// The node has no route to the backend or to the client.
     NoRoute = 4, "no_route";

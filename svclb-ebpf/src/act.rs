@@ -23,7 +23,7 @@ use crate::{
 /// own address, and this is the only one that is known here.
 pub(crate) const NOBODY: [u8; 6] = [0; 6];
 
-/// Rewrites the packet as its flow says and sends it on.
+/// Rewrites the packet, whose key is in the scratch value, as its flow says and sends it on.
 #[inline(always)]
 pub(crate) fn act<F: Maps, M: Medium>(
     medium: M,
@@ -64,7 +64,8 @@ pub(crate) fn act<F: Maps, M: Medium>(
             packet.ip.decrement_hops();
             let sport = entropy(&packet);
             return match tunnel::wrap::<F, M>(medium, recipe, sport) {
-                Some(()) => medium.send(device),
+                Some(()) if is_still_for::<F>(recipe) => medium.send(device),
+                Some(()) => drop_translated::<F, M>(medium, recipe, DropReason::FlowTableFull),
                 None => drop_translated::<F, M>(medium, recipe, DropReason::Unwritable),
             };
         }
@@ -76,6 +77,9 @@ pub(crate) fn act<F: Maps, M: Medium>(
     if !medium.rewrite::<F>(packet, recipe) {
         return drop_translated::<F, M>(medium, recipe, DropReason::Unwritable);
     }
+    if !is_still_for::<F>(recipe) {
+        return drop_translated::<F, M>(medium, recipe, DropReason::FlowTableFull);
+    }
     match action {
         Action::Pass => medium.pass(),
         Action::Forward | Action::Tunnel => medium.send(device),
@@ -83,6 +87,13 @@ pub(crate) fn act<F: Maps, M: Medium>(
         Action::Deliver if hook == Hook::Ingress && recipe.ifindex == medium.ifindex() => medium.pass(),
         Action::Deliver => medium.deliver(),
     }
+}
+
+/// Whether the recipe is for the packet at hand. Full tables give the memory of an entry to another flow even while
+/// it is read: it is asked when all is done. Where the key is, is asked again, for the stack's sake.
+#[inline(always)]
+fn is_still_for<F: Maps>(recipe: &Recipe<F::Addr>) -> bool {
+    flow::scratch::<F>().is_some_and(|scratch| recipe.is_for(&scratch.key))
 }
 
 /// Counts, reports and drops a packet that was sent as `key` says.
