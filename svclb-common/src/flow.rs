@@ -5,6 +5,7 @@
 //! it writes, reversed, is the tuple that the other direction's packets carry.
 
 mod hop;
+mod life;
 mod record;
 pub mod state;
 pub mod stranger;
@@ -12,6 +13,7 @@ mod timeout;
 
 pub use self::{
     hop::{Epoch, Hop, Link},
+    life::{FIN, LEFT, Life, Lived, RST, SEEN, SPOKE, TICK_NS, Tick},
     record::FlowRecord,
     state::FlowState,
     stranger::Stranger,
@@ -19,7 +21,6 @@ pub use self::{
 };
 
 use crate::{
-    cell::{Word32, Word64},
     checksum::Sum,
     family::Address,
     key::{FlowKey, Hook},
@@ -39,7 +40,7 @@ pub enum Action {
     /// It leaves by the device that it came from: a pod that reaches itself.
     Reflect = 2,
     /// It enters this node: the answer to a process of this node. If
-    /// [`Recipe::ifindex`] has received it, it just goes on; else the loopback device
+    /// the device of the entry's [`Hop`] has received it, it just goes on; else the loopback device
     /// is made to receive it, from which the stack takes any source.
     Deliver = 3,
     /// It travels unchanged to the backend's node, in a packet from [`Recipe::src`] to
@@ -95,8 +96,6 @@ pub struct Recipe<A: Address> {
     pub direction: u8,
     /// IANA protocol number.
     pub proto: u8,
-    /// Device for [`Action::Deliver`].
-    pub ifindex: u32,
     /// The service cell, for counting.
     pub service: ServiceId,
     /// The backend cell.
@@ -138,7 +137,7 @@ impl<A: Address> Recipe<A> {
         key: &FlowKey<A>,
         new: Tuple<A>,
         direction: Direction,
-        step: Step,
+        action: Action,
         peer_hook: Hook,
         owner: Owner,
     ) {
@@ -148,11 +147,10 @@ impl<A: Address> Recipe<A> {
         self.dport = new.dport;
         self.addr_delta = key.dst.change(new.dst, key.src.change(new.src, Sum::default())).fold();
         self.port_delta = Sum::default().swap16(key.sport, new.sport).swap16(key.dport, new.dport).fold();
-        self.action = step.action as u8;
+        self.action = action as u8;
         self.peer_hook = peer_hook as u8;
         self.direction = direction as u8;
         self.proto = key.proto;
-        self.ifindex = step.ifindex;
         self.service = owner.service;
         self.backend = owner.backend;
         self.generation = owner.generation;
@@ -171,7 +169,6 @@ impl<A: Address> Recipe<A> {
             peer_hook: key.hook,
             direction: Direction::Original as u8,
             proto: key.proto,
-            ifindex: 0,
             service: 0,
             backend: 0,
             generation: 0,
@@ -256,143 +253,71 @@ impl Step {
     }
 }
 
-/// State bit: a packet of this direction has passed, other than a reset.
-pub const SEEN: u32 = 1;
-/// State bit: this direction has sent its FIN.
-pub const FIN: u32 = 2;
-/// State bit: this direction has sent a reset.
-pub const RST: u32 = 4;
-/// State bit: this direction has sent something other than a SYN or a reset.
-pub const SPOKE: u32 = 8;
-
-/// State bit of the entry towards the backend: the flow does not count as one that the backend has any more.
-pub const LEFT: u32 = 16;
-
 /// Value of the flows.
 ///
-/// The life is written by whichever CPU sees a packet; a lost race loses a tick of
-/// the clock or is repeated by the next packet.
+/// With its key and what a hash table of the kernel keeps beside them (48 bytes), one of IPv4 is 128 bytes and
+/// begins where a cache line does: an established flow that has not been seen for a while costs two lines of memory.
 #[repr(C)]
 #[derive(Debug)]
 pub struct FlowEntry<A: Address> {
     /// What to do.
     pub recipe: Recipe<A>,
-    /// [`SEEN`], [`FIN`], [`RST`], [`SPOKE`], [`LEFT`].
-    pub state: Word32,
-    /// Last packet: `CLOCK_MONOTONIC_COARSE` in nanoseconds, to within [`TICK_NS`].
-    pub seen: Word64,
-    /// The [`Tick`] in which that was written.
-    pub tick: Word32,
+    /// What its packets were.
+    pub life: Life,
     /// Where its packets leave the node, if a program has asked.
     pub hop: Hop,
 }
-
-/// A short time, by its number: that of jiffies, divided by 64. Jiffies cost nothing to ask for, but
-/// only the kernel knows how long they are: 1 to 10 ms. So a tick is a number that differs after
-/// [`TICK_NS`] at the latest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tick(u32);
-
-impl Tick {
-    /// The one that so many jiffies are in.
-    #[inline(always)]
-    pub fn of(jiffies: u64) -> Self {
-        Self((jiffies >> 6) as u32)
-    }
-}
-
-/// The time stamp of a flow is at most this old, and is not written by each packet, so that a busy
-/// flow's cache line stays clean.
-pub const TICK_NS: u64 = 1_000_000_000;
 
 impl<A: Address> FlowEntry<A> {
     /// An entry that no packet has used yet.
     #[inline(always)]
     pub fn new(recipe: Recipe<A>, now: u64) -> Self {
-        Self {
-            recipe,
-            state: Word32::new(0),
-            seen: Word64::new(now),
-            tick: Word32::new(0),
-            hop: Hop::default(),
-        }
+        Self { recipe, life: Life::new(now), hop: Hop::default() }
     }
 
     /// Forgets the life of an entry that is being written anew.
     #[inline(always)]
-    pub fn begin(&mut self, now: u64) {
-        self.state.store(0);
-        self.seen.store(now);
-        self.hop.forget();
+    pub fn begin(&mut self, now: u64, step: Step) {
+        self.life.begin(now);
+        self.hop.begin(step.ifindex);
     }
 
-    /// Notes a packet of this direction. `now` is asked for in a new tick only: a precise clock costs as
-    /// much as a lookup.
+    /// Notes a packet of this direction; see [`Life::touch`].
     #[inline(always)]
     pub fn touch(&self, flags: TcpFlags, tick: Tick, now: impl FnOnce() -> u64) {
-        if self.tick.load() != tick.0 {
-            self.tick.store(tick.0);
-            self.seen.store(now());
-        }
-        let old = self.state.load();
-        let mut state = old;
-        if flags.any(TcpFlags::RST) {
-            state |= RST;
-        } else {
-            // Whoever has really reset its connection sends nothing more on it: the reset was
-            // a stray one, which the receiver ignored.
-            const { assert!(TcpFlags::FIN as u32 == FIN >> 1 && TcpFlags::SYN as u32 == SPOKE >> 2) };
-            let (fin, syn) = (u32::from(flags.0 & TcpFlags::FIN), u32::from(flags.0 & TcpFlags::SYN));
-            state = state & !RST | SEEN | fin << 1 | (syn << 2 ^ SPOKE);
-        }
-        if state != old {
-            self.state.store(state);
-        }
-    }
-
-    /// Notes that the flow has left its backend. Returns whether that is news.
-    #[inline(always)]
-    pub fn leaves(&self) -> bool {
-        let old = self.state.load();
-        self.state.store(old | LEFT);
-        old & LEFT == 0
+        self.life.touch(flags, tick, now);
     }
 
     /// Whether a packet other than a reset has passed in this direction.
     #[inline(always)]
     pub fn is_seen(&self) -> bool {
-        self.state.load() & SEEN != 0
+        self.life.read().state() & SEEN != 0
     }
 
     /// Whether this direction ended its connection.
     #[inline(always)]
     pub fn is_finished(&self) -> bool {
-        self.state.load() & (FIN | RST) != 0
+        self.life.read().state() & (FIN | RST) != 0
     }
 
-    /// The number of the flow's [`FlowState`]. `peer` is its other direction; where a table has lost that one, it
-    /// is taken to have done what this one has.
+    /// The number of the flow's [`FlowState`]. `peer` is its other direction; see [`Lived::number`].
     #[inline(always)]
     pub fn number(&self, peer: Option<&Self>) -> u32 {
-        let own = self.state.load();
-        let other = match peer {
-            Some(peer) => peer.state.load(),
-            None => own,
+        let peer = match peer {
+            Some(peer) => Some(peer.life.read()),
+            None => None,
         };
-        let (client, backend) = if self.recipe.is_original() { (own, other) } else { (other, own) };
-        state::number(self.recipe.proto, client, backend)
+        self.life.read().number(self.recipe.proto, self.recipe.is_original(), peer)
     }
 
-    /// The time before which the flow's last packet passed: the stamp is known to within [`TICK_NS`]. `peer` is its
-    /// other direction: a flow that speaks one way only is in use as well.
+    /// The time before which the flow's last packet passed. `peer` is its other direction; see [`Lived::last`].
     #[inline(always)]
     pub fn last(&self, peer: Option<&Self>) -> u64 {
-        let seen = self.seen.load();
-        let seen = match peer {
-            Some(peer) => seen.max(peer.seen.load()),
-            None => seen,
+        let peer = match peer {
+            Some(peer) => Some(peer.life.read()),
+            None => None,
         };
-        seen.wrapping_add(TICK_NS)
+        self.life.read().last(peer)
     }
 }
 

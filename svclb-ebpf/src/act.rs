@@ -84,7 +84,7 @@ pub(crate) fn act<F: Maps, M: Medium>(
         Action::Pass => medium.pass(),
         Action::Forward | Action::Tunnel => medium.send(device),
         Action::Reflect => medium.reflect(),
-        Action::Deliver if hook == Hook::Ingress && recipe.ifindex == medium.ifindex() => medium.pass(),
+        Action::Deliver if hook == Hook::Ingress && entry.hop.device() == medium.ifindex() => medium.pass(),
         Action::Deliver => medium.deliver(),
     }
 }

@@ -2,7 +2,7 @@
 
 use svclb_common::{
     family::IpHeader as _,
-    flow::{Action, Recipe},
+    flow::{Action, FlowEntry},
     icmp::{Heard, MESSAGE, Message, hear},
     key::Hook,
     verdict::DropReason,
@@ -30,7 +30,7 @@ pub(crate) fn handle<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     match hear(&Kernel { medium }, hook, &message, &mut scratch.key) {
         Heard::NotOurs if hook == Hook::Ingress && message.icmp.kind == F::TOO_BIG.0 => AROUND,
         Heard::NotOurs => M::NEXT,
-        Heard::About(entry) => relay::<F, M>(medium, message, &entry.recipe, hook),
+        Heard::About(entry) => relay::<F, M>(medium, message, entry, hook),
         Heard::Echo => {
             message.answer();
             medium.answer(hook)
@@ -48,9 +48,10 @@ pub(crate) fn handle<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
 fn relay<F: Maps, M: Medium>(
     medium: M,
     mut message: Message<'_, F>,
-    recipe: &Recipe<F::Addr>,
+    entry: &FlowEntry<F::Addr>,
     hook: Hook,
 ) -> i32 {
+    let recipe = &entry.recipe;
     let action = Action::of(recipe.action);
     if !M::carries(action) {
         return M::NEXT;
@@ -83,7 +84,7 @@ fn relay<F: Maps, M: Medium>(
         Action::Pass | Action::Tunnel => medium.pass(),
         Action::Forward => medium.send(device),
         Action::Reflect => medium.reflect(),
-        Action::Deliver if hook == Hook::Ingress && recipe.ifindex == medium.ifindex() => medium.pass(),
+        Action::Deliver if hook == Hook::Ingress && entry.hop.device() == medium.ifindex() => medium.pass(),
         Action::Deliver => medium.deliver(),
     }
 }

@@ -35,10 +35,10 @@ static SOURCES_V6: Sources<Addr6> = HashMap::new();
 #[btf_map]
 static ROUTES: Array<Word32, 1, MMAPABLE> = Array::new();
 
-/// The time for which a flow's way counts.
+/// The time for which the way of a flow whose packets come by device `from` counts.
 #[inline(always)]
-pub(crate) fn epoch() -> Epoch {
-    Epoch::of(observe::jiffies(), ROUTES.get(0).map_or(0, Word32::load))
+pub(crate) fn epoch(from: u32) -> Epoch {
+    Epoch::of(observe::jiffies(), ROUTES.get(0).map_or(0, Word32::load), from)
 }
 
 /// The map of a family, and how its addresses lie in the helper's arguments.

@@ -102,8 +102,8 @@ impl Medium for Xdp {
 
     #[inline(always)]
     fn way_of<F: Maps>(self, entry: &FlowEntry<F::Addr>, size: u16, eth: &mut Eth) -> Way {
-        let (now, from) = (route::epoch(), self.ifindex());
-        if let Some((device, link)) = entry.hop.find(now, from, size)
+        let now = route::epoch(self.ifindex());
+        if let Some((device, link)) = entry.hop.find(now, size)
             && self.reaches(device, size)
         {
             eth.set_link(link);
@@ -111,7 +111,7 @@ impl Medium for Xdp {
         }
         let way = self.way::<F>(&entry.recipe.src, &entry.recipe.dst, size, eth);
         if let Way::By(device) = way {
-            entry.hop.note(now, from, size, device, eth.link());
+            entry.hop.note(now, size, device, eth.link());
         }
         way
     }

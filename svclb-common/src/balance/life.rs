@@ -7,7 +7,7 @@
 use crate::{
     balance::{scratch::Scratch, tables::Tables},
     family::Family,
-    flow::{FlowEntry, TICK_NS, state::has_ended},
+    flow::{FlowEntry, state::has_ended},
     key::FlowKey,
     wire::{TcpFlags, Transport},
 };
@@ -103,7 +103,7 @@ fn continues<F: Family>(
             };
             // Towards a backend that is gone, a SYN that was not answered would only be
             // repeated in vain.
-            let answered = peer.is_seen() && peer.seen.load().saturating_add(TICK_NS) >= entry.seen.load();
+            let answered = peer.is_seen() && peer.last(None) >= entry.life.read().seen();
             (answered || is_current(entry, tables)) && !is_over(entry, Some(peer), tables)
         }
         Transport::Tcp | Transport::Sctp => true,
@@ -124,7 +124,7 @@ fn leave<F: Family>(tables: &impl Tables<F>, entry: &FlowEntry<F::Addr>, other: 
 /// there when they are one variable.
 #[inline(never)]
 fn stop_counting<F: Family>(tables: &impl Tables<F>, original: &FlowEntry<F::Addr>) {
-    if original.leaves() && is_current(original, tables) {
+    if original.life.leaves() && is_current(original, tables) {
         tables.add_active(original.recipe.backend, -1);
     }
 }

@@ -126,12 +126,12 @@ pub(super) fn write<F: Family, T: Tables<F>>(
     let owner = Owner { service: frontend.service, backend: backend.id, generation: backend.generation };
     if !path.is_one_way() {
         let to_client = Tuple { src: key.dst, dst: key.src, sport: key.dport, dport: key.sport };
-        entry.recipe.fill(peer, to_client, Direction::Reply, path.back, hook, owner);
-        entry.begin(now);
+        entry.recipe.fill(peer, to_client, Direction::Reply, path.back.action, hook, owner);
+        entry.begin(now, path.back);
         tables.open(peer, entry, false)?;
     }
     let to_backend = Tuple { src: path.src, dst: backend.addr, sport: *sport, dport: backend.port };
-    entry.recipe.fill(key, to_backend, Direction::Original, path.there, path.back_hook, owner);
-    entry.begin(now);
+    entry.recipe.fill(key, to_backend, Direction::Original, path.there.action, path.back_hook, owner);
+    entry.begin(now, path.there);
     tables.open(key, entry, true)
 }

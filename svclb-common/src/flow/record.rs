@@ -1,6 +1,6 @@
 //! A flow entry as a reader copies it.
 
-use super::{FlowEntry, Hop, Recipe, TICK_NS, state};
+use super::{FlowEntry, Hop, Lived, Recipe, state};
 use crate::family::Address;
 
 /// A copy of a [`FlowEntry`], for readers.
@@ -9,13 +9,9 @@ use crate::family::Address;
 pub struct FlowRecord<A: Address> {
     /// What is done to packets.
     pub recipe: Recipe<A>,
-    /// [`FlowEntry::state`].
-    pub state: u32,
-    /// [`FlowEntry::seen`].
-    pub seen: u64,
-    /// [`FlowEntry::tick`].
-    pub tick: u32,
-    /// [`FlowEntry::hop`], which nobody asks a copy for.
+    /// [`FlowEntry::life`].
+    pub life: Lived,
+    /// [`FlowEntry::hop`], which nobody asks a copy for but its device.
     pub hop: [u32; HOP_WORDS],
 }
 
@@ -24,27 +20,30 @@ const HOP_WORDS: usize = size_of::<Hop>() / size_of::<u32>();
 impl<A: Address> FlowRecord<A> {
     /// The flow's state. `peer` is its other direction; see [`FlowEntry::number`].
     pub fn flow_state(&self, peer: Option<&Self>) -> state::FlowState {
-        let other = peer.map_or(self.state, |peer| peer.state);
-        let (client, backend) =
-            if self.recipe.is_original() { (self.state, other) } else { (other, self.state) };
-        state::FlowState::of(self.recipe.proto, client, backend)
+        let peer = peer.map(|peer| peer.life);
+        let number = self.life.number(self.recipe.proto, self.recipe.is_original(), peer);
+        state::FlowState::ALL[number as usize]
     }
 
     /// Nanoseconds since the flow's last packet, at least; see [`FlowEntry::last`].
     pub fn idle(&self, peer: Option<&Self>, now: u64) -> u64 {
-        let seen = peer.map_or(self.seen, |peer| peer.seen.max(self.seen));
-        now.saturating_sub(seen.saturating_add(TICK_NS))
+        now.saturating_sub(self.life.last(peer.map(|peer| peer.life)))
     }
 }
 
 impl<A: Address> From<&FlowEntry<A>> for FlowRecord<A> {
     fn from(entry: &FlowEntry<A>) -> Self {
-        Self {
-            recipe: entry.recipe,
-            state: entry.state.load(),
-            seen: entry.seen.load(),
-            tick: entry.tick.load(),
-            hop: [0; HOP_WORDS],
-        }
+        let mut hop = [0; HOP_WORDS];
+        hop[Hop::DEVICE] = entry.hop.device();
+        Self { recipe: entry.recipe, life: entry.life.read(), hop }
+    }
+}
+
+impl<A: Address> From<&FlowRecord<A>> for FlowEntry<A> {
+    /// The next hop is not known.
+    fn from(record: &FlowRecord<A>) -> Self {
+        let entry = Self { recipe: record.recipe, life: record.life.into(), hop: Hop::default() };
+        entry.hop.begin(record.hop[Hop::DEVICE]);
+        entry
     }
 }

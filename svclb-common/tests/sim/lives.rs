@@ -132,7 +132,7 @@ impl<F: Net> Trial<F> {
         let peer = is_pair.then(|| record.recipe.peer());
         let keys = [Some(*key), peer];
         let used = keys.iter().flatten().filter_map(|key| self.used.get(&format!("{key:?}")).copied());
-        used.max().unwrap_or(0).max(record.seen)
+        used.max().unwrap_or(0).max(record.life.seen())
     }
 
     /// The collector takes away nobody who was in use, and everybody else.

@@ -59,6 +59,6 @@ const UNANSWERED: u64 = 120_000_000_000;
 
 fn is_active<A: svclb_common::family::Address>(record: &FlowRecord<A>, established: bool, now: u64) -> bool {
     // Established flows that are over are collected; of the others many will never be.
-    let is_recent = established || now.saturating_sub(record.seen) <= UNANSWERED;
-    record.state & LEFT == 0 && is_recent
+    let is_recent = established || now.saturating_sub(record.life.seen()) <= UNANSWERED;
+    record.life.state() & LEFT == 0 && is_recent
 }

@@ -139,7 +139,7 @@ fn flow<F: MapFamily>(
     let end = |addr: F::Addr, port: u16| SocketAddr::new(Into::<IpAddr>::into(addr), u16::from_be(port));
     let recipe = record.recipe;
     let state = record.flow_state(peer);
-    let seen = peer.map_or(record.seen, |peer| peer.seen.max(record.seen));
+    let seen = peer.map_or(0, |peer| peer.life.seen()).max(record.life.seen());
     Flow {
         family: F::MODEL,
         service: recipe.service,
@@ -150,7 +150,7 @@ fn flow<F: MapFamily>(
         source: if recipe.is_one_way() { end(key.src, key.sport) } else { end(recipe.src, recipe.sport) },
         backend: end(recipe.dst, recipe.dport),
         established,
-        closing: record.state & (FIN | RST) != 0,
+        closing: record.life.state() & (FIN | RST) != 0,
         state,
         idle_seconds: now.saturating_sub(seen / 1_000_000_000),
         timeout_seconds: timeouts.of(state),

@@ -223,8 +223,8 @@ impl Lab {
     fn age_flows_of<A: Address>(&mut self, is_v4: bool, seconds: u64) -> anyhow::Result<()> {
         for name in [of(map::FLOWS, is_v4), of(map::HALF_OPEN, is_v4)] {
             for (key, record) in self.entries::<A>(&name)? {
-                let seen = record.seen.saturating_sub(seconds * 1_000_000_000);
-                self.insert(&name, key, FlowRecord { seen, tick: !record.tick, ..record })?;
+                let life = record.life.earlier(seconds * 1_000_000_000);
+                self.insert(&name, key, FlowRecord { life, ..record })?;
             }
         }
         Ok(())

@@ -169,7 +169,7 @@ impl<F: Net> World<F> {
             Heard::About(entry) => {
                 let ends = message.ends(&entry.recipe);
                 message.rewrite(&entry.recipe, ends);
-                Verdict::Translated(Action::of(entry.recipe.action), entry.recipe.ifindex)
+                Verdict::Translated(Action::of(entry.recipe.action), entry.hop.device())
             }
         }
     }

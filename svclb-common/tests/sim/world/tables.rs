@@ -2,7 +2,6 @@
 
 use svclb_common::{
     balance::{PutError, Repeat, Route, STEPS, Tables},
-    cell::Word32,
     client::{ANY_DEVICE, PodRange},
     config::BPF_LOOP,
     family::Address,
@@ -30,11 +29,7 @@ fn copy<F: Net>(value: &FlowEntry<F::Addr>) -> FlowEntry<F::Addr> {
 
 /// An entry as it was read.
 pub(super) fn entry<A: Address>(record: &FlowRecord<A>) -> FlowEntry<A> {
-    FlowEntry {
-        state: Word32::new(record.state),
-        tick: Word32::new(record.tick),
-        ..FlowEntry::new(record.recipe, record.seen)
-    }
+    record.into()
 }
 
 impl<F: Net> Tables<F> for World<F> {
