@@ -105,3 +105,89 @@ fn addresses_of_nobody_are_packets_to_nowhere() -> anyhow::Result<()> {
 fn addresses_of_nobody_are_sockets_to_nowhere() -> anyhow::Result<()> {
     world(|world| unallocated(world, "all"))
 }
+
+/// An address that comes while the agent runs, and goes again.
+fn follows(world: &World, flags: &[&str]) -> anyhow::Result<()> {
+    world.publish(&Service::new("ports", SERVICE, &[POD2]))?;
+    let _agent = Agent::start(world, flags)?;
+    let to = (SECOND.parse::<std::net::IpAddr>()?, node_port(SERVICE)).into();
+    let first = Frontend::NodePort.of(SERVICE, Family::V4);
+    for place in [Place::Host, Place::Pod(POD1), Place::Outside] {
+        ensure!(!answered(world, place, to)?, "{flags:?} {place:?}: {to} is nobody's yet");
+        for is_there in [true, false] {
+            let what = if is_there { "add" } else { "delete" };
+            world.ip(NODE1.name, &format!("address {what} {SECOND}/24 dev eth0\n"))?;
+            until(what, PROMISE, || Ok((answered(world, place, to)? == is_there).then_some(())))?;
+            ensure!(answered(world, place, first)?, "{flags:?} {place:?}: the first address stays");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn node_ports_follow_the_nodes_addresses() -> anyhow::Result<()> {
+    world(|world| follows(world, &["--socket-lb", "off"]))?;
+    world(|world| follows(world, &["--socket-lb", "all"]))
+}
+
+#[test]
+fn a_node_without_ipv6_serves_ipv4() -> anyhow::Result<()> {
+    world(|world| {
+        world.namespace(NODE1.name).sysctl(&[("ipv6/conf/all/disable_ipv6", "1")])?;
+        world.publish(&Service::new("ports", SERVICE, &[POD2, POD3]))?;
+        for socket_lb in ["all", "off"] {
+            let _agent = Agent::start(world, &["--socket-lb", socket_lb])?;
+            for (place, frontends) in [
+                (Place::Host, &[Frontend::ClusterIp, Frontend::NodePortOnLoopback][..]),
+                (Place::Pod(POD1), &[Frontend::ClusterIp, Frontend::NodePort]),
+                (Place::Outside, &[Frontend::NodePort, Frontend::LoadBalancer]),
+            ] {
+                for frontend in frontends {
+                    let to = frontend.of(SERVICE, Family::V4);
+                    for mode in Mode::ALL {
+                        let answers = world.ask(place, mode, to, 4)?;
+                        ensure!(answers.answered() == 4, "{socket_lb} {place:?} {to} {mode:?}: {answers:?}");
+                    }
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// What the kernel has loaded, and the ports of all sockets of the node.
+fn modules_and_ports(world: &World) -> anyhow::Result<(bool, Vec<u16>)> {
+    world.namespace(NODE1.name).run(|| {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/thread-self/{file}"));
+        let modules = std::fs::read_to_string("/proc/modules").unwrap_or_default();
+        let mut ports = Vec::new();
+        for table in ["net/tcp", "net/tcp6", "net/udp", "net/udp6", "net/raw", "net/raw6"] {
+            // `sl: <address>:<port> …`, in hexadecimal (proc(5)).
+            ports.extend(read(table)?.lines().skip(1).filter_map(|line| {
+                let (_, port) = line.split_whitespace().nth(1)?.rsplit_once(':')?;
+                u16::from_str_radix(port, 16).ok()
+            }));
+        }
+        Ok((modules.lines().any(|line| line.starts_with("sctp ")), ports))
+    })?
+}
+
+#[test]
+fn no_socket_listens_on_a_node_port_and_no_module_is_loaded() -> anyhow::Result<()> {
+    world(|world| {
+        let (had_sctp, _) = modules_and_ports(world)?;
+        let port = node_port(SERVICE);
+        let sctp = format!(
+            "    - {{ name: sctp, protocol: SCTP, port: 5060, targetPort: 5060, nodePort: {port} }}\nstatus:\n"
+        );
+        let text = Service::new("ports", SERVICE, &[POD2]).yaml().replacen("status:\n", &sctp, 1);
+        world.publish_text("ports.yaml", &text)?;
+        let _agent = Agent::start(world, &["--socket-lb", "off"])?;
+        ensure!(answered(world, Place::Outside, Frontend::NodePort.of(SERVICE, Family::V4))?, "it serves");
+        let (has_sctp, ports) = modules_and_ports(world)?;
+        ensure!(has_sctp == had_sctp, "the sctp module came");
+        // The agent's own are those of health and metrics.
+        ensure!(!ports.is_empty() && !ports.contains(&port), "{port} is among {ports:?}");
+        Ok(())
+    })
+}
