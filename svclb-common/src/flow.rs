@@ -303,20 +303,14 @@ impl<A: Address> FlowEntry<A> {
     /// The number of the flow's [`FlowState`]. `peer` is its other direction; see [`Lived::number`].
     #[inline(always)]
     pub fn number(&self, peer: Option<&Self>) -> u32 {
-        let peer = match peer {
-            Some(peer) => Some(peer.life.read()),
-            None => None,
-        };
+        let peer = peer.map(|peer| peer.life.read());
         self.life.read().number(self.recipe.proto, self.recipe.is_original(), peer)
     }
 
     /// The time before which the flow's last packet passed. `peer` is its other direction; see [`Lived::last`].
     #[inline(always)]
     pub fn last(&self, peer: Option<&Self>) -> u64 {
-        let peer = match peer {
-            Some(peer) => Some(peer.life.read()),
-            None => None,
-        };
+        let peer = peer.map(|peer| peer.life.read());
         self.life.read().last(peer)
     }
 }

@@ -146,6 +146,7 @@ impl Lived {
 
     /// The same life, so many nanoseconds earlier, stamped in no tick that a clock will show soon.
     #[cfg(not(target_arch = "bpf"))]
+    #[must_use]
     pub fn earlier(self, nanoseconds: u64) -> Self {
         let tick = !(self.0 as u32) >> STATE_BITS << STATE_BITS;
         Self(self.seen().saturating_sub(nanoseconds) >> UNIT << 32 | u64::from(tick | self.state()))
@@ -205,8 +206,8 @@ mod tests {
             prop_assert!(lived.seen() <= now && now < lived.last(None));
             prop_assert_eq!(lived.last(Some(Lived(0))), lived.last(None));
             // The tick is over 64 jiffies later at the latest, and no jiffy of it asks for the clock.
-            let within = (jiffies & !63)..=(jiffies | 63);
-            prop_assert!(within.clone().all(|jiffies| Tick::of(jiffies) == tick));
+            let mut within = (jiffies & !63)..=(jiffies | 63);
+            prop_assert!(within.all(|jiffies| Tick::of(jiffies) == tick));
             prop_assert_ne!(Tick::of(jiffies.wrapping_add(64)), tick);
             let early = lived.earlier(TICK_NS);
             prop_assert_eq!(early.state(), lived.state());

@@ -6,7 +6,7 @@ use svclb_tests::netns::{
     client::Mode,
     layout::{Family, Frontend, NODE1, POD1, POD2, POD3, node_port},
     manifest::Service,
-    wait::{PROMISE, until},
+    wait::{PATIENCE, PROMISE, here, until},
 };
 
 use crate::support::world;
@@ -15,6 +15,10 @@ const SERVICE: u8 = 110;
 
 /// An address of the node beside its first one, on the device of the first.
 const SECOND: &str = "192.0.2.211";
+
+/// Where Services have their addresses.
+const RANGE: &str = "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: { name: kubernetes }\n\
+                     spec: { cidrs: [\"10.96.0.0/16\", \"fd00:10:96::/112\"] }\n";
 
 fn answered(world: &World, place: Place, to: std::net::SocketAddr) -> anyhow::Result<bool> {
     Ok(world.ask(place, Mode::Tcp, to, 1)?.answered() == 1)
@@ -83,9 +87,7 @@ fn unallocated(world: &World, socket_lb: &str) -> anyhow::Result<()> {
         }
     }
     // A range that comes while the agent runs: what nobody has in it leads nowhere.
-    let range = "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: { name: kubernetes }\n\
-                 spec: { cidrs: [\"10.96.0.0/16\", \"fd00:10:96::/112\"] }\n";
-    world.publish_text("range.yaml", range)?;
+    world.publish_text("range.yaml", RANGE)?;
     let free = "10.96.77.77:80".parse()?;
     let before = world.drops("unallocated_vip")?;
     until("a range in force", PROMISE, || {
@@ -188,6 +190,37 @@ fn no_socket_listens_on_a_node_port_and_no_module_is_loaded() -> anyhow::Result<
         ensure!(has_sctp == had_sctp, "the sctp module came");
         // The agent's own are those of health and metrics.
         ensure!(!ports.is_empty() && !ports.contains(&port), "{port} is among {ports:?}");
+        Ok(())
+    })
+}
+
+/// A connection begun before its Service was there is made by a later SYN: from a pod in any case, from the host where
+/// its packets are translated.
+#[test]
+fn a_connection_begun_before_its_service_is_made() -> anyhow::Result<()> {
+    world(|world| {
+        world.publish_text("range.yaml", RANGE)?;
+        let agent = Agent::start(world, &["--socket-lb", "off"])?;
+        let patience = here(PATIENCE).as_secs().to_string();
+        let begin = |place, family| {
+            let url = format!("http://{}/", Frontend::ClusterIp.of(SERVICE, family));
+            world.start(place, "curl", &["--silent", "--globoff", "--fail", "--max-time", &patience, &url])
+        };
+        let mut begun = Vec::new();
+        for place in [Place::Pod(POD1), Place::Host] {
+            for family in Family::ALL {
+                let before = world.drops("unallocated_vip")?;
+                begun.push((place, family, begin(place, family)?));
+                until("a SYN to nobody", PATIENCE, || {
+                    Ok((world.drops("unallocated_vip")? > before).then_some(()))
+                })?;
+            }
+        }
+        world.publish(&Service::new("ports", SERVICE, &[POD2]))?;
+        for (place, family, mut command) in begun {
+            let status = command.wait()?;
+            ensure!(status.success(), "{place:?} {family:?}: {status}\n{}", agent.log().text());
+        }
         Ok(())
     })
 }
