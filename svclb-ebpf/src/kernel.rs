@@ -4,6 +4,7 @@ use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use svclb_common::{
     balance::{PutError, Route, Scratch, Tables},
     encap::Carry,
+    family::{V4, V6},
     flow::FlowEntry,
     icmp::Icmp,
     key::{FlowKey, FrontendKey},
@@ -38,24 +39,8 @@ pub(crate) trait Maps:
     + Apart
 {
 }
-impl<
-    F: FrontendMaps
-        + BackendMaps
-        + LoadMaps
-        + ClientMaps
-        + FlowMaps
-        + StrangerMaps
-        + FragmentMaps
-        + RouteMaps
-        + PodMaps
-        + PortMaps
-        + Icmp
-        + Carry
-        + TooBig
-        + Apart,
-> Maps for F
-{
-}
+impl Maps for V4 {}
+impl Maps for V6 {}
 
 /// The tables as a packet sees them.
 pub(crate) struct Kernel<M> {
