@@ -3,6 +3,7 @@
 pub mod apiserver;
 pub mod cluster;
 pub mod control_plane;
+pub mod figure;
 pub mod netns;
 pub mod packet;
 pub mod probe;

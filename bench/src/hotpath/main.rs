@@ -9,6 +9,7 @@
 //! | [`wrapper`] | the programs that run all others |
 //! | [`template`] | the frame that they restore |
 //! | [`floor`] | the floor's tables |
+//! | [`name`] | what figures call cases |
 //! | [`lookups`] | how often a path asks hashes |
 //! | [`rounds`] | passes over all cases |
 //! | [`stats`] | few numbers for many |
@@ -19,6 +20,7 @@ mod cases;
 mod floor;
 mod frame;
 mod lookups;
+mod name;
 mod report;
 mod rounds;
 mod stats;
@@ -35,6 +37,7 @@ use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
+use svclb_tests::figure;
 
 use svclb::datapath::object::BYTECODE;
 
@@ -61,9 +64,12 @@ struct Cli {
     /// Measure the paths of another build of the datapath's object as well.
     #[arg(long, value_name = "LABEL=FILE")]
     with: Vec<String>,
-    /// Write all figures to it.
+    /// Add a line of JSON for each figure to it.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write everything to it, rounds and machine included.
+    #[arg(long, value_name = "FILE")]
+    details: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -89,6 +95,9 @@ fn main() -> anyhow::Result<()> {
     let report = Report::new(&cases, &times, cli.rounds, cli.packets)?;
     report.print();
     if let Some(file) = &cli.json {
+        figure::append(file, &report.figures())?;
+    }
+    if let Some(file) = &cli.details {
         report.write(file)?;
     }
     Ok(())

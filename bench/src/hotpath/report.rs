@@ -4,11 +4,13 @@ use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use serde::Serialize;
+use svclb_tests::figure::Figure;
 
 use crate::{
     case::{Case, Family, Figures, Flows, Medium},
     cases::ROUTED,
     lookups::{self, Lookups},
+    name::name,
     rounds::Times,
     stats::{Spread, spread},
 };
@@ -17,6 +19,10 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     path: String,
+    /// As [`Figure`] names it.
+    name: String,
+    /// What the ratio is to, in the same way.
+    floor: Option<String>,
     family: Family,
     medium: Medium,
     flows: Flows,
@@ -86,6 +92,8 @@ impl Report {
             let other = find(&case.path, Family::V4).filter(|_| case.family == Family::V6);
             Row {
                 path: case.path.clone(),
+                name: name(case),
+                floor: floor.map(|floor| name(&cases[floor])),
                 family: case.family,
                 medium: case.medium,
                 flows: case.flows,
@@ -108,6 +116,25 @@ impl Report {
     pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         fs::write(file, text + "\n").with_context(|| file.display().to_string())
+    }
+
+    /// What other programs are told: all that has a ratio.
+    pub(crate) fn figures(&self) -> Vec<Figure> {
+        let figure = |row: &Row| {
+            let (Spread { median, lower, upper }, base) = (row.ratio?, row.floor.clone()?);
+            Some(Figure {
+                bench: "hotpath",
+                case: row.name.clone(),
+                ratio: median,
+                base,
+                value: row.time.median,
+                unit: "ns",
+                q1: lower,
+                q3: upper,
+                goal: row.goal,
+            })
+        };
+        self.rows.iter().filter_map(figure).collect()
     }
 
     /// Prints the tables.
