@@ -7,6 +7,7 @@ use svclb_common::{
     key::{FlowKey, Hook},
     packet::Packet,
     verdict::DropReason,
+    wire::TcpFlags,
 };
 
 use crate::{
@@ -55,17 +56,15 @@ pub(crate) fn act<F: Maps, M: Medium>(
             Way::Nowhere(reason) => return drop_translated::<F, M>(medium, recipe, reason),
         }
     }
-    entry.touch(packet.flags, observe::tick(), observe::now);
-    backend::count_packet::<F>(recipe.service, packet.ip.total_len());
-
+    let (flags, len) = (packet.flags, packet.ip.total_len());
     match action {
         Action::Forward => packet.ip.decrement_hops(),
         Action::Tunnel => {
             packet.ip.decrement_hops();
             let sport = entropy(&packet);
             return match tunnel::wrap::<F, M>(medium, recipe, sport) {
-                Some(()) if is_still_for::<F>(recipe) => medium.send(device),
-                Some(()) => drop_translated::<F, M>(medium, recipe, DropReason::FlowTableFull),
+                Some(()) if note::<F>(entry, flags, len) => medium.send(device),
+                Some(()) => drop_given_away::<F, M>(medium),
                 None => drop_translated::<F, M>(medium, recipe, DropReason::Unwritable),
             };
         }
@@ -77,8 +76,8 @@ pub(crate) fn act<F: Maps, M: Medium>(
     if !medium.rewrite::<F>(packet, recipe) {
         return drop_translated::<F, M>(medium, recipe, DropReason::Unwritable);
     }
-    if !is_still_for::<F>(recipe) {
-        return drop_translated::<F, M>(medium, recipe, DropReason::FlowTableFull);
+    if !note::<F>(entry, flags, len) {
+        return drop_given_away::<F, M>(medium);
     }
     match action {
         Action::Pass => medium.pass(),
@@ -89,11 +88,25 @@ pub(crate) fn act<F: Maps, M: Medium>(
     }
 }
 
-/// Whether the recipe is for the packet at hand. Full tables give the memory of an entry to another flow even while
-/// it is read: it is asked when all is done. Where the key is, is asked again, for the stack's sake.
+/// Notes a packet of `len` bytes that was translated, if the entry still is its flow's.
 #[inline(always)]
-fn is_still_for<F: Maps>(recipe: &Recipe<F::Addr>) -> bool {
-    flow::scratch::<F>().is_some_and(|scratch| recipe.is_for(&scratch.key))
+fn note<F: Maps>(entry: &FlowEntry<F::Addr>, flags: TcpFlags, len: u16) -> bool {
+    let holds = flow::holds::<F>(&entry.recipe);
+    if holds {
+        entry.touch(flags, observe::tick(), observe::now);
+        backend::count_packet::<F>(entry.recipe.service, len);
+    }
+    holds
+}
+
+/// Counts, reports and drops the packet whose key is in the scratch value: the table gave its entry away while it was
+/// read. A function of its own, for the stack's sake.
+#[inline(never)]
+pub(crate) fn drop_given_away<F: Maps, M: Medium>(medium: M) -> i32 {
+    match flow::scratch::<F>() {
+        Some(scratch) => drop::<F, M>(medium, &scratch.key, DropReason::FlowTableFull),
+        None => M::DROP,
+    }
 }
 
 /// Counts, reports and drops a packet that was sent as `key` says.

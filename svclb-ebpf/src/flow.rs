@@ -12,7 +12,7 @@ use aya_ebpf::{
 use svclb_common::{
     balance::{PutError, Scratch},
     family::{Addr4, Addr6, Family, V4, V6},
-    flow::FlowEntry,
+    flow::{FlowEntry, Recipe},
     key::FlowKey,
     layout::capacity,
     outline::Outline,
@@ -156,6 +156,14 @@ pub(crate) fn retire<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::A
 pub(crate) fn forget<F: FlowMaps>(key: &FlowKey<F::Addr>) {
     let _gone = F::flows().remove(key);
     let _gone = F::half_open().remove(key);
+}
+
+/// Whether the recipe is for the packet whose key is in the scratch value. Full tables give the memory of an entry to
+/// another flow even while it is read: this is asked when all is read, and before something is written. Where the key
+/// is, is asked again, for the stack's sake.
+#[inline(always)]
+pub(crate) fn holds<F: FlowMaps>(recipe: &Recipe<F::Addr>) -> bool {
+    scratch::<F>().is_some_and(|scratch| recipe.is_for(&scratch.key))
 }
 
 /// This CPU's working memory for first packets. TC hooks run with bottom halves

@@ -10,7 +10,7 @@ use svclb_common::{
 };
 
 use crate::{
-    act::{NOBODY, drop_translated},
+    act::{NOBODY, drop_given_away, drop_translated},
     flow,
     kernel::{Kernel, Maps},
     medium::{Medium, Way},
@@ -80,6 +80,9 @@ fn relay<F: Maps, M: Medium>(
         Action::Pass | Action::Tunnel => {}
     }
     message.rewrite(recipe, ends);
+    if !flow::holds::<F>(recipe) {
+        return drop_given_away::<F, M>(medium);
+    }
     match action {
         Action::Pass | Action::Tunnel => medium.pass(),
         Action::Forward => medium.send(device),

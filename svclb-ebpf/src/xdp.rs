@@ -22,6 +22,7 @@ use svclb_common::{
 };
 
 use crate::{
+    flow,
     kernel::Maps,
     medium::{Medium, Way},
     route::{self, Found},
@@ -110,7 +111,9 @@ impl Medium for Xdp {
             return Way::By(device);
         }
         let way = self.way::<F>(&entry.recipe.src, &entry.recipe.dst, size, eth);
-        if let Way::By(device) = way {
+        if let Way::By(device) = way
+            && flow::holds::<F>(&entry.recipe)
+        {
             entry.hop.note(now, size, device, eth.link());
         }
         way

@@ -28,7 +28,7 @@ impl Epoch {
 pub type Link = [u32; 3];
 
 /// The next hop of a flow's packets; and of those that enter this node ([`Action::Deliver`](super::Action::Deliver))
-/// the device that is to have received them, which is fixed.
+/// the device that is to have received them, which nobody notes anew.
 ///
 /// CPUs write it at the same time. They find the same, unless a route has just changed; a packet that
 /// goes by a mixture is lost like one that was on its way.

@@ -41,8 +41,9 @@ impl Tick {
 
 /// State bits, and when the last packet passed.
 ///
-/// It is written by whichever CPU sees a packet; a lost race loses a tick of the clock or is repeated by the next
-/// packet. From the lowest bit: eight of state ([`SEEN`], [`FIN`], [`RST`], [`SPOKE`], [`LEFT`]), 24 of the [`Tick`]
+/// It is written by whichever CPU sees a packet, within nanoseconds of having been read. A lost race loses a tick of the
+/// clock, or a bit: the next packet sets it again, an end that nobody repeats is left to the timeout, and who has
+/// [left](LEFT) is counted anew by the agent. From the lowest bit: eight of state ([`SEEN`], [`FIN`], [`RST`], [`SPOKE`], [`LEFT`]), 24 of the [`Tick`]
 /// in which the stamp was made, 32 of the stamp.
 #[repr(transparent)]
 #[derive(Debug)]
@@ -76,11 +77,13 @@ impl Life {
     /// much as a lookup.
     #[inline(always)]
     pub fn touch(&self, flags: TcpFlags, tick: Tick, now: impl FnOnce() -> u64) {
+        let is_new = (self.0.load() as u32) >> STATE_BITS != tick.0;
+        let stamp = if is_new { now() >> UNIT } else { 0 };
+        // Only now: what others note while the clock is asked for is not to be lost.
         let old = self.0.load();
         let mut new = old;
-        if (new as u32) >> STATE_BITS != tick.0 {
-            new =
-                now() >> UNIT << 32 | u64::from(tick.0 << STATE_BITS | new as u32 & ((1 << STATE_BITS) - 1));
+        if is_new {
+            new = stamp << 32 | u64::from(tick.0 << STATE_BITS | new as u32 & ((1 << STATE_BITS) - 1));
         }
         if flags.any(TcpFlags::RST) {
             new |= u64::from(RST);
