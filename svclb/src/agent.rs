@@ -118,6 +118,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         let pass = syncer.sync(&seen).await;
         servers.passed(&pass, &syncer, since).await;
         if mem::take(&mut has_excess) {
+            syncer.compact();
             heap::trim();
         }
         tokio::select! {

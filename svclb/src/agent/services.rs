@@ -117,6 +117,13 @@ impl Services {
         }
     }
 
+    /// Takes as little memory as possible, at the cost of a look at everything.
+    pub(super) fn compact(&mut self) -> Result<(), Error> {
+        self.model.compact();
+        self.applied.compact(self.model.services());
+        self.tables.release()
+    }
+
     /// Finds what is different since the last time.
     pub(super) fn settle(&mut self) -> Delta {
         let delta = self.model.settle();

@@ -131,6 +131,13 @@ impl Syncer {
         self.services.take(batch);
     }
 
+    /// Takes as little memory as possible, at the cost of a look at everything.
+    pub(super) fn compact(&mut self) {
+        if let Err(error) = self.services.compact() {
+            tracing::warn!("more memory is used than needed: {error}");
+        }
+    }
+
     /// Brings the kernel to what is wanted. What was written stays written, and is known.
     ///
     /// Until the source has told everything, the tables stay as an earlier agent left them, and its hooks are kept

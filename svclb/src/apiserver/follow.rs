@@ -119,8 +119,8 @@ fn is_streaming(config: &Config) -> bool {
 
 fn entry<K: Kind>(object: Received<K>) -> Entry<K> {
     match object.0 {
-        Ok(object) => Entry { key: ObjectKey::of(object.meta()), object: Ok(stripped(object)) },
-        Err(invalid) => Entry { key: ObjectKey::of(&invalid.metadata), object: Err(invalid.error) },
+        Ok(object) => Entry::new(ObjectKey::of(object.meta()), Ok(stripped(object))),
+        Err(invalid) => Entry::new(ObjectKey::of(&invalid.metadata), Err(invalid.error)),
     }
 }
 

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::source::Batch;
 
+/// So many changes at once are worth a look at how what is known lies in memory.
+const MANY: usize = 1000;
+
 /// How many news may wait to be folded.
 const BACKLOG: usize = 256;
 
@@ -140,7 +143,11 @@ impl World {
         self.told_partial = Some(is_partial);
         let Self { services, slices, nodes, service_cidrs, pods, told_partial: _ } = self;
         let changes = services.take().chain(slices.take()).chain(nodes.take());
-        let changes = changes.chain(service_cidrs.take()).chain(pods.take()).collect();
+        let changes: Vec<_> = changes.chain(service_cidrs.take()).chain(pods.take()).collect();
+        if changes.len() >= MANY {
+            services.compact();
+            slices.compact();
+        }
         Batch { changes, is_partial }
     }
 }
@@ -158,7 +165,7 @@ mod tests {
     fn nothing_is_told_before_every_list_is_complete() {
         let mut world = World::default();
         let key = ObjectKey { namespace: "a".into(), name: "b".into() };
-        let entry = super::super::told::Entry { key: key.clone(), object: Ok(Service::default().into()) };
+        let entry = super::super::told::Entry::new(key.clone(), Ok(Service::default().into()));
         world.hear(Heard::Services(News::Listed(vec![entry])));
         assert_eq!(told(&mut world), None);
         world.hear(Heard::Nodes(News::Listed(vec![])));
