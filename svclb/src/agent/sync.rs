@@ -121,6 +121,11 @@ impl Syncer {
         })
     }
 
+    /// Begins with what `model` has been told before.
+    pub(super) fn begin_with(&mut self, model: Model) {
+        self.services.begin_with(model);
+    }
+
     /// What is wanted.
     pub(super) fn model(&self) -> &Model {
         self.services.model()

@@ -34,6 +34,10 @@ impl<K: Kind> Entry<K> {
 /// What is heard of a kind.
 #[derive(Clone, Debug)]
 pub(super) enum News<K> {
+    /// An object of the first list, which is not complete yet.
+    Found(Entry<K>),
+    /// The first list is complete: these are all there are.
+    Complete(Vec<ObjectKey>),
     /// All there is.
     Listed(Vec<Entry<K>>),
     /// An object is new or has changed.
@@ -77,8 +81,12 @@ impl<K: Kind> Told<K> {
     /// Takes note of something.
     pub(super) fn hear(&mut self, news: News<K>) {
         match news {
+            News::Found(entry) | News::Applied(entry) => self.apply(entry),
+            News::Complete(keys) => {
+                self.is_complete = true;
+                self.keep_only(keys.iter().collect());
+            }
             News::Listed(entries) => self.list(entries),
-            News::Applied(entry) => self.apply(entry),
             News::Deleted(key) => self.delete(key),
             News::Unavailable => self.is_complete = true,
         }
@@ -87,6 +95,11 @@ impl<K: Kind> Told<K> {
     /// Whether all objects have been heard of.
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
+    }
+
+    /// How many changes the agent is to be told.
+    pub(super) fn changes(&self) -> usize {
+        self.pending.len()
     }
 
     /// Whether the agent is to be told something.
@@ -117,17 +130,18 @@ impl<K: Kind> Told<K> {
 
     fn list(&mut self, entries: Vec<Entry<K>>) {
         self.is_complete = true;
-        // Of the first list nothing is gone.
-        if !(self.known.is_empty() && self.pending.is_empty() && self.unreadable.is_empty()) {
-            let listed: BTreeSet<&ObjectKey> = entries.iter().map(|entry| &entry.key).collect();
-            let known = self.known.keys().chain(self.pending.keys()).chain(&self.unreadable);
-            let gone: BTreeSet<ObjectKey> = known.filter(|key| !listed.contains(key)).cloned().collect();
-            for key in gone {
-                self.delete(key);
-            }
-        }
+        self.keep_only(entries.iter().map(|entry| &entry.key).collect());
         for entry in entries {
             self.apply(entry);
+        }
+    }
+
+    /// What is not in `listed` is gone.
+    fn keep_only(&mut self, listed: BTreeSet<&ObjectKey>) {
+        let known = self.known.keys().chain(self.pending.keys()).chain(&self.unreadable);
+        let gone: BTreeSet<ObjectKey> = known.filter(|key| !listed.contains(key)).cloned().collect();
+        for key in gone {
+            self.delete(key);
         }
     }
 
@@ -230,6 +244,21 @@ mod tests {
         assert_eq!(told.take().collect::<Vec<_>>(), [gone("a"), set("b", 4), set("d", 5)]);
         told.hear(News::Listed(vec![good("b", 4), good("c", 3), good("d", 5)]));
         assert!(!told.has_changes());
+    }
+
+    #[test]
+    fn a_first_list_is_told_while_it_arrives_and_what_its_end_does_not_name_is_gone() {
+        let mut told = Told::default();
+        told.hear(News::Found(good("a", 1)));
+        told.hear(News::Found(good("b", 2)));
+        assert!(!told.is_complete());
+        assert_eq!(told.take().collect::<Vec<_>>(), [set("a", 1), set("b", 2)]);
+        // It has broken off, and begun anew.
+        told.hear(News::Found(good("b", 2)));
+        told.hear(News::Found(bad("c")));
+        told.hear(News::Complete(vec![key("b"), key("c")]));
+        assert!(told.is_complete() && told.is_partial());
+        assert_eq!(told.take().collect::<Vec<_>>(), [gone("a")]);
     }
 
     #[test]

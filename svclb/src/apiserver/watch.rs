@@ -18,6 +18,9 @@ use crate::source::Batch;
 /// So many changes at once are worth a look at how what is known lies in memory.
 const MANY: usize = 1000;
 
+/// So many objects of lists that are not complete are told as a part of the first batch.
+const PART: usize = 256;
+
 /// How many news may wait to be folded.
 const BACKLOG: usize = 256;
 
@@ -117,17 +120,27 @@ impl World {
 
     fn is_worth_telling(&self) -> bool {
         let Self { services, slices, nodes, service_cidrs, pods, told_partial } = self;
-        let is_complete = services.is_complete()
-            && slices.is_complete()
-            && nodes.is_complete()
-            && service_cidrs.is_complete()
-            && pods.is_complete();
+        let is_complete = self.is_complete();
         let has_changes = services.has_changes()
             || slices.has_changes()
             || nodes.has_changes()
             || service_cidrs.has_changes()
             || pods.has_changes();
-        is_complete && (has_changes || *told_partial != Some(self.is_partial()))
+        if is_complete { has_changes || *told_partial != Some(self.is_partial()) } else { self.has_part() }
+    }
+
+    /// Whether a part of the first batch is worth being told.
+    fn has_part(&self) -> bool {
+        self.told_partial.is_none() && self.services.changes() + self.slices.changes() >= PART
+    }
+
+    fn is_complete(&self) -> bool {
+        let Self { services, slices, nodes, service_cidrs, pods, .. } = self;
+        services.is_complete()
+            && slices.is_complete()
+            && nodes.is_complete()
+            && service_cidrs.is_complete()
+            && pods.is_complete()
     }
 
     /// A pod that cannot be read keeps no Service in the tables.
@@ -139,16 +152,19 @@ impl World {
     }
 
     fn take(&mut self) -> Batch {
-        let is_partial = self.is_partial();
-        self.told_partial = Some(is_partial);
+        let (is_partial, is_part) = (self.is_partial(), !self.is_complete());
+        let is_first = self.told_partial.is_none() && !is_part;
+        if !is_part {
+            self.told_partial = Some(is_partial);
+        }
         let Self { services, slices, nodes, service_cidrs, pods, told_partial: _ } = self;
         let changes = services.take().chain(slices.take()).chain(nodes.take());
         let changes: Vec<_> = changes.chain(service_cidrs.take()).chain(pods.take()).collect();
-        if changes.len() >= MANY {
+        if is_first || changes.len() >= MANY {
             services.compact();
             slices.compact();
         }
-        Batch { changes, is_partial }
+        Batch { changes, is_partial, is_part }
     }
 }
 
