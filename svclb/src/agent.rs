@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `settings`, `devices` | what the operator asked for |
 //! | `inputs` | the source and the Events of the run |
+//! | `heard` | what the source tells before the programs are loaded |
 //! | `services` | the model, the plan and the tables of Services |
 //! | `opt_outs` | pods whose sockets are left alone |
 //! | `stranded` | connected sockets whose backend is gone |
@@ -27,6 +28,7 @@ mod detect;
 mod devices;
 mod error;
 mod expiry;
+mod heard;
 mod inputs;
 mod opt_outs;
 mod recount;
@@ -52,7 +54,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{devices::Devices, error::RunError, settings::Settings};
-use self::{expiry::Expiry, inputs::Inputs, servers::Servers, sync::Syncer};
+use self::{expiry::Expiry, heard::Heard, inputs::Inputs, servers::Servers, sync::Syncer};
 use crate::{
     config,
     datapath::{Error, events, lock, probe, tables},
@@ -92,11 +94,17 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     // An agent that was killed has left its word behind, which is not ours to keep.
     tables::disown(&settings.pins)?;
     // The verifier looks at the programs for seconds, and the lists come meanwhile.
-    let loading = spawn_blocking({
+    let mut loading = spawn_blocking({
         let settings = settings.clone();
         move || Syncer::new(&settings)
     });
-    let mut syncer = loading.await.map_err(RunError::other)??;
+    let mut heard = Heard::new(settings.model.clone());
+    let mut syncer = loop {
+        tokio::select! {
+            loaded = &mut loading => break loaded.map_err(RunError::other)??,
+            batch = batches.recv(), if heard.wants_more() => heard.take(batch)?,
+        }
+    };
     let mut servers = Servers::start(&settings, events, &tasks, &stop)?;
     let _expiry = Expiry::start(&settings.pins, settings.config.flow_timeouts.0, servers.metrics().clone())
         .map_err(RunError::other)?;
@@ -111,13 +119,24 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let rewritten = rewritten(settings.file.as_ref());
     tokio::pin!(rewritten);
 
+    let Heard { model, last, services, slices } = heard;
+    syncer.begin_with(model);
+    servers.count(services, slices);
+    if let Some(batch) = last {
+        servers.queued(&batch);
+        syncer.take(batch);
+    }
     let mut has_excess = false;
     let ended = loop {
         let seen = network.borrow_and_update().clone();
         let since = Instant::now();
         let pass = syncer.sync(&seen).await;
         servers.passed(&pass, &syncer, since).await;
-        if mem::take(&mut has_excess) {
+        // A plan of everything follows the first list of all objects, and failures.
+        if mem::take(&mut has_excess)
+            || !pass.is_to_be_repeated && pass.written.as_ref().is_some_and(|written| written.is_full)
+        {
+            syncer.compact();
             heap::trim();
         }
         tokio::select! {

@@ -28,6 +28,7 @@
 //! | `contact` | what is to be said about outages, and how often may be asked |
 //! | `kind` | which objects of a kind are asked for, and what of them is kept |
 //! | `received` | an object as it arrives, readable or not |
+//! | `text` | a value of JSON that is not looked into yet |
 //! | `follow` | the states above, for one kind |
 //! | `told` | what the agent knows of a kind, and what it is to be told |
 //! | `watch` | all kinds together |
@@ -58,6 +59,7 @@ mod follow;
 mod kind;
 mod received;
 mod settings;
+mod text;
 mod told;
 mod watch;
 

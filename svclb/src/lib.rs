@@ -4,6 +4,7 @@ pub mod agent;
 pub mod apiserver;
 pub mod cgroup;
 pub mod cli;
+mod compact;
 pub mod config;
 pub mod datapath;
 pub mod health;

@@ -23,6 +23,7 @@ mod facts;
 #[cfg(test)]
 mod fixture;
 mod frontend;
+mod frontends;
 mod health_check;
 mod no_local;
 mod node;
@@ -54,6 +55,7 @@ pub use self::{
     delta::Delta,
     engine::Model,
     frontend::{Frontend, FrontendKind},
+    frontends::Frontends,
     health_check::HealthCheck,
     no_local::{NoLocal, PerFamily},
     node::NodeState,

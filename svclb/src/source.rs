@@ -1,7 +1,7 @@
 //! Where API objects come from: what a source tells the agent.
 //!
 //! A source is a folder of manifests or an API server. Its first [`Batch`] is complete: every object of every
-//! kind that there is. From then on each batch holds what changed.
+//! kind that there is. It may come in parts. From then on each batch holds what changed.
 
 use std::sync::Arc;
 
@@ -36,4 +36,7 @@ pub struct Batch {
     /// Whether the source holds objects that could not be read since the agent started: what is not told may
     /// still be wanted.
     pub is_partial: bool,
+    /// Whether this is a part of the first batch and more of it follows. What an object is told to be may be told anew, and
+    /// that it is gone; nothing is to be done about any of it before the last part.
+    pub is_part: bool,
 }

@@ -33,7 +33,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use axum::Router;
+use axum::{Router, serve::ListenerExt as _};
 use serde_json::Value;
 use tokio::{
     sync::{oneshot, watch},
@@ -286,7 +286,9 @@ fn run(shared: Arc<Shared>, listener: TcpListener) -> anyhow::Result<Running> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let body = move || {
         runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
+            // As Go's servers do. Else an event waits for the client's word about the one before, which may take 40 ms.
+            let listener = tokio::net::TcpListener::from_std(listener)?
+                .tap_io(|connection| drop(connection.set_nodelay(true)));
             let router = Router::new().fallback(move |request| answer::answer(Arc::clone(&shared), request));
             tokio::select! {
                 ended = axum::serve(listener, router) => ended,

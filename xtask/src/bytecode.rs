@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use crate::{
     compiler::{Compiler, Core},
+    debug_info::without_debug_info,
     fingerprint::Fingerprint,
     linker,
     toolchain::{self, TARGET},
@@ -57,7 +58,7 @@ pub(crate) fn build_bench(workspace: &Workspace) -> anyhow::Result<PathBuf> {
 }
 
 /// The object, built if anything it is made from has changed. An equal object keeps its time, so that nothing that
-/// includes it is built again.
+/// includes it is built again. What cargo has built, with debug information, stays where it was built.
 fn build_from(workspace: &Workspace, source: &Source) -> anyhow::Result<PathBuf> {
     let compiler = toolchain::provide(workspace)?;
     let linker = linker::provide(workspace, compiler.llvm)?;
@@ -75,7 +76,9 @@ fn build_from(workspace: &Workspace, source: &Source) -> anyhow::Result<PathBuf>
     eprintln!("xtask: building {} with {version}", object.display());
     compile(workspace, &compiler, &linker, source)?;
     let built = directory.join(TARGET).join("release").join(source.package);
-    replace(&object, &fs::read(&built).with_context(|| format!("cargo left no {}", built.display()))?)?;
+    let content = fs::read(&built).with_context(|| format!("cargo left no {}", built.display()))?;
+    let content = without_debug_info(&content).with_context(|| format!("cannot read {}", built.display()))?;
+    replace(&object, &content)?;
     workspace.shell.write_file(&stamp, wanted)?;
     Ok(object)
 }
@@ -87,6 +90,7 @@ fn fingerprint(workspace: &Workspace, compiler: &Compiler, source: &Source) -> a
     fingerprint.word(linker::VERSION);
     // which paths, does not matter: no two folders make different objects
     fingerprint.word("remapped paths");
+    fingerprint.word("without debug information");
     fingerprint.word(&format!("{:?}", compiler.core));
     for flag in FLAGS {
         fingerprint.word(flag);

@@ -5,6 +5,7 @@ mod bench;
 mod bytecode;
 mod cluster;
 mod compiler;
+mod debug_info;
 mod fingerprint;
 mod fuzz;
 mod image;

@@ -98,12 +98,17 @@ impl Servers {
         &self.metrics
     }
 
+    /// So many changes of Services and of slices have arrived.
+    pub(super) fn count(&self, services: u64, slices: u64) {
+        self.metrics.changes(services, slices);
+    }
+
     /// Changes have arrived and wait to be in the tables.
     pub(super) fn queued(&self, batch: &Batch) {
         let count = |is: fn(&Change) -> bool| batch.changes.iter().filter(|change| is(change)).count() as u64;
         let services = count(|change| matches!(change, Change::Service(..)));
         let endpoints = count(|change| matches!(change, Change::Slice(..)));
-        self.metrics.changes(services, endpoints);
+        self.count(services, endpoints);
         for family in Family::ALL {
             self.state.queued(family, Moment::now());
             self.metrics.queued(family);

@@ -70,6 +70,11 @@ impl Services {
         })
     }
 
+    /// Begins with what `model` has been told before.
+    pub(super) fn begin_with(&mut self, model: Model) {
+        self.model = model;
+    }
+
     /// What is wanted.
     pub(super) fn model(&self) -> &Model {
         &self.model
@@ -107,6 +112,9 @@ impl Services {
             // What counts of it is in the model then, and the rest can go.
             self.model.apply(&change);
         }
+        if batch.is_part {
+            return;
+        }
         // What an earlier agent left is looked for among everything, again when that is over.
         self.is_whole |= batch.is_partial || self.is_partial;
         self.is_partial = batch.is_partial;
@@ -117,8 +125,18 @@ impl Services {
         }
     }
 
+    /// Takes as little memory as possible, at the cost of a look at everything.
+    pub(super) fn compact(&mut self) -> Result<(), Error> {
+        self.model.compact();
+        self.applied.compact(self.model.services());
+        self.tables.release()
+    }
+
     /// Finds what is different since the last time.
     pub(super) fn settle(&mut self) -> Delta {
+        if !self.is_loaded {
+            return Delta::default();
+        }
         let delta = self.model.settle();
         self.pending.extend(delta.services.iter().cloned());
         delta

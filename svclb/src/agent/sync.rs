@@ -121,6 +121,11 @@ impl Syncer {
         })
     }
 
+    /// Begins with what `model` has been told before.
+    pub(super) fn begin_with(&mut self, model: Model) {
+        self.services.begin_with(model);
+    }
+
     /// What is wanted.
     pub(super) fn model(&self) -> &Model {
         self.services.model()
@@ -129,6 +134,13 @@ impl Syncer {
     /// Takes in what the source tells.
     pub(super) fn take(&mut self, batch: Batch) {
         self.services.take(batch);
+    }
+
+    /// Takes as little memory as possible, at the cost of a look at everything.
+    pub(super) fn compact(&mut self) {
+        if let Err(error) = self.services.compact() {
+            tracing::warn!("more memory is used than needed: {error}");
+        }
     }
 
     /// Brings the kernel to what is wanted. What was written stays written, and is known.

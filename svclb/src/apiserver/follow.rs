@@ -59,13 +59,14 @@ pub(super) async fn follow<K: Kind, T>(
     let mut delays = delays(pace);
     let mut said: Option<String> = None;
     let mut streams_begun = 0;
+    let mut is_listed = false;
     'anew: loop {
         let mut events = std::pin::pin!(watcher(api.clone(), config.clone()));
-        let mut list = Some(Vec::new());
+        let mut list = Some(List::default());
         while let Some(event) = events.next().await {
             let news = match event {
                 Ok(Event::Init) => {
-                    list = Some(Vec::new());
+                    list = Some(List::default());
                     streams_begun += 1;
                     if is_streaming(&config) && streams_begun > STREAM_ATTEMPTS {
                         config.initial_list_strategy = InitialListStrategy::ListWatch;
@@ -74,10 +75,22 @@ pub(super) async fn follow<K: Kind, T>(
                     continue;
                 }
                 Ok(Event::InitApply(object)) => {
-                    list.get_or_insert_default().push(entry(object));
-                    continue;
+                    let (list, entry) = (list.get_or_insert_default(), entry(object));
+                    if is_listed {
+                        list.entries.push(entry);
+                        continue;
+                    }
+                    list.keys.push(entry.key.clone());
+                    News::Found(entry)
                 }
-                Ok(Event::InitDone) => News::Listed(list.take().unwrap_or_default()),
+                Ok(Event::InitDone) => {
+                    let List { keys, entries } = list.take().unwrap_or_default();
+                    if std::mem::replace(&mut is_listed, true) {
+                        News::Listed(entries)
+                    } else {
+                        News::Complete(keys)
+                    }
+                }
                 Ok(Event::Apply(object)) => News::Applied(entry(object)),
                 Ok(Event::Delete(object)) => News::Deleted(entry(object).key),
                 Err(error) => {
@@ -103,13 +116,28 @@ pub(super) async fn follow<K: Kind, T>(
                 }
             };
             // Not before: a list that breaks off again and again is an error that lasts.
-            delays = self::delays(pace);
-            said = None;
-            streams_begun = 0;
+            if list.is_none() {
+                delays = self::delays(pace);
+                said = None;
+                streams_begun = 0;
+            }
             if sender.send(wrap(news)).await.is_err() {
                 return;
             }
         }
+    }
+}
+
+/// What has arrived of a list. Of the first one the agent is told at once, for nothing is at stake before it is
+/// complete, and so it is never as a whole in memory. A later one counts when it is complete.
+struct List<K> {
+    keys: Vec<ObjectKey>,
+    entries: Vec<Entry<K>>,
+}
+
+impl<K> Default for List<K> {
+    fn default() -> Self {
+        Self { keys: Vec::new(), entries: Vec::new() }
     }
 }
 
@@ -119,8 +147,8 @@ fn is_streaming(config: &Config) -> bool {
 
 fn entry<K: Kind>(object: Received<K>) -> Entry<K> {
     match object.0 {
-        Ok(object) => Entry { key: ObjectKey::of(object.meta()), object: Ok(stripped(object)) },
-        Err(invalid) => Entry { key: ObjectKey::of(&invalid.metadata), object: Err(invalid.error) },
+        Ok(object) => Entry::new(ObjectKey::of(object.meta()), Ok(stripped(object))),
+        Err(invalid) => Entry::new(ObjectKey::of(&invalid.metadata), Err(invalid.error)),
     }
 }
 

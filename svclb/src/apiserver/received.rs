@@ -8,7 +8,9 @@ use k8s_openapi::{
 };
 use kube::Resource;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::text::Text;
 
 /// An object, or what is known of one that cannot be read: a bad one must not take the list away that it is in.
 ///
@@ -79,16 +81,21 @@ where
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Received<K>, A::Error> {
-        let (mut metadata, mut rest) = (Metadata::default(), Map::new());
+        let (mut metadata, mut rest) = (Metadata::default(), String::new());
         while let Some(name) = fields.next_key::<String>()? {
             if name == "metadata" {
                 metadata = fields.next_value::<Option<Metadata>>()?.unwrap_or_default();
             } else {
-                rest.insert(name, fields.next_value()?);
+                let Text(value) = fields.next_value()?;
+                rest.push(if rest.is_empty() { '{' } else { ',' });
+                rest.push_str(&Value::from(name).to_string());
+                rest.push(':');
+                rest.push_str(&value);
             }
         }
+        rest.push_str(if rest.is_empty() { "{}" } else { "}" });
         let metadata = metadata.into();
-        Ok(Received(match K::deserialize(Value::Object(rest)) {
+        Ok(Received(match serde_json::from_str::<K>(&rest) {
             Ok(mut object) => {
                 *object.meta_mut() = metadata;
                 Ok(object)

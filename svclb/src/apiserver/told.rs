@@ -4,11 +4,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{BuildHasher as _, Hasher as _, RandomState},
     io,
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use super::kind::Kind;
-use crate::{model::ObjectKey, source::Change};
+use crate::{compact::compact, model::ObjectKey, source::Change};
 
 /// One object as it arrived.
 #[derive(Clone, Debug)]
@@ -16,12 +16,28 @@ pub(super) struct Entry<K> {
     /// Whose.
     pub(super) key: ObjectKey,
     /// Its state, or why that cannot be read.
-    pub(super) object: Result<Arc<K>, String>,
+    object: Result<(Arc<K>, Digest), String>,
+}
+
+impl<K: Kind> Entry<K> {
+    /// The object `key`, or why it cannot be read. What it takes to know it again is done here: while a list arrives,
+    /// and not when it is complete and the tables wait for it.
+    pub(super) fn new(key: ObjectKey, object: Result<Arc<K>, String>) -> Self {
+        let with_digest = |object: Arc<K>| {
+            let digest = digest(&*object);
+            (object, digest)
+        };
+        Self { key, object: object.map(with_digest) }
+    }
 }
 
 /// What is heard of a kind.
 #[derive(Clone, Debug)]
 pub(super) enum News<K> {
+    /// An object of the first list, which is not complete yet.
+    Found(Entry<K>),
+    /// The first list is complete: these are all there are.
+    Complete(Vec<ObjectKey>),
     /// All there is.
     Listed(Vec<Entry<K>>),
     /// An object is new or has changed.
@@ -48,7 +64,6 @@ pub(super) struct Told<K> {
     /// Objects whose last state cannot be read.
     unreadable: BTreeSet<ObjectKey>,
     is_complete: bool,
-    hashes: RandomState,
 }
 
 impl<K> Default for Told<K> {
@@ -58,7 +73,6 @@ impl<K> Default for Told<K> {
             pending: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             is_complete: false,
-            hashes: RandomState::new(),
         }
     }
 }
@@ -67,8 +81,12 @@ impl<K: Kind> Told<K> {
     /// Takes note of something.
     pub(super) fn hear(&mut self, news: News<K>) {
         match news {
+            News::Found(entry) | News::Applied(entry) => self.apply(entry),
+            News::Complete(keys) => {
+                self.is_complete = true;
+                self.keep_only(keys.iter().collect());
+            }
             News::Listed(entries) => self.list(entries),
-            News::Applied(entry) => self.apply(entry),
             News::Deleted(key) => self.delete(key),
             News::Unavailable => self.is_complete = true,
         }
@@ -77,6 +95,11 @@ impl<K: Kind> Told<K> {
     /// Whether all objects have been heard of.
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
+    }
+
+    /// How many changes the agent is to be told.
+    pub(super) fn changes(&self) -> usize {
+        self.pending.len()
     }
 
     /// Whether the agent is to be told something.
@@ -100,16 +123,25 @@ impl<K: Kind> Told<K> {
         })
     }
 
+    /// Takes as little memory as possible, at the cost of a look at everything that is known.
+    pub(super) fn compact(&mut self) {
+        compact(&mut self.known);
+    }
+
     fn list(&mut self, entries: Vec<Entry<K>>) {
         self.is_complete = true;
-        let listed: BTreeSet<&ObjectKey> = entries.iter().map(|entry| &entry.key).collect();
+        self.keep_only(entries.iter().map(|entry| &entry.key).collect());
+        for entry in entries {
+            self.apply(entry);
+        }
+    }
+
+    /// What is not in `listed` is gone.
+    fn keep_only(&mut self, listed: BTreeSet<&ObjectKey>) {
         let known = self.known.keys().chain(self.pending.keys()).chain(&self.unreadable);
         let gone: BTreeSet<ObjectKey> = known.filter(|key| !listed.contains(key)).cloned().collect();
         for key in gone {
             self.delete(key);
-        }
-        for entry in entries {
-            self.apply(entry);
         }
     }
 
@@ -132,11 +164,7 @@ impl<K: Kind> Told<K> {
         self.set(key, None);
     }
 
-    fn set(&mut self, key: ObjectKey, object: Option<Arc<K>>) {
-        let object = object.map(|object| {
-            let digest = self.digest(&object);
-            (object, digest)
-        });
+    fn set(&mut self, key: ObjectKey, object: Option<(Arc<K>, Digest)>) {
         if self.known.get(&key) == object.as_ref().map(|(_, digest)| digest) {
             self.pending.remove(&key);
         } else {
@@ -147,13 +175,16 @@ impl<K: Kind> Told<K> {
     fn has(&self, key: &ObjectKey) -> bool {
         self.pending.get(key).map_or_else(|| self.known.contains_key(key), Option::is_some)
     }
+}
 
-    fn digest(&self, object: &K) -> Digest {
-        let mut hash = Hash(self.hashes.build_hasher());
-        // It takes all that is written, and all types of the API can be.
-        serde_json::to_writer(&mut hash, object).ok();
-        hash.0.finish()
-    }
+/// Stands for `object` as long as the process runs.
+fn digest<K: Kind>(object: &K) -> Digest {
+    // A key that nobody knows: whoever writes objects cannot make two of them look alike.
+    static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let mut hash = Hash(HASHES.build_hasher());
+    // It takes all that is written, and all types of the API can be.
+    serde_json::to_writer(&mut hash, object).ok();
+    hash.0.finish()
 }
 
 /// Hashes what is written.
@@ -187,11 +218,11 @@ mod tests {
     }
 
     fn good(name: &str, address: u8) -> Entry<Service> {
-        Entry { key: key(name), object: Ok(service(address)) }
+        Entry::new(key(name), Ok(service(address)))
     }
 
     fn bad(name: &str) -> Entry<Service> {
-        Entry { key: key(name), object: Err("no Service".into()) }
+        Entry::new(key(name), Err("no Service".into()))
     }
 
     fn set(name: &str, address: u8) -> Change {
@@ -213,6 +244,21 @@ mod tests {
         assert_eq!(told.take().collect::<Vec<_>>(), [gone("a"), set("b", 4), set("d", 5)]);
         told.hear(News::Listed(vec![good("b", 4), good("c", 3), good("d", 5)]));
         assert!(!told.has_changes());
+    }
+
+    #[test]
+    fn a_first_list_is_told_while_it_arrives_and_what_its_end_does_not_name_is_gone() {
+        let mut told = Told::default();
+        told.hear(News::Found(good("a", 1)));
+        told.hear(News::Found(good("b", 2)));
+        assert!(!told.is_complete());
+        assert_eq!(told.take().collect::<Vec<_>>(), [set("a", 1), set("b", 2)]);
+        // It has broken off, and begun anew.
+        told.hear(News::Found(good("b", 2)));
+        told.hear(News::Found(bad("c")));
+        told.hear(News::Complete(vec![key("b"), key("c")]));
+        assert!(told.is_complete() && told.is_partial());
+        assert_eq!(told.take().collect::<Vec<_>>(), [gone("a")]);
     }
 
     #[test]
@@ -301,7 +347,7 @@ mod tests {
             learn(often.take().collect())?;
             once.take().count();
             let digests: BTreeMap<_, _> =
-                seen.iter().map(|(key, object)| (key.clone(), once.digest(object))).collect();
+                seen.iter().map(|(key, object)| (key.clone(), digest(&**object))).collect();
             prop_assert_eq!(&digests, &once.known);
         }
     }

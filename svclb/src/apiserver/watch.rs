@@ -15,6 +15,12 @@ use super::{
 };
 use crate::source::Batch;
 
+/// So many changes at once are worth a look at how what is known lies in memory.
+const MANY: usize = 1000;
+
+/// So many objects of lists that are not complete are told as a part of the first batch.
+const PART: usize = 256;
+
 /// How many news may wait to be folded.
 const BACKLOG: usize = 256;
 
@@ -114,17 +120,27 @@ impl World {
 
     fn is_worth_telling(&self) -> bool {
         let Self { services, slices, nodes, service_cidrs, pods, told_partial } = self;
-        let is_complete = services.is_complete()
-            && slices.is_complete()
-            && nodes.is_complete()
-            && service_cidrs.is_complete()
-            && pods.is_complete();
+        let is_complete = self.is_complete();
         let has_changes = services.has_changes()
             || slices.has_changes()
             || nodes.has_changes()
             || service_cidrs.has_changes()
             || pods.has_changes();
-        is_complete && (has_changes || *told_partial != Some(self.is_partial()))
+        if is_complete { has_changes || *told_partial != Some(self.is_partial()) } else { self.has_part() }
+    }
+
+    /// Whether a part of the first batch is worth being told.
+    fn has_part(&self) -> bool {
+        self.told_partial.is_none() && self.services.changes() + self.slices.changes() >= PART
+    }
+
+    fn is_complete(&self) -> bool {
+        let Self { services, slices, nodes, service_cidrs, pods, .. } = self;
+        services.is_complete()
+            && slices.is_complete()
+            && nodes.is_complete()
+            && service_cidrs.is_complete()
+            && pods.is_complete()
     }
 
     /// A pod that cannot be read keeps no Service in the tables.
@@ -136,12 +152,19 @@ impl World {
     }
 
     fn take(&mut self) -> Batch {
-        let is_partial = self.is_partial();
-        self.told_partial = Some(is_partial);
+        let (is_partial, is_part) = (self.is_partial(), !self.is_complete());
+        let is_first = self.told_partial.is_none() && !is_part;
+        if !is_part {
+            self.told_partial = Some(is_partial);
+        }
         let Self { services, slices, nodes, service_cidrs, pods, told_partial: _ } = self;
         let changes = services.take().chain(slices.take()).chain(nodes.take());
-        let changes = changes.chain(service_cidrs.take()).chain(pods.take()).collect();
-        Batch { changes, is_partial }
+        let changes: Vec<_> = changes.chain(service_cidrs.take()).chain(pods.take()).collect();
+        if is_first || changes.len() >= MANY {
+            services.compact();
+            slices.compact();
+        }
+        Batch { changes, is_partial, is_part }
     }
 }
 
@@ -158,7 +181,7 @@ mod tests {
     fn nothing_is_told_before_every_list_is_complete() {
         let mut world = World::default();
         let key = ObjectKey { namespace: "a".into(), name: "b".into() };
-        let entry = super::super::told::Entry { key: key.clone(), object: Ok(Service::default().into()) };
+        let entry = super::super::told::Entry::new(key.clone(), Ok(Service::default().into()));
         world.hear(Heard::Services(News::Listed(vec![entry])));
         assert_eq!(told(&mut world), None);
         world.hear(Heard::Nodes(News::Listed(vec![])));

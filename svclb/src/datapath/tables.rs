@@ -117,6 +117,7 @@ impl<F: MapFamily> FamilyTables<F> {
         self.node_ports.release().map_err(failed(map::NODE_PORTS))?;
         self.services.release().map_err(failed(map::SERVICES))?;
         self.slots.release().map_err(failed(map::SLOTS))?;
+        self.active.release().map_err(failed(map::ACTIVE))?;
         self.backends.release().map_err(failed(map::BACKENDS))
     }
 

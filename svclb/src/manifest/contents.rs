@@ -126,7 +126,7 @@ impl Contents {
         let settlement = self.standing.settle();
         report.errors.extend(settlement.duplicates);
         report.effort.compared += settlement.objects;
-        report.batch = Batch { changes: settlement.changes, is_partial: self.is_partial() };
+        report.batch = Batch { changes: settlement.changes, is_partial: self.is_partial(), is_part: false };
         self.has_settled = true;
     }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Family, Frontend, FrontendKind, Protocol, ServicePortKey};
+use crate::compact::compact;
 
 /// What can be claimed once. A NodePort claims its number on all local addresses; a VIP that is one of them
 /// comes first in the datapath and is a claim of its own.
@@ -63,6 +64,11 @@ impl Claims {
             }
         }
         claim
+    }
+
+    /// Takes as little memory as possible.
+    pub(super) fn compact(&mut self) {
+        compact(&mut self.0);
     }
 
     /// Everybody who claims that.

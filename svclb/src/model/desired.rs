@@ -7,12 +7,14 @@ use std::{
 };
 
 use super::{
-    Frontend, HealthCheck, NoLocal, Notice, ObjectKey, ObjectKind, Reason, ServicePort, ServicePortKey,
+    Frontend, Frontends, HealthCheck, NoLocal, Notice, ObjectKey, ObjectKind, Reason, ServicePort,
+    ServicePortKey,
     claim::{Claim, Claims, Rank, lost},
     compute::{Computed, ComputedPort},
     no_local::Drops,
     notice_board::NoticeBoard,
 };
+use crate::compact::compact;
 
 /// The desired state of the node, and what is needed to change it Service by Service.
 #[derive(Debug, Default)]
@@ -127,6 +129,13 @@ impl Desired {
         HeldPort { rank, wanted, drops, lost: old.lost }
     }
 
+    /// Takes as little memory as possible.
+    pub(super) fn compact(&mut self) {
+        compact(&mut self.services);
+        compact(&mut self.held);
+        self.claims.compact();
+    }
+
     /// Ends a round: gives every claim that changed to its first claimant. Returns the Service ports that changed,
     /// came or went; `uid` knows the Services.
     pub(super) fn finish<'a>(
@@ -143,13 +152,11 @@ impl Desired {
                 return self.services.remove(key).is_some();
             };
             let held = &mut ports[place];
-            let mut frontends = BTreeSet::new();
+            let mut frontends = Vec::with_capacity(held.wanted.len());
             let mut lost_now = Vec::new();
             for frontend in &held.wanted {
                 match self.claims.judge(key, frontend) {
-                    Ok(()) => {
-                        frontends.insert(*frontend);
-                    }
+                    Ok(()) => frontends.push(*frontend),
                     Err(owner) => lost_now.push(Notice {
                         kind: ObjectKind::Service,
                         object: service.clone(),
@@ -162,6 +169,7 @@ impl Desired {
             }
             self.notices.withdraw(mem::replace(&mut held.lost, lost_now.clone()));
             self.notices.post(lost_now);
+            let frontends: Frontends = frontends.into_iter().collect();
             match (fresh.remove(key), self.services.get_mut(key)) {
                 (Some(port), Some(known)) => {
                     let port = ServicePort { frontends, ..port };

@@ -27,8 +27,8 @@ impl Place<'_> {
     }
 }
 
-/// The endpoints of one Service port by address and port.
-pub(super) type Merged<'a> = BTreeMap<(IpAddr, u16), &'a Endpoint>;
+/// The endpoints of one Service port by address and port: sorted, each once.
+pub(super) type Merged<'a> = Vec<((IpAddr, u16), &'a Endpoint)>;
 
 /// Everything that `slices` have for the port of that family, name and protocol. An endpoint may stand in two slices while
 /// it moves, and a new pod may have the address of one that still terminates.
@@ -40,14 +40,13 @@ pub(super) fn merged<'a>(
 ) -> Merged<'a> {
     let mut merged = Merged::new();
     for slice in slices.iter().filter(|slice| slice.family == family) {
-        let ports = slice.ports.iter().filter(|port| *port.name == *name && port.protocol == protocol);
-        for (port, endpoint) in ports.flat_map(|port| slice.endpoints.iter().map(move |it| (port, it))) {
-            let known = merged.entry((endpoint.address, port.number)).or_insert(endpoint);
-            if rank(endpoint, place) < rank(known, place) {
-                *known = endpoint;
-            }
+        for port in slice.ports.iter().filter(|port| *port.name == *name && port.protocol == protocol) {
+            merged.extend(slice.endpoints.iter().map(|it| ((it.address, port.number), it)));
         }
     }
+    // Slices are mostly sorted by themselves, which this makes use of.
+    merged.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| rank(one, place).cmp(&rank(other, place))));
+    merged.dedup_by_key(|(key, _)| *key);
     merged
 }
 
@@ -64,7 +63,7 @@ pub(super) fn ready_here(slices: &[&SliceFacts], family: Family, place: Place<'_
     let ports: BTreeSet<_> =
         of_family().flat_map(|slice| slice.ports.iter().map(|port| (&*port.name, port.protocol))).collect();
     let ready = |port| {
-        let merged = merged(slices, family, port, place).into_values();
+        let merged = merged(slices, family, port, place).into_iter().map(|(_, endpoint)| endpoint);
         merged.filter(|endpoint| endpoint.ready && place.is_local(endpoint)).map(|endpoint| endpoint.address)
     };
     ports.into_iter().flat_map(ready).collect::<BTreeSet<_>>().len()
@@ -92,13 +91,14 @@ pub(super) struct Categorized {
 /// itself to what serves while it terminates. Hints choose among the ready endpoints of the cluster list alone. An
 /// endpoint that weighs nothing counts as one in all that, and then is in no list.
 pub(super) fn categorize(
-    endpoints: &Merged<'_>,
+    endpoints: &[((IpAddr, u16), &Endpoint)],
     place: Place<'_>,
     uses: Uses,
     weights: &BTreeMap<IpAddr, u8>,
 ) -> Categorized {
     let is_fallback = |endpoint: &Endpoint| !endpoint.ready && endpoint.serving && endpoint.terminating;
-    let ready: Vec<_> = endpoints.values().copied().filter(|endpoint| endpoint.ready).collect();
+    let ready: Vec<_> =
+        endpoints.iter().map(|(_, endpoint)| *endpoint).filter(|endpoint| endpoint.ready).collect();
     let has_ready = !ready.is_empty();
     let has_ready_here = ready.iter().any(|endpoint| place.is_local(endpoint));
     let topology = Topology::of(&ready, place);
@@ -111,7 +111,7 @@ pub(super) fn categorize(
         }
     };
     let serving = endpoints.iter().filter(|(_, endpoint)| endpoint.ready || endpoint.serving);
-    let backends = serving.map(|(&(address, port), endpoint)| Backend {
+    let backends = serving.map(|&((address, port), endpoint)| Backend {
         address,
         port,
         node: endpoint.node.clone(),
@@ -120,8 +120,11 @@ pub(super) fn categorize(
         lists: if weight(&address) == 0 { Lists::default() } else { lists(endpoint) },
         weight: weight(&address),
     });
+    // Mostly all of them serve, and what is kept is to take no more room than it needs.
+    let mut kept = Vec::with_capacity(endpoints.len());
+    kept.extend(backends);
     Categorized {
-        backends: backends.collect(),
+        backends: kept,
         has_endpoints: endpoints
             .iter()
             .any(|((address, _), endpoint)| (endpoint.ready || is_fallback(endpoint)) && weight(address) > 0),
@@ -151,8 +154,8 @@ impl Topology {
     fn hints(self, endpoint: &Endpoint) -> &[Arc<str>] {
         match self {
             Self::Any => &[],
-            Self::SameZone => &endpoint.zones,
-            Self::SameNode => &endpoint.nodes,
+            Self::SameZone => endpoint.zones(),
+            Self::SameNode => endpoint.nodes(),
         }
     }
 

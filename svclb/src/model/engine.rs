@@ -28,7 +28,7 @@ use super::{
     slice::{self, SliceFacts},
     slices::Slices,
 };
-use crate::source::Change;
+use crate::{compact::compact, source::Change};
 
 /// The desired state of the node, kept as objects change. A pure value: it depends on the last state of each object
 /// and on nothing else, neither on the order nor on the number of the changes that led there.
@@ -170,6 +170,13 @@ impl Model {
             cidrs_changed,
             health_checks_changed,
         }
+    }
+
+    /// Takes as little memory as the state needs, at the cost of a look at all of it: after a list of all objects.
+    pub fn compact(&mut self) {
+        compact(&mut self.services);
+        self.slices.compact();
+        self.desired.compact();
     }
 
     /// Every proxied Service port of every family, as it was last settled.

@@ -1,8 +1,8 @@
 //! One port of a Service in one address family: the unit that is balanced.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use super::{Backend, Family, Frontend, Policy, Protocol};
+use super::{Backend, Family, Frontends, Policy, Protocol};
 
 /// What identifies a Service port. A clone shares the texts. TCP and UDP on one port number are two of them, and so are the two
 /// families of a dual-stack Service.
@@ -35,7 +35,7 @@ impl fmt::Display for ServicePortKey {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServicePort {
     /// Where clients reach it. Empty if other Services hold every address it claims.
-    pub frontends: BTreeSet<Frontend>,
+    pub frontends: Frontends,
     /// Every endpoint that serves, sorted by address and port, each pair once; each says which lists it is
     /// in. New connections go to what is in a list; what is in none keeps the flows it has.
     pub backends: Vec<Backend>,

@@ -55,10 +55,29 @@ pub(super) struct Endpoint {
     pub(super) serving: bool,
     /// `conditions.terminating`.
     pub(super) terminating: bool,
-    /// `hints.forZones`.
+    /// `hints`; few have some.
+    pub(super) hints: Option<Box<Hints>>,
+}
+
+/// For whom an endpoint is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Hints {
+    /// `forZones`.
     pub(super) zones: Box<[Arc<str>]>,
-    /// `hints.forNodes`.
+    /// `forNodes`.
     pub(super) nodes: Box<[Arc<str>]>,
+}
+
+impl Endpoint {
+    /// `hints.forZones`.
+    pub(super) fn zones(&self) -> &[Arc<str>] {
+        self.hints.as_ref().map_or(&[], |hints| &hints.zones)
+    }
+
+    /// `hints.forNodes`.
+    pub(super) fn nodes(&self) -> &[Arc<str>] {
+        self.hints.as_ref().map_or(&[], |hints| &hints.nodes)
+    }
 }
 
 impl SliceFacts {
@@ -81,7 +100,9 @@ impl SliceFacts {
     /// Lets it have its texts in common with others.
     pub(super) fn share(&mut self, pool: &mut Pool) {
         let of_endpoints = self.endpoints.iter_mut().flat_map(|endpoint| {
-            endpoint.node.iter_mut().chain(&mut endpoint.zones).chain(&mut endpoint.nodes)
+            let hints = endpoint.hints.iter_mut();
+            let hints = hints.flat_map(|hints| hints.zones.iter_mut().chain(&mut hints.nodes));
+            endpoint.node.iter_mut().chain(hints)
         });
         for text in self.ports.iter_mut().map(|port| &mut port.name).chain(of_endpoints) {
             *text = pool.text(text);
@@ -90,7 +111,7 @@ impl SliceFacts {
 
     /// Whether it matters in which zone the node is.
     pub(super) fn has_zone_hints(&self) -> bool {
-        self.endpoints.iter().any(|endpoint| !endpoint.zones.is_empty())
+        self.endpoints.iter().any(|endpoint| !endpoint.zones().is_empty())
     }
 }
 
@@ -120,14 +141,17 @@ fn of_endpoint(endpoint: &ApiEndpoint, family: Family) -> Option<Endpoint> {
     let address = parse_address(endpoint.addresses.first()?).filter(|&it| Family::of(it) == family)?;
     let conditions = endpoint.conditions.clone().unwrap_or_default();
     let EndpointHints { for_nodes, for_zones } = endpoint.hints.clone().unwrap_or_default();
+    let hints = Hints {
+        zones: for_zones.into_iter().flatten().map(|zone| zone.name.into()).collect(),
+        nodes: for_nodes.into_iter().flatten().map(|node| node.name.into()).collect(),
+    };
     Some(Endpoint {
         address,
         node: endpoint.node_name.as_deref().map(Into::into),
         ready: conditions.ready.unwrap_or(true),
         serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or(false),
-        zones: for_zones.into_iter().flatten().map(|zone| zone.name.into()).collect(),
-        nodes: for_nodes.into_iter().flatten().map(|node| node.name.into()).collect(),
+        hints: (hints != Hints::default()).then(|| Box::new(hints)),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{ObjectKey, slice::SliceFacts};
+use crate::compact::compact;
 
 /// What counts of all EndpointSlices. A slice is of the namespace of its Service.
 #[derive(Debug, Default)]
@@ -48,6 +49,12 @@ impl Slices {
             slices.insert(place, (key.name.clone(), facts));
         }
         touched
+    }
+
+    /// Takes as little memory as possible.
+    pub(super) fn compact(&mut self) {
+        compact(&mut self.owners);
+        compact(&mut self.by_owner);
     }
 
     /// The slices of a Service, by name.

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use svclb_common::service::FrontendKind;
 
 use super::{FrontendKey, visits::visit};
+use crate::compact::compact;
 
 /// One address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +68,11 @@ impl AddressSet {
         };
         let range = IpNet::new(*first, u8::try_from(bits.min(width)).ok()?).ok()?;
         Some(if range.network().is_unspecified() { range } else { range.trunc() })
+    }
+
+    /// Takes as little memory as possible.
+    pub(super) fn compact(&mut self) {
+        compact(&mut self.addresses);
     }
 
     pub(super) fn add_frontend(&mut self, address: IpAddr) {

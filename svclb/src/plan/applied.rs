@@ -1,12 +1,12 @@
 //! What is in the kernel's tables.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use ipnet::IpNet;
 use svclb_common::service::ServiceId;
 
 use super::{MapOp, NodeId, TableOp, Tables, names::Names, visits::visit};
-use crate::model::{Family, ServicePortKey};
+use crate::model::{Family, ServicePort, ServicePortKey};
 
 /// What is in the kernel's tables, and in which order their free cells are to be given out.
 ///
@@ -65,6 +65,24 @@ impl Applied {
     /// The number of the node `name`.
     pub fn node_id(&self, name: &str) -> Option<NodeId> {
         self.names.id(name)
+    }
+
+    /// Takes as little memory as the tables' contents need, at the cost of a look at all of it. Names that `wanted`
+    /// has as well, are its own from then on: those that were read from the tables are texts of their own.
+    pub fn compact(&mut self, wanted: &BTreeMap<ServicePortKey, ServicePort>) {
+        let services = mem::take(&mut self.services).into_iter();
+        let shared: BTreeMap<_, _> = services
+            .map(|(key, id)| match wanted.get_key_value(&key) {
+                Some((shared, _)) => {
+                    self.tables_mut(key.family).rename(id, shared);
+                    (shared.clone(), id)
+                }
+                None => (key, id),
+            })
+            .collect();
+        self.services = shared;
+        self.v4.compact();
+        self.v6.compact();
     }
 
     /// Does here what the write did in the kernel.

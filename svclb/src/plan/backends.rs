@@ -1,6 +1,6 @@
 //! The backend cells that a plan keeps, fills and gives up.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use svclb_common::service::BackendId;
 
@@ -23,9 +23,9 @@ pub(super) struct Backends<'a> {
     adopted: BTreeSet<BackendId>,
     /// By how much the number of slots that name a cell changes.
     changes: BTreeMap<BackendId, i64>,
-    /// Cells that are as some service describes them.
-    settled: HashSet<BackendId>,
-    /// Cells that no service has described as they are, by the first description.
+    /// Cells that are as some service describes them, in no order.
+    settled: Vec<BackendId>,
+    /// Cells that some service does not describe as they are, by the first such description.
     described: BTreeMap<BackendId, &'a Backend>,
 }
 
@@ -37,7 +37,7 @@ impl<'a> Backends<'a> {
             fresh: BTreeMap::new(),
             adopted: BTreeSet::new(),
             changes: BTreeMap::new(),
-            settled: HashSet::new(),
+            settled: Vec::new(),
             described: BTreeMap::new(),
         }
     }
@@ -65,9 +65,8 @@ impl<'a> Backends<'a> {
         if (flags.local, flags.terminating) == (backend.local, is_terminating)
             && nodes.is(flags.node, backend.node.as_deref())
         {
-            self.settled.insert(id);
-            self.described.remove(&id);
-        } else if !self.settled.contains(&id) {
+            self.settled.push(id);
+        } else {
             self.described.entry(id).or_insert(backend);
         }
     }
@@ -103,7 +102,13 @@ impl<'a> Backends<'a> {
     }
 
     /// Changes flags, and gives up the cells that no service uses.
-    pub(super) fn finish(self, nodes: &mut Nodes<'a>, steps: &mut Steps) {
+    pub(super) fn finish(mut self, nodes: &mut Nodes<'a>, steps: &mut Steps) {
+        // Almost always everybody agrees, and nobody asks who does.
+        if !self.described.is_empty() {
+            for id in &self.settled {
+                self.described.remove(id);
+            }
+        }
         for (id, backend) in self.described {
             let Some(entry) = self.tables.backend(id) else { continue };
             let flags = flags(backend, entry.flags, nodes);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use svclb_common::service::BackendId;
 
 use super::{BackendEntry, BackendFlags, BackendKey, numbers::Numbers, visits::visit};
+use crate::compact::compact;
 
 /// The backend cells of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,13 @@ impl Cells {
         if let Some(Some(backend)) = self.entries.get_mut(id as usize) {
             backend.flags = flags;
         }
+    }
+
+    /// Takes as little memory as possible.
+    pub(super) fn compact(&mut self) {
+        compact(&mut self.by_key);
+        self.entries.shrink_to_fit();
+        self.uses.shrink_to_fit();
     }
 
     pub(super) fn free(&mut self, id: BackendId) {

@@ -108,13 +108,16 @@ impl<'a> Change<'a> {
             let frontends = port.frontends.iter();
             frontends.map(|frontend| (FrontendKey::new(frontend, self.protocol), map_kind(frontend.kind)))
         };
-        let new = |(key, kind): &(FrontendKey, _)| own.and_then(|own| own.get(key)) != Some(kind);
-        let gained: BTreeMap<_, _> = wanted().filter(new).collect();
+        let has = |&(key, kind): &(FrontendKey, FrontendKind)| {
+            let place = own.and_then(|own| own.binary_search_by_key(&key, |(key, _)| *key).ok());
+            own.zip(place).is_some_and(|(own, place)| own[place].1 == kind)
+        };
+        let gained: BTreeMap<_, _> = wanted().filter(|frontend| !has(frontend)).collect();
         if let Some(own) = own
             && (own.len() != port.frontends.len() || !gained.is_empty())
         {
             let wanted: BTreeMap<_, _> = wanted().collect();
-            self.lost = own.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
+            self.lost = own.iter().map(|(key, _)| *key).filter(|key| !wanted.contains_key(key)).collect();
         }
         self.gained = gained;
     }

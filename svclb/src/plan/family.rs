@@ -95,7 +95,7 @@ impl<'a> FamilyPlan<'a> {
     /// Takes the cell `id` away.
     pub(super) fn remove(&mut self, service: ServiceId) {
         let is_named = self.tables.service(service).is_some_and(|entry| entry.key.is_some());
-        self.dropped.extend(self.tables.frontends_of(service).into_iter().flat_map(BTreeMap::keys));
+        self.dropped.extend(self.tables.frontends_of(service).into_iter().flatten().map(|(key, _)| *key));
         for &range in self.tables.source_ranges(service).into_iter().flatten() {
             self.steps.push(Step::RemoveRanges, TableOp::RemoveRange { service, range });
         }

@@ -210,16 +210,23 @@ impl<'a> ListChange<'a> {
         many: bool,
     ) -> Vec<Option<BackendId>> {
         let mut stays = vec![None; wanted.len()];
-        // Tables have thousands of slots, and few backends.
+        let key_of = |backend: &&Backend| (backend.address, backend.port);
+        let mut next = 0;
+        let mut find = |id| {
+            let key = tables.backend(id).map(|entry| (entry.key.address, entry.key.port))?;
+            // Most slots are in the order of the backends.
+            let index = match wanted.get(next) {
+                Some(backend) if key_of(backend) == key => next,
+                _ => wanted.binary_search_by_key(&key, key_of).ok()?,
+            };
+            next = index + 1;
+            is_held(id, wanted[index]).then_some(index)
+        };
+        // Where backends have many slots, tables have thousands of them and few backends.
         let mut known = BTreeMap::new();
         for (at, slot) in self.slots.iter().enumerate() {
             let id = slot.backend;
-            let found = *known.entry(id).or_insert_with(|| {
-                let key = tables.backend(id).map(|entry| (entry.key.address, entry.key.port))?;
-                let index =
-                    wanted.binary_search_by_key(&key, |backend| (backend.address, backend.port)).ok()?;
-                is_held(id, wanted[index]).then_some(index)
-            });
+            let found = if many { *known.entry(id).or_insert_with(|| find(id)) } else { find(id) };
             match found {
                 Some(index) if stays[index].is_none() => {
                     stays[index] = Some(id);

@@ -53,6 +53,12 @@ impl Slots {
         }
     }
 
+    /// Takes as little memory as possible.
+    pub(super) fn compact(&mut self) {
+        self.held.shrink_to_fit();
+        self.in_use.shrink_to_fit();
+    }
+
     fn backend(&self, index: u32) -> BackendId {
         self.held.get(index as usize).map_or(0, |slot| slot.backend)
     }

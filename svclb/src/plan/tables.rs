@@ -17,6 +17,7 @@ use super::{
     slots::Slots,
     visits::visit,
 };
+use crate::{compact::compact, model::ServicePortKey};
 
 /// How a backend belongs to a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub struct Member {
 pub struct Tables {
     frontends: BTreeMap<FrontendKey, FrontendEntry>,
     /// The other direction of `frontends`.
-    by_service: BTreeMap<ServiceId, BTreeMap<FrontendKey, FrontendKind>>,
+    by_service: BTreeMap<ServiceId, Vec<(FrontendKey, FrontendKind)>>,
     addresses: usize,
     services: BTreeMap<ServiceId, ServiceEntry>,
     /// Cells in `services` without a name.
@@ -59,8 +60,8 @@ impl Tables {
         self.frontends.get(key).copied()
     }
 
-    /// Every frontend that leads to `service`, with its kind.
-    pub fn frontends_of(&self, service: ServiceId) -> Option<&BTreeMap<FrontendKey, FrontendKind>> {
+    /// Every frontend that leads to `service`, with its kind, in order.
+    pub fn frontends_of(&self, service: ServiceId) -> Option<&[(FrontendKey, FrontendKind)]> {
         let frontends = self.by_service.get(&service)?;
         visit(frontends.len());
         Some(frontends)
@@ -173,6 +174,26 @@ impl Tables {
         }
     }
 
+    /// Takes as little memory as possible.
+    pub(super) fn compact(&mut self) {
+        compact(&mut self.frontends);
+        compact(&mut self.by_service);
+        compact(&mut self.services);
+        self.cells.compact();
+        self.slots.compact();
+        self.cluster_ips.compact();
+        self.external_ips.compact();
+    }
+
+    /// Has the cell's name as `key`, which equals it.
+    pub(super) fn rename(&mut self, service: ServiceId, key: &ServicePortKey) {
+        if let Some(entry) = self.services.get_mut(&service)
+            && entry.key.as_ref() == Some(key)
+        {
+            entry.key = Some(key.clone());
+        }
+    }
+
     /// Takes over slots as they were found.
     pub(super) fn set_slots(&mut self, slots: Vec<Slot>) {
         self.slots.set(slots);
@@ -234,7 +255,10 @@ impl Tables {
         self.remove_frontend(&key);
         self.addresses += usize::from(key.address.is_some());
         self.frontends.insert(key, frontend);
-        self.by_service.entry(frontend.service).or_default().insert(key, frontend.kind);
+        // Almost every service has one or two.
+        let keys = self.by_service.entry(frontend.service).or_insert_with(|| Vec::with_capacity(1));
+        let place = keys.binary_search_by_key(&key, |(key, _)| *key).unwrap_or_else(|place| place);
+        keys.insert(place, (key, frontend.kind));
     }
 
     fn remove_frontend(&mut self, key: &FrontendKey) {
@@ -247,7 +271,7 @@ impl Tables {
         }
         self.addresses -= usize::from(key.address.is_some());
         if let Some(keys) = self.by_service.get_mut(&old.service) {
-            keys.remove(key);
+            keys.retain(|(other, _)| other != key);
             if keys.is_empty() {
                 self.by_service.remove(&old.service);
             }

@@ -37,8 +37,7 @@ impl Pipe {
 
     /// Writes a line of JSON.
     pub(super) async fn send(&mut self, value: &serde_json::Value) -> Result<(), Broken> {
-        let mut text = value.to_string();
-        text.push('\n');
+        let text = line(value);
         match &mut self.left {
             Some(left) if text.len() > *left => {
                 let part = text[..text.floor_char_boundary(*left)].to_owned();
@@ -73,5 +72,14 @@ impl Pipe {
     /// Waits until nobody reads.
     pub(super) async fn closed(&self) {
         self.sender.closed().await;
+    }
+}
+
+/// A line of JSON. Of an event its type comes first, as Go writes it: a client that does not know yet what an object is
+/// about has to keep it.
+fn line(value: &serde_json::Value) -> String {
+    match (value.get("type"), value.get("object")) {
+        (Some(kind), Some(object)) => format!("{{\"type\":{kind},\"object\":{object}}}\n"),
+        _ => format!("{value}\n"),
     }
 }

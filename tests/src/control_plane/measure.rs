@@ -17,7 +17,7 @@ use svclb_common::state::AgentState;
 
 use super::{
     ground::Ground,
-    proc::{Memory, cpu_time},
+    proc::{Memory, Thread, cpu_time},
     shape::{self, NODE, Shape},
 };
 use crate::{apiserver::ApiServer, netns::process::Process};
@@ -67,6 +67,10 @@ pub struct Churn {
     pub p99: f64,
     /// Of the slowest.
     pub max: f64,
+    /// As `p50`, less what the threads of server and agent have waited for a processor.
+    pub p50_run: f64,
+    /// As `p99`, less the same.
+    pub p99_run: f64,
     /// Milliseconds of processor time of the agent for each.
     pub cpu: f64,
     /// Writes to tables for each.
@@ -189,25 +193,31 @@ impl Bench {
         objects: impl Fn(u32) -> Vec<Value>,
     ) -> anyhow::Result<Churn> {
         let agent = running.agent()?;
-        let (mut times, before) = (Vec::new(), agent.writes.load());
+        let (mut times, mut running_times, before) = (Vec::new(), Vec::new(), agent.writes.load());
+        let threads = [Thread::main_of(running.pid()), Thread::named("apiserver")?];
+        let waited = || -> anyhow::Result<Duration> { threads.iter().map(Thread::waited).sum() };
         let cpu = cpu_time(running.pid())?;
         for step in 0..changes {
             let objects = objects(step);
             pause(BETWEEN)?;
-            let (passes, begin) = (agent.applied.load(), Instant::now());
+            let (passes, idle, begin) = (agent.applied.load(), waited()?, Instant::now());
             self.server.apply_all(objects);
             until("a change in the tables", || Ok((agent.applied.load() != passes).then_some(())))?;
-            times.push(milliseconds(begin.elapsed()));
+            let time = begin.elapsed();
+            times.push(milliseconds(time));
+            running_times.push(milliseconds(time.saturating_sub(waited()?.saturating_sub(idle))));
         }
         let cpu = cpu_time(running.pid())?.saturating_sub(cpu);
         let writes = agent.writes.load() - before;
         times.sort_by(f64::total_cmp);
-        let of = |part: usize| times.get((times.len() * part / 100).min(times.len() - 1)).copied();
+        running_times.sort_by(f64::total_cmp);
         Ok(Churn {
             changes: times.len(),
-            p50: of(50).unwrap_or_default(),
-            p99: of(99).unwrap_or_default(),
+            p50: part_of(&times, 50),
+            p99: part_of(&times, 99),
             max: times.last().copied().unwrap_or_default(),
+            p50_run: part_of(&running_times, 50),
+            p99_run: part_of(&running_times, 99),
             cpu: milliseconds(cpu) / f64::from(changes),
             #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
             writes: writes as f64 / f64::from(changes),
@@ -285,6 +295,14 @@ fn until<T>(what: &str, mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> 
 fn pause(duration: Duration) -> anyhow::Result<()> {
     ppoll(&mut [], Some(TimeSpec::from_duration(duration)), None)?;
     Ok(())
+}
+
+/// That of `sorted` which so many percent are below.
+fn part_of(sorted: &[f64], percent: usize) -> f64 {
+    sorted
+        .get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or_default()
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -52,11 +52,20 @@ impl Watch {
         Ok(Self { batches, task, known: Parts::new(), deleted: vec![], is_partial: false, count: 0 })
     }
 
-    /// The next batch.
+    /// The next batch; of the first one its last part.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Batch> {
+        loop {
+            let batch = self.next_part().await?;
+            if !batch.is_part {
+                self.count += 1;
+                return Ok(batch);
+            }
+        }
+    }
+
+    async fn next_part(&mut self) -> anyhow::Result<Batch> {
         let batch = timeout(PATIENCE, self.batches.recv()).await.context("no batch in time")?;
         let batch = batch.context("the watch has ended")?;
-        self.count += 1;
         self.is_partial = batch.is_partial;
         for change in &batch.changes {
             let (place, parts) = parts_of(change);

@@ -46,8 +46,7 @@ fn conditions_and_hints_have_the_defaults_of_the_api() {
         ready: true,
         serving: true,
         terminating: false,
-        zones: [].into(),
-        nodes: [].into(),
+        hints: None,
     };
     let stated = Endpoint {
         address: "10.1.0.2".parse().unwrap(),
@@ -55,8 +54,7 @@ fn conditions_and_hints_have_the_defaults_of_the_api() {
         ready: false,
         serving: false,
         terminating: true,
-        zones: ["a".into(), "b".into()].into(),
-        nodes: ["here".into()].into(),
+        hints: Some(Hints { zones: ["a".into(), "b".into()].into(), nodes: ["here".into()].into() }.into()),
     };
     assert_eq!(facts.endpoints[..], [plain, stated]);
     assert!(facts.has_zone_hints() && facts.notices.is_empty());
