@@ -132,10 +132,10 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         let since = Instant::now();
         let pass = syncer.sync(&seen).await;
         servers.passed(&pass, &syncer, since).await;
-        // A plan of everything follows the first list of all objects, and failures.
-        if mem::take(&mut has_excess)
-            || !pass.is_to_be_repeated && pass.written.as_ref().is_some_and(|written| written.is_full)
-        {
+        // A plan of everything follows the first list of all objects, and failures; and each change, while the source
+        // does not know everything.
+        let is_full = pass.written.as_ref().is_some_and(|written| written.is_full) && !syncer.is_partial();
+        if mem::take(&mut has_excess) || is_full && !pass.is_to_be_repeated {
             syncer.compact();
             heap::trim();
         }

@@ -103,12 +103,16 @@ impl Servers {
         self.metrics.changes(services, slices);
     }
 
-    /// Changes have arrived and wait to be in the tables.
+    /// Changes have arrived and wait to be in the tables. A part of the first batch waits for the others, which is no
+    /// failure of this node.
     pub(super) fn queued(&self, batch: &Batch) {
         let count = |is: fn(&Change) -> bool| batch.changes.iter().filter(|change| is(change)).count() as u64;
         let services = count(|change| matches!(change, Change::Service(..)));
         let endpoints = count(|change| matches!(change, Change::Slice(..)));
         self.count(services, endpoints);
+        if batch.is_part {
+            return;
+        }
         for family in Family::ALL {
             self.state.queued(family, Moment::now());
             self.metrics.queued(family);

@@ -101,6 +101,11 @@ impl Services {
         self.is_loaded
     }
 
+    /// Whether the source knows that it has not told everything.
+    pub(super) fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
     /// Whether everything that is wanted is in the tables.
     pub(super) fn are_complete(&self) -> bool {
         self.is_loaded && !self.is_partial && !self.is_whole && self.pending.is_empty()

@@ -136,6 +136,11 @@ impl Syncer {
         self.services.take(batch);
     }
 
+    /// Whether the source knows that it has not told everything.
+    pub(super) fn is_partial(&self) -> bool {
+        self.services.is_partial()
+    }
+
     /// Takes as little memory as possible, at the cost of a look at everything.
     pub(super) fn compact(&mut self) {
         if let Err(error) = self.services.compact() {

@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::Value;
 
-/// By this name serde_json gives the text of a value. It is no promise; where it means nothing, and where a value
+/// By this name `serde_json` gives the text of a value. It is no promise; where it means nothing, and where a value
 /// comes from anywhere but text, [`Text`] is written anew from a tree.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 

@@ -84,7 +84,7 @@ impl<K: Kind> Told<K> {
             News::Found(entry) | News::Applied(entry) => self.apply(entry),
             News::Complete(keys) => {
                 self.is_complete = true;
-                self.keep_only(keys.iter().collect());
+                self.keep_only(&keys.iter().collect());
             }
             News::Listed(entries) => self.list(entries),
             News::Deleted(key) => self.delete(key),
@@ -130,14 +130,14 @@ impl<K: Kind> Told<K> {
 
     fn list(&mut self, entries: Vec<Entry<K>>) {
         self.is_complete = true;
-        self.keep_only(entries.iter().map(|entry| &entry.key).collect());
+        self.keep_only(&entries.iter().map(|entry| &entry.key).collect());
         for entry in entries {
             self.apply(entry);
         }
     }
 
     /// What is not in `listed` is gone.
-    fn keep_only(&mut self, listed: BTreeSet<&ObjectKey>) {
+    fn keep_only(&mut self, listed: &BTreeSet<&ObjectKey>) {
         let known = self.known.keys().chain(self.pending.keys()).chain(&self.unreadable);
         let gone: BTreeSet<ObjectKey> = known.filter(|key| !listed.contains(key)).cloned().collect();
         for key in gone {

@@ -25,7 +25,9 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Takes in what a source tells.
     pub(crate) fn hear(&mut self, changes: &[Change]) {
-        changes.iter().for_each(|change| self.model.apply(change));
+        for change in changes {
+            self.model.apply(change);
+        }
     }
 
     /// Makes the tables hold everything.
@@ -33,7 +35,9 @@ impl Cluster {
         self.model.settle();
         let Plan { ops, refused } = plan_all(self.model.services(), &self.applied, &self.limits);
         assert!(refused.is_empty(), "{refused:?}");
-        ops.iter().for_each(|op| self.applied.apply(op));
+        for op in &ops {
+            self.applied.apply(op);
+        }
     }
 
     /// Takes as little memory as possible, as an agent does after a list.
@@ -44,13 +48,15 @@ impl Cluster {
 
     /// Follows one change of a slice, from its text on. Tells how many writes that takes.
     pub(crate) fn follow(&mut self, slice: &str) -> usize {
-        let slice: EndpointSlice = serde_json::from_str(slice).unwrap();
+        let slice: EndpointSlice = serde_json::from_str(slice).expect("a slice");
         self.model.apply(&Change::Slice(ObjectKey::of(&slice.metadata), Some(Arc::new(slice))));
         let delta = self.model.settle();
         let services = self.model.services();
         let changed = delta.services.iter().map(|key| (key, services.get(key)));
         let Plan { ops, .. } = plan(changed, &self.applied, &self.limits);
-        ops.iter().for_each(|op| self.applied.apply(op));
+        for op in &ops {
+            self.applied.apply(op);
+        }
         ops.len()
     }
 }
@@ -58,7 +64,7 @@ impl Cluster {
 /// What a source tells of these objects.
 pub(crate) fn changes(objects: impl Iterator<Item = Value>) -> Vec<Change> {
     fn read<K: DeserializeOwned>(object: Value) -> Arc<K> {
-        Arc::new(serde_json::from_value(object).unwrap())
+        Arc::new(serde_json::from_value(object).expect("an object"))
     }
     let change = |object: Value| match object["kind"].as_str() {
         Some("Service") => {
