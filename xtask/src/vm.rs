@@ -286,6 +286,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn ci_runs_pinned_kernels_with_filters_of_their_own() {
+        let pins = Pins::parse(include_str!("../kernels")).unwrap();
+        let ci = Kernels { ci: true, ..Kernels::default() };
+        let found = runs(&pins, &ci, &[]).unwrap();
+        let found: Vec<_> = found.iter().map(|run| (run.series.as_str(), run.filters.len())).collect();
+        let wanted: Vec<_> = suite::CI.iter().map(|(series, filters)| (*series, filters.len())).collect();
+        assert_eq!(found, wanted);
+        let chosen = Kernels { series: vec!["6.18".into()], ..Kernels::default() };
+        let found = runs(&pins, &chosen, &["vm".into()]).unwrap();
+        assert!(found.len() == 1 && found[0].series == "6.18" && found[0].filters == ["vm"]);
+    }
+
+    #[test]
     fn executables_are_programs_and_suites() {
         let message = |kind: &str, is_test: bool| {
             format!(

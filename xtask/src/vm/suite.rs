@@ -134,6 +134,18 @@ mod tests {
     }
 
     #[test]
+    fn what_ci_runs_names_a_suite_and_part_of_it() {
+        for (series, filters) in CI {
+            for filter in *filters {
+                let chosen = names(&[filter]);
+                let is_part =
+                    |(suite, tests): &(&str, Vec<String>)| *filter == format!("{suite}::{}", tests.concat());
+                assert!(chosen.len() == 1 && chosen.iter().all(is_part), "{series}: {filter}: {chosen:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_a_kernel_has_must_run() {
         let suite = SUITES.iter().find(|suite| suite.name == "vm").unwrap();
         let outcome = || Outcome {
