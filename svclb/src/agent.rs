@@ -36,6 +36,7 @@ mod servers;
 mod services;
 mod settings;
 mod stranded;
+mod streams;
 mod sync;
 mod told;
 mod ways;

@@ -73,6 +73,9 @@ pub(crate) struct Kernels {
     /// A series of kernels that `vm` tests; repeatable [default: all in xtask/kernels].
     #[arg(long = "kernel", value_name = "SERIES")]
     series: Vec<String>,
+    /// Run what CI runs: few tests, chosen by kernel.
+    #[arg(long, conflicts_with_all = ["series", "args"])]
+    ci: bool,
     /// Where the mirror has dropped a pinned kernel, take the newest of its series.
     #[arg(long)]
     or_newer: bool,
@@ -85,21 +88,50 @@ struct Built {
     targets: Vec<(String, PathBuf)>,
 }
 
+/// A kernel, and what is to run in it.
+struct Run {
+    series: String,
+    pins: Vec<Pin>,
+    filters: Vec<String>,
+}
+
+/// What was asked for.
+fn runs(pins: &Pins, wanted: &Kernels, filters: &[String]) -> anyhow::Result<Vec<Run>> {
+    if !wanted.ci {
+        let chosen = pins.chosen(&wanted.series)?.into_iter();
+        return Ok(chosen.map(|(series, pins)| Run { series, pins, filters: filters.to_vec() }).collect());
+    }
+    let series: Vec<String> = suite::CI.iter().map(|(series, _)| series.to_string()).collect();
+    let chosen = pins.chosen(&series)?.into_iter().zip(suite::CI);
+    let run = |((series, pins), (_, filters)): ((String, Vec<Pin>), &(_, &[&str]))| {
+        let filters = filters.iter().map(ToString::to_string).collect();
+        Run { series, pins, filters }
+    };
+    Ok(chosen.map(run).collect())
+}
+
 /// Boots each kernel, runs the suites in it, and prints a table of what became of them.
 pub(crate) fn test(workspace: &Workspace, wanted: &Kernels, filters: &[String]) -> anyhow::Result<()> {
-    let suites = suite::chosen(filters);
-    let chosen = pins(workspace)?.chosen(&wanted.series)?;
+    let runs = runs(&pins(workspace)?, wanted, filters)?;
+    let all: Vec<String> = runs.iter().flat_map(|run| run.filters.iter().cloned()).collect();
+    let suites = suite::chosen(&all);
     mirror::provide(&workspace.shell)?;
     let built = build(workspace, &suites)?;
     let mut kernels = Vec::new();
-    for (series, pins) in &chosen {
+    for Run { series, pins, filters } in &runs {
+        let suites = suite::chosen(filters);
         let folder = folder(workspace);
         let kernel = kernel::provide(&workspace.shell, &folder, pins, wanted.or_newer)?;
         let name =
             format!("{series} ({}{})", kernel.version, if kernel.is_pinned { "" } else { ", not pinned" });
         eprintln!("xtask: booting {name}");
         let start = Instant::now();
-        let reader = boot(workspace, series, &kernel, &suites, &built)?;
+        let mut reader = boot(workspace, series, &kernel, &suites, &built)?;
+        reader.expect_tests(filters);
+        if let Some(trouble) = &reader.trouble {
+            let console = console(&folder, series);
+            eprintln!("xtask: {series}: {trouble}; what it printed is in {}", console.display());
+        }
         eprintln!("xtask: {series}: {:.0?}", start.elapsed());
         kernels.push((name, reader));
     }
@@ -128,6 +160,11 @@ fn pins(workspace: &Workspace) -> anyhow::Result<Pins> {
 /// Where kernels and what they print are kept.
 fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("vm")
+}
+
+/// Where what a kernel prints is kept.
+fn console(folder: &Path, series: &str) -> PathBuf {
+    folder.join(format!("console-{series}"))
 }
 
 fn build(workspace: &Workspace, suites: &[(&Suite, Vec<String>)]) -> anyhow::Result<Built> {
@@ -168,7 +205,7 @@ fn boot(
     let folder = folder(workspace);
     let rootfs = folder.join("rootfs.cpio");
     fill(workspace, series, kernel, suites, built, &rootfs)?;
-    let console = folder.join(format!("console-{series}"));
+    let console = console(&folder, series);
     let boot = Boot {
         kernel: &kernel.image,
         rootfs: &rootfs,
@@ -184,9 +221,7 @@ fn boot(
     if let Err(error) = ran {
         reader.trouble = Some(format!("{error:#}"));
     }
-    if let Some(trouble) = &reader.trouble {
-        eprintln!("xtask: {series}: {trouble}; what it printed is in {}", console.display());
-    }
+    reader.expect_suites(suites.iter().map(|(suite, _)| suite.name));
     for (suite, _) in suites {
         if let Some(outcome) = reader.suites.get_mut(suite.name) {
             suite.judge(series, outcome);
@@ -237,8 +272,7 @@ fn report(suites: &[(&Suite, Vec<String>)], kernels: &[(String, Reader)]) -> any
     }
     println!("\n{}", outcome::table(&names, kernels));
     let is_good = |(_, reader): &&(String, Reader)| {
-        let good = |name: &&str| reader.suites.get(*name).is_some_and(outcome::Outcome::is_good);
-        reader.trouble.is_none() && names.iter().all(good)
+        reader.trouble.is_none() && reader.suites.values().all(outcome::Outcome::is_good)
     };
     let bad = kernels.iter().filter(|kernel| !is_good(kernel)).count();
     if bad > 0 {
@@ -250,6 +284,19 @@ fn report(suites: &[(&Suite, Vec<String>)], kernels: &[(String, Reader)]) -> any
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ci_runs_pinned_kernels_with_filters_of_their_own() {
+        let pins = Pins::parse(include_str!("../kernels")).unwrap();
+        let ci = Kernels { ci: true, ..Kernels::default() };
+        let found = runs(&pins, &ci, &[]).unwrap();
+        let found: Vec<_> = found.iter().map(|run| (run.series.as_str(), run.filters.len())).collect();
+        let wanted: Vec<_> = suite::CI.iter().map(|(series, filters)| (*series, filters.len())).collect();
+        assert_eq!(found, wanted);
+        let chosen = Kernels { series: vec!["6.18".into()], ..Kernels::default() };
+        let found = runs(&pins, &chosen, &["vm".into()]).unwrap();
+        assert!(found.len() == 1 && found[0].series == "6.18" && found[0].filters == ["vm"]);
+    }
 
     #[test]
     fn executables_are_programs_and_suites() {

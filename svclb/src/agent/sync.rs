@@ -10,6 +10,7 @@ use super::{
     opt_outs::PodOptOuts,
     services::{Services, Written},
     stranded::Stranded,
+    streams::Streams,
     told::Told,
 };
 use crate::{
@@ -44,6 +45,7 @@ pub(super) struct Syncer {
     attachments: Attachments,
     opt_outs: PodOptOuts,
     stranded: Stranded,
+    streams: Streams,
     /// What was last attached to; hooks are left alone while it stays.
     attached: Option<Wanted>,
     /// The network that addresses, ranges and hooks were last brought in line with.
@@ -58,6 +60,7 @@ pub(super) struct Syncer {
     missing: Told,
     left_out: Told,
     without_xdp: Told,
+    without_loopback: Told,
     failures: Told,
 }
 
@@ -108,6 +111,7 @@ impl Syncer {
                 settings.devices.cgroup.as_deref().filter(|_| mode == SocketMode::All),
             )?,
             stranded: Stranded::open(pins, mode != SocketMode::Off)?,
+            streams: Streams::default(),
             attachments,
             attached: None,
             seen: None,
@@ -117,6 +121,7 @@ impl Syncer {
             missing: Told::default(),
             left_out: Told::default(),
             without_xdp: Told::default(),
+            without_loopback: Told::default(),
             failures: Told::default(),
         })
     }
@@ -159,6 +164,7 @@ impl Syncer {
         let delta = self.services.settle();
         let mut pass = Pass { delta, ..Pass::default() };
         self.tell_node_ports(&pass.delta);
+        self.is_stale |= self.streams.take(&pass.delta, self.services.model().services());
         if !self.services.are_usable() {
             return pass;
         }
@@ -303,26 +309,42 @@ impl Syncer {
     /// Hooks come after the tables: a program that finds a frontend finds its backends.
     async fn sync_hooks(&mut self, network: &Network) -> Result<(), Error> {
         let xdp = attached_xdp(&self.settings.pins);
-        let Chosen { wanted, missing, without_xdp } =
+        let Chosen { mut wanted, missing, without_xdp } =
             self.settings.devices.chosen(network, &self.uplinks, &xdp);
         self.without_xdp.now(without_xdp, |line| tracing::info!("{line}"));
         self.missing.now(missing, |name| tracing::warn!("--uplink {name}: there is no such device"));
         self.uplinks.retain(|index| network.links.contains_key(index));
         self.uplinks.extend(&network.default_routes);
+        self.choose_loopback(&mut wanted)?;
         if self.attached.as_ref() == Some(&wanted) && !self.attachments.is_incomplete() {
             return Ok(());
-        }
-        if self.attached.is_none() {
-            if wanted.loopback {
-                loopback::open(&self.settings.pins)?;
-            } else {
-                loopback::close(&self.settings.pins)?;
-            }
         }
         // Until it is sure, nothing is.
         self.attached = None;
         self.attachments.apply(&mut self.programs, &wanted).await?;
         self.attached = Some(wanted);
+        Ok(())
+    }
+
+    /// Decides on programs on the loopback device, and sets its sysctls accordingly.
+    fn choose_loopback(&mut self, wanted: &mut Wanted) -> Result<(), Error> {
+        let is_due = |loopback| self.attached.as_ref().is_none_or(|attached| attached.loopback != loopback);
+        let pins = &self.settings.pins;
+        let mut refused = None;
+        if !wanted.loopback && self.streams.exist() {
+            // Not every container may write to /proc/sys, and that must not keep TCP and UDP from being served.
+            let opened = if is_due(true) { loopback::open(pins) } else { Ok(()) };
+            wanted.loopback = opened.is_ok();
+            refused = opened.err().map(|error| {
+                format!("no programs on lo, so no SCTP from this host to its own addresses: {error}")
+            });
+        } else if wanted.loopback && is_due(true) {
+            loopback::open(pins)?;
+        }
+        if !wanted.loopback && is_due(false) {
+            loopback::close(pins)?;
+        }
+        self.without_loopback.now(refused, |line| tracing::warn!("{line}"));
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! Sysctls of the loopback device for `--socket-lb=off`.
+//! Sysctls of the loopback device, where host processes are translated per packet: with `--socket-lb=off`, and for
+//! Services of SCTP.
 //!
 //! There answers to host processes are handed to the loopback device as if it had
 //! received them: from an address of this node, to an address of this node. The
@@ -76,7 +77,11 @@ fn read(name: &str) -> Result<Option<String>, Error> {
     }
 }
 
+/// What has the value already may be read-only, as it is in a container.
 fn write(name: &str, value: &str) -> Result<(), Error> {
+    if read(name)?.as_deref() == Some(value) {
+        return Ok(());
+    }
     let path = path(name);
     match fs::write(&path, value) {
         // A host without IPv4 has no such folder, and needs none.

@@ -32,6 +32,8 @@ pub enum LeftOut {
     NoEthernet,
     /// It is the loopback device: local sockets are served at the socket.
     Loopback,
+    /// It would be a pod's by its kind or name, and is a port of a bond or team, whose programs see its packets.
+    Port,
 }
 
 /// The outcome of [`roles`].
@@ -50,6 +52,7 @@ impl fmt::Display for LeftOut {
         f.write_str(match self {
             Self::NoEthernet => "its packets have no Ethernet header",
             Self::Loopback => "local sockets are served at the socket, not on loopback",
+            Self::Port => "it is a port of a bond or team, to which its packets belong",
         })
     }
 }
@@ -65,7 +68,11 @@ pub fn roles(network: &Network, wanted: &Wanted) -> Roles {
         } else if is_uplink(network, wanted, link) {
             roles.devices.insert(index, Role::Uplink);
         } else if is_pod(wanted, link) {
-            roles.devices.insert(index, Role::Pod);
+            if is_bundled(network, link) {
+                roles.left_out.push((index, LeftOut::Port));
+            } else {
+                roles.devices.insert(index, Role::Pod);
+            }
         }
     }
     let names: BTreeSet<&str> = network.links.values().map(|link| link.name.as_str()).collect();
@@ -91,6 +98,14 @@ fn is_pod(wanted: &Wanted, link: &Link) -> bool {
     } else {
         wanted.pod_globs.iter().any(|pattern| glob::matches(pattern, &link.name))
     }
+}
+
+/// What bundles several ways to the same network. Pods are on none.
+fn is_bundled(network: &Network, link: &Link) -> bool {
+    let master = link.master.and_then(|master| network.links.get(&master));
+    master.is_some_and(
+        |master| matches!(&master.kind, LinkKind::Other(kind) if kind == "bond" || kind == "team"),
+    )
 }
 
 #[cfg(test)]
@@ -192,6 +207,27 @@ mod tests {
         assert_eq!(left_out, [(1, LeftOut::Loopback), (8, LeftOut::NoEthernet)]);
         let wanted = Wanted { uplinks: strings(&["wg0"]), ..Wanted::default() };
         assert!(!roles(&node(), &wanted).devices.contains_key(&8), "asking for it does not give it a header");
+    }
+
+    /// In containers and nested nodes, a bond's ports are veths.
+    #[test]
+    fn a_port_of_a_bond_is_no_pods() {
+        let bond = |kind: &str, master: u32| {
+            let mut network = node();
+            let links = &mut network.links;
+            links.insert(10, Link { kind: LinkKind::Other(kind.into()), ..links[&10].clone() });
+            links.insert(5, Link { master: Some(master), ..links[&5].clone() });
+            network
+        };
+        for kind in ["bond", "team"] {
+            let roles = roles(&bond(kind, 10), &Wanted::default());
+            assert!(!roles.devices.contains_key(&5), "{kind}");
+            assert!(roles.left_out.contains(&(5, LeftOut::Port)), "{kind}");
+        }
+        for (kind, master) in [("vrf", 10), ("bond", 4)] {
+            let roles = roles(&bond(kind, master), &Wanted::default());
+            assert_eq!(roles.devices.get(&5), Some(&Role::Pod), "below {master}");
+        }
     }
 
     #[test]

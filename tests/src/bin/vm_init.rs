@@ -7,6 +7,7 @@
 //! | line | meaning |
 //! |---|---|
 //! | `begin SUITE` | what follows is the suite's output |
+//! | `spent USER SYSTEM` | seconds that its processes ran, and the kernel for them |
 //! | `end SUITE CODE` | it has ended; `late` where it was ended |
 //! | `kernel LINE` | the kernel complains, in its log |
 //! | `done` | all suites have ended |
@@ -28,7 +29,7 @@ use nix::{
     mount::{MsFlags, mount},
     sys::{
         reboot::{RebootMode, reboot},
-        resource::{RLIM_INFINITY, Resource, setrlimit},
+        resource::{RLIM_INFINITY, Resource, UsageWho, getrusage, setrlimit},
         signal::{Signal, killpg},
         wait::{WaitStatus, waitpid},
     },
@@ -88,7 +89,10 @@ fn run() -> anyhow::Result<()> {
     let suites: Vec<Suite> = serde_json::from_str(&fs::read_to_string("/suites.json")?)?;
     for suite in &suites {
         println!("{MARK} begin {}", suite.name);
+        let before = spent()?;
         let code = run_suite(suite).unwrap_or_else(|error| format!("1 {error:#}"));
+        let after = spent()?;
+        println!("{MARK} spent {} {}", after[0] - before[0], after[1] - before[1]);
         complaints();
         println!("{MARK} end {} {code}", suite.name);
     }
@@ -142,6 +146,12 @@ fn run_suite(suite: &Suite) -> anyhow::Result<String> {
     };
     waiting.join().ok();
     Ok(code)
+}
+
+/// Seconds that what has ended by now ran as such, and the kernel for it.
+fn spent() -> anyhow::Result<[i64; 2]> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    Ok([usage.user_time().tv_sec(), usage.system_time().tv_sec()])
 }
 
 /// Tells what the kernel has complained of since it was asked last, and forgets it.

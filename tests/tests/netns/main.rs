@@ -30,6 +30,7 @@ mod sockets;
 mod source_addresses;
 mod sources;
 mod spread;
+mod streams;
 mod support;
 mod types;
 mod xdp;

@@ -100,6 +100,32 @@ impl Reader {
         None
     }
 
+    /// Tells of suites that were asked for and did not begin.
+    pub(crate) fn expect_suites<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        for name in names {
+            self.suites.entry(name.to_owned()).or_default();
+        }
+    }
+
+    /// Tells of filters that found no test, in a machine that ran all: who renames a test must not end with a run of
+    /// nothing.
+    pub(crate) fn expect_tests(&mut self, filters: &[String]) {
+        for filter in filters {
+            let (first, rest) = filter.split_once("::").unwrap_or((filter, ""));
+            let is_found = match self.suites.get(first) {
+                Some(suite) => suite.tests.keys().any(|test| test.contains(rest)),
+                None => self
+                    .suites
+                    .values()
+                    .flat_map(|suite| suite.tests.keys())
+                    .any(|test| test.contains(filter)),
+            };
+            if !is_found && self.trouble.is_none() {
+                self.trouble = Some(format!("there is no test by the name {filter}"));
+            }
+        }
+    }
+
     fn told(&mut self, told: &str) -> Option<String> {
         let (word, rest) = told.split_once(' ').unwrap_or((told, ""));
         match word {
@@ -114,6 +140,7 @@ impl Reader {
                 outcome.complaints.push(rest.to_owned());
                 Some(format!("the kernel: {rest}"))
             }
+            "spent" => Some(format!("{rest} seconds in programs, and in the kernel for them")),
             "end" => {
                 let (suite, code) = rest.split_once(' ').unwrap_or((rest, ""));
                 self.current = None;
@@ -147,7 +174,7 @@ fn ended(line: &str) -> Option<(&str, End)> {
 pub(crate) fn table(suites: &[&str], kernels: &[(String, Reader)]) -> String {
     let head = ["KERNEL".to_owned()].into_iter().chain(suites.iter().map(|suite| suite.to_uppercase()));
     let rows = kernels.iter().map(|(kernel, reader)| {
-        let cell = |suite: &&str| reader.suites.get(*suite).map_or("did not run".to_owned(), Outcome::cell);
+        let cell = |suite: &&str| reader.suites.get(*suite).map_or("-".to_owned(), Outcome::cell);
         [kernel.clone()].into_iter().chain(suites.iter().map(cell)).collect::<Vec<_>>()
     });
     let rows: Vec<Vec<String>> = [head.collect()].into_iter().chain(rows).collect();
@@ -212,6 +239,25 @@ SVCLB-VM done";
     }
 
     #[test]
+    fn what_was_asked_for_has_to_run() {
+        let trouble = |filters: &[&str]| {
+            let mut reader = read("SVCLB-VM begin vm\ntest vlan::a ... ok\nSVCLB-VM end vm 0\n");
+            reader.expect_suites(["vm"].into_iter());
+            reader.expect_tests(&filters.iter().map(ToString::to_string).collect::<Vec<_>>());
+            reader.trouble
+        };
+        for found in ["vm", "vm::vlan", "vlan", "lan::a"] {
+            assert_eq!(trouble(&[found]), None);
+        }
+        for lost in ["vm::bond", "prog", "bond"] {
+            assert!(trouble(&["vm", lost]).is_some_and(|line| line.ends_with(lost)));
+        }
+        let mut reader = read("SVCLB-VM begin vm\nSVCLB-VM end vm 0\n");
+        reader.expect_suites(["vm", "prog"].into_iter());
+        assert!(reader.suites["vm"].is_good() && !reader.suites["prog"].is_good());
+    }
+
+    #[test]
     fn a_machine_that_panics_says_why() {
         let found = read("SVCLB-VM begin a\n[    2.0] Kernel panic - not syncing: no");
         assert_eq!(found.trouble.as_deref(), Some("[    2.0] Kernel panic - not syncing: no"));
@@ -223,7 +269,7 @@ SVCLB-VM done";
         let text = table(&["prog", "vm", "netns", "other"], &[("6.1".into(), read(CONSOLE))]);
         let wanted = "\
 KERNEL  PROG                VM                                                NETNS           OTHER
-6.1     1 passed, 1 failed  1 passed, 1 not supported, the kernel complained  1 passed, late  did not run
+6.1     1 passed, 1 failed  1 passed, 1 not supported, the kernel complained  1 passed, late  -
 ";
         assert_eq!(text, wanted);
     }
