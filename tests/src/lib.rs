@@ -3,8 +3,11 @@
 pub mod apiserver;
 pub mod cluster;
 pub mod control_plane;
+pub mod machine;
 pub mod netns;
 pub mod packet;
 pub mod probe;
 pub mod prog;
 pub mod semantics;
+pub mod spread;
+pub mod traffic;

@@ -1,13 +1,14 @@
 //! `cargo xtask bench`: measurements. They tell, and fail nothing.
 
 mod control_plane;
+mod traffic;
 
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Subcommand;
 
-use crate::{bytecode, workspace::Workspace};
+use crate::{bytecode, plot, workspace::Workspace};
 
 /// What is measured.
 #[derive(Debug, Clone, Subcommand)]
@@ -16,6 +17,9 @@ pub(crate) enum Bench {
     ControlPlane {
         /// Only these clusters [default: all: 1k, 10k, 10kx10, 44k, 250k].
         clusters: Vec<String>,
+        /// Look at kube-proxy's modes as well, of a binary with iptables and nft beside it on the path.
+        #[arg(long, value_name = "BINARY")]
+        kube_proxy: Option<PathBuf>,
         /// Write all figures to it.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -38,17 +42,31 @@ pub(crate) enum Bench {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Pictures of what the others have written with --json.
+    Plot {
+        /// Their files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Where the pictures go.
+        #[arg(long, value_name = "DIR", default_value = "docs/plots")]
+        out: PathBuf,
+    },
+    /// Latency and rates of connections through Services, with and without kube-proxy; needs root.
+    Traffic(traffic::Traffic),
 }
 
 /// Builds what is measured and what measures it, and runs that.
 pub(crate) fn bench(workspace: &Workspace, bench: &Bench) -> anyhow::Result<()> {
-    if !nix::unistd::geteuid().is_root() {
+    let is_drawing = matches!(bench, Bench::Plot { .. });
+    if !is_drawing && !nix::unistd::geteuid().is_root() {
         bail!("loading programs needs root: run it as root");
     }
     match bench {
-        Bench::ControlPlane { clusters, json } => {
-            control_plane::control_plane(workspace, clusters, json.as_deref())
+        Bench::ControlPlane { clusters, kube_proxy, json } => {
+            control_plane::control_plane(workspace, clusters, kube_proxy.as_deref(), json.as_deref())
         }
+        Bench::Plot { files, out } => plot::plot(files, out),
+        Bench::Traffic(traffic) => traffic::traffic(workspace, traffic),
         Bench::Hotpath { rounds, packets, only, with, json } => {
             bytecode::build(workspace)?;
             let object = bytecode::build_bench(workspace)?;

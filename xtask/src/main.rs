@@ -12,6 +12,7 @@ mod licences;
 mod linker;
 mod lint;
 mod loaded;
+mod plot;
 mod report;
 mod run;
 mod stack;

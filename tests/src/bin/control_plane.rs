@@ -1,19 +1,30 @@
-//! `svclb-control-plane AGENT [--json FILE] [CLUSTER]..`: what following a cluster costs the agent.
+//! `svclb-control-plane AGENT [--kube-proxy BINARY] [--json FILE] [CLUSTER]..`: what following a cluster costs the agent.
 
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, bail};
-use svclb_tests::control_plane::{measure::figures, report::table, shape::Shape};
+use svclb_tests::{
+    control_plane::{measure::figures, report::table, shape::Shape},
+    traffic::{part, proxy::Programs},
+};
 
 fn main() -> anyhow::Result<()> {
+    if let Some(outcome) = part::perform(std::env::args().skip(1)) {
+        return outcome;
+    }
     let mut arguments = std::env::args().skip(1);
     let agent = PathBuf::from(
-        arguments.next().context("usage: svclb-control-plane AGENT [--json FILE] [CLUSTER]..")?,
+        arguments
+            .next()
+            .context("usage: svclb-control-plane AGENT [--kube-proxy BINARY] [--json FILE] [CLUSTER]..")?,
     );
+    let mut programs = Programs { agent, kube_proxy: None };
     let (mut json, mut wanted) = (None, Vec::new());
     while let Some(argument) = arguments.next() {
         if argument == "--json" {
             json = Some(arguments.next().context("--json: a file")?);
+        } else if argument == "--kube-proxy" {
+            programs.kube_proxy = Some(arguments.next().context("--kube-proxy: a binary")?.into());
         } else {
             match Shape::ALL.into_iter().find(|shape| shape.name == argument) {
                 Some(shape) => wanted.push(shape),
@@ -27,7 +38,7 @@ fn main() -> anyhow::Result<()> {
     let mut all = Vec::new();
     for shape in &wanted {
         eprintln!("{}: {} Services, {} endpoints", shape.name, shape.services, shape.all_endpoints());
-        all.push(figures(&agent, shape)?);
+        all.push(figures(&programs, shape)?);
     }
     if let Some(file) = json {
         fs::write(&file, serde_json::to_string_pretty(&all)?).with_context(|| file.clone())?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::measure::Figures;
+use super::{measure::Figures, seen::Seen};
 
 /// A figure that there is a goal for.
 struct Goal {
@@ -111,6 +111,7 @@ pub fn table(all: &[Figures]) -> String {
             line(&mut text, &cells);
         }
     }
+    seen_table(&mut text, all);
     text += "\nGoals\n\n";
     for goal in &GOALS {
         let Some(figures) = all.iter().find(|figures| figures.shape == goal.shape) else { continue };
@@ -124,13 +125,36 @@ pub fn table(all: &[Figures]) -> String {
     text
 }
 
+/// What a client sees of svclb and of kube-proxy.
+fn seen_table(text: &mut String, all: &[Figures]) {
+    if all.iter().all(|figures| figures.seen.is_empty()) {
+        return;
+    }
+    *text += "\nSeen by a client: milliseconds to the first answer, of which there are so many; CPU with children\n\n";
+    let head = ["CLUSTER", "", "START", "CPU", "CHANGES", "P50", "MAX", "CPU", "RSS MiB", "PEAK"];
+    line(text, &head);
+    for figures in all {
+        for Seen { proxy, started, start_cpu, change, memory } in &figures.seen {
+            let times = [change.p50, change.max, change.cpu].map(|time| format!("{time:.2}"));
+            let memory = [memory.resident, memory.peak].map(|kb| whole(mebibytes(kb)));
+            let cells: Vec<_> = [figures.shape.to_owned(), proxy.name().to_owned()]
+                .into_iter()
+                .chain([whole(*started), whole(*start_cpu), change.changes.to_string()])
+                .chain(times)
+                .chain(memory)
+                .collect();
+            line(text, &cells);
+        }
+    }
+}
+
 fn line(text: &mut String, cells: &[impl AsRef<str>]) {
     for (index, cell) in cells.iter().enumerate() {
         let cell = cell.as_ref();
         // Writing to text cannot fail.
         match index {
             0 => write!(text, "  {cell:<8}").ok(),
-            1 => write!(text, "{cell:<20}").ok(),
+            1 => write!(text, "{cell:<22}").ok(),
             _ => write!(text, "{cell:>10}").ok(),
         };
     }

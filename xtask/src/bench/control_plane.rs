@@ -8,6 +8,7 @@ use crate::{bytecode, run::build_agent, workspace::Workspace};
 pub(super) fn control_plane(
     workspace: &Workspace,
     clusters: &[String],
+    kube_proxy: Option<&Path>,
     json: Option<&Path>,
 ) -> anyhow::Result<()> {
     bytecode::build(workspace)?;
@@ -17,6 +18,9 @@ pub(super) fn control_plane(
         .args(["--bin", "svclb-control-plane", "--"])
         .arg(agent)
         .args(clusters);
+    if let Some(binary) = kube_proxy {
+        cargo = cargo.arg("--kube-proxy").arg(std::path::absolute(binary)?);
+    }
     if let Some(file) = json {
         cargo = cargo.arg("--json").arg(std::path::absolute(file)?);
     }

@@ -1,0 +1,51 @@
+//! `cargo xtask bench traffic`: connections through a release build of the agent, and through other proxies.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{bytecode, run::build_agent, workspace::Workspace};
+
+/// How much is measured, and with what.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Traffic {
+    /// Numbers of Services.
+    #[arg(long, value_delimiter = ',', default_value = "10,1000,10000")]
+    services: Vec<u32>,
+    /// Rounds, each of five passes over everything.
+    #[arg(long, default_value_t = 12)]
+    rounds: u32,
+    /// Connections of a case in a pass.
+    #[arg(long, default_value_t = 300)]
+    amount: u32,
+    /// Milliseconds of bulk of a case in a round.
+    #[arg(long, default_value_t = 150)]
+    bulk: u32,
+    /// Measure kube-proxy's modes as well, of a binary with iptables and nft beside it on the path.
+    #[arg(long, value_name = "BINARY")]
+    kube_proxy: Option<PathBuf>,
+    /// Write all figures to it.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Measures traffic.
+pub(super) fn traffic(workspace: &Workspace, traffic: &Traffic) -> anyhow::Result<()> {
+    let Traffic { services, rounds, amount, bulk, kube_proxy, json } = traffic;
+    bytecode::build(workspace)?;
+    let agent = build_agent(workspace, &["--release"])?;
+    let services: Vec<String> = services.iter().map(u32::to_string).collect();
+    let mut cargo = workspace
+        .cargo(&["run", "--locked", "--quiet", "--release", "--package", "svclb-tests"])
+        .args(["--bin", "svclb-traffic", "--"])
+        .arg(agent)
+        .args([format!("--rounds={rounds}"), format!("--amount={amount}"), format!("--bulk={bulk}")])
+        .arg(format!("--services={}", services.join(",")));
+    if let Some(binary) = kube_proxy {
+        cargo = cargo.arg("--kube-proxy").arg(std::path::absolute(binary)?);
+    }
+    if let Some(file) = json {
+        cargo = cargo.arg("--json").arg(std::path::absolute(file)?);
+    }
+    Ok(cargo.run()?)
+}
