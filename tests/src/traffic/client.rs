@@ -231,7 +231,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             let (stop, stopped) = UnixStream::pair().unwrap();
-            let thread = thread::spawn(move || serve(number, &listener, stopped).unwrap());
+            let thread = thread::spawn(move || serve(number, &listener, &stopped).unwrap());
             Self { address, stop: Some(stop), thread: Some(thread) }
         }
     }

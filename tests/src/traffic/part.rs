@@ -69,7 +69,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<()> {
             let number = arguments.next().context("a server's number")?.parse()?;
             let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, POD_PORT))?;
             println!("{READY}");
-            server::serve(number, &listener, io::stdin())
+            server::serve(number, &listener, &io::stdin())
         }
         Some("held") => {
             let program = arguments.next().context("a program")?;

@@ -25,7 +25,7 @@ struct Connection {
 }
 
 /// Serves until `stop` can be read, or has ended.
-pub fn serve(number: u8, listener: &TcpListener, stop: impl AsFd) -> anyhow::Result<()> {
+pub fn serve(number: u8, listener: &TcpListener, stop: &impl AsFd) -> anyhow::Result<()> {
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
