@@ -26,7 +26,7 @@ pub(super) struct Bars {
     /// What the numbers are.
     pub(super) unit: String,
     pub(super) series: Vec<String>,
-    pub(super) bars: Vec<Bar>,
+    pub(super) rows: Vec<Bar>,
 }
 
 /// One line of a panel; what was not measured has no point.

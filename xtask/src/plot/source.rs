@@ -43,12 +43,12 @@ fn hotpath(json: &Json) -> anyhow::Result<Pictures> {
         let goal = row["goal"].as_f64()?;
         Some(Bar { label, series, value: value(&row["ratio"])?, goal: Some(goal) })
     };
-    let bars: Vec<Bar> = list(&json["rows"]).iter().filter_map(bar).collect();
+    let rows: Vec<Bar> = list(&json["rows"]).iter().filter_map(bar).collect();
     let chart = Bars {
         title: "Time of a packet, to the floor (red: goal)".into(),
         unit: "× floor".into(),
         series: FAMILIES.map(String::from).into(),
-        bars,
+        rows,
     };
     Ok(vec![("hotpath.svg", svg::bars(&chart)?)])
 }

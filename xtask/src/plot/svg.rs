@@ -19,8 +19,8 @@ const PANEL: (f64, f64) = (420.0, 260.0);
 /// A chart of bars.
 pub(super) fn bars(chart: &Bars) -> Result<String, fmt::Error> {
     let top = 62.0;
-    let height = top + BAR * float(chart.bars.len()) + 30.0;
-    let largest = chart.bars.iter().flat_map(|bar| [bar.value.middle, bar.goal.unwrap_or(0.0)]);
+    let height = top + BAR * float(chart.rows.len()) + 30.0;
+    let largest = chart.rows.iter().flat_map(|bar| [bar.value.middle, bar.goal.unwrap_or(0.0)]);
     let axis = Axis::linear(largest.fold(0.0, f64::max));
     let (left, right) = (LABELS, WIDTH - 60.0);
     let x = |value: f64| left + axis.place(value) * (right - left);
@@ -32,7 +32,7 @@ pub(super) fn bars(chart: &Bars) -> Result<String, fmt::Error> {
         svg.text(x(tick), height - 8.0, "middle", 11, &number(tick))?;
     }
     svg.text(left - 8.0, height - 8.0, "end", 11, &chart.unit)?;
-    for (index, bar) in chart.bars.iter().enumerate() {
+    for (index, bar) in chart.rows.iter().enumerate() {
         let y = top + BAR * float(index);
         let Value { middle, lower, upper } = bar.value;
         svg.text(left - 8.0, y + 12.0, "end", 11, &bar.label)?;
@@ -135,7 +135,11 @@ impl Axis {
     fn ticks(&self) -> Vec<f64> {
         match self {
             Self::Linear { step, end } => {
-                (0..=(end / step).round() as u32).map(|n| f64::from(n) * step).collect()
+                // There are six at most.
+                (0..=10_u32)
+                    .map(|n| f64::from(n) * step)
+                    .take_while(|tick| *tick < end + step / 2.0)
+                    .collect()
             }
             Self::Log { begin, end } => {
                 let inside = || steps().filter(|step| (begin..=end).contains(&step));

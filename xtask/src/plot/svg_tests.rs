@@ -25,7 +25,7 @@ fn chart() -> Bars {
         title: "a < b & c".into(),
         unit: "ratio".into(),
         series: vec!["one".into(), "two".into()],
-        bars: vec![bar("first", 0, 1.0, None), bar("second", 1, 2.0, Some(1.5))],
+        rows: vec![bar("first", 0, 1.0, None), bar("second", 1, 2.0, Some(1.5))],
     }
 }
 
