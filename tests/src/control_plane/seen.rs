@@ -113,7 +113,7 @@ impl Watched {
         self.node.apply(vec![slice])?;
         match self.node.end(Place::Pod, asked)? {
             Outcome::Answered(at) => {
-                self.times.push(milliseconds(Duration::from_nanos(at).saturating_sub(begin)))
+                self.times.push(milliseconds(Duration::from_nanos(at).saturating_sub(begin)));
             }
             other => bail!("{other:?}"),
         }

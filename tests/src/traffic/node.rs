@@ -51,7 +51,7 @@ pub struct Node {
     api: Option<ApiServer>,
     pods: Vec<Namespace>,
     outside: Namespace,
-    node: Namespace,
+    host: Namespace,
     _mounts: Namespace,
     cgroup: Cgroup,
     folder: TempDir,
@@ -80,7 +80,7 @@ impl Node {
             api: None,
             pods,
             outside,
-            node,
+            host: node,
             _mounts: mounts,
             cgroup,
             folder,
@@ -98,7 +98,7 @@ impl Node {
 
     /// Serves these objects to the proxy that is to be started.
     pub fn publish(&mut self, objects: Vec<Value>) -> anyhow::Result<()> {
-        let listener = self.node.run(|| TcpListener::bind("127.0.0.1:0"))?;
+        let listener = self.host.run(|| TcpListener::bind("127.0.0.1:0"))?;
         let server = ApiServer::serve(listener.context("cannot listen on the node")?)?;
         server.apply_all(objects);
         server.forget();
@@ -118,7 +118,7 @@ impl Node {
         let groups = self.cgroup.child("node");
         if let Some(command) = self.programs.command(self.kind, self.folder.path(), &groups)? {
             let command = Part::Held(&command).command(&self.cgroup.child("proxy"))?;
-            self.proxy = Some(Process::start(&self.node, command)?);
+            self.proxy = Some(Process::start(&self.host, command)?);
         }
         Ok(())
     }
@@ -153,7 +153,7 @@ impl Node {
             ensure!(!proxy.has_ended()?, "it has ended");
             let arguments = ["status", "--wait-synced", "2s", "--bpffs", &bpffs];
             let command = process::command(&cgroup, agent, arguments);
-            Ok(process::output(&self.node, command)?.status.success().then_some(()))
+            Ok(process::output(&self.host, command)?.status.success().then_some(()))
         })?;
         Ok(())
     }
@@ -218,7 +218,7 @@ impl Node {
         for place in Place::ALL {
             let namespace = match place {
                 Place::Pod => &self.pods[BACKENDS],
-                Place::Host => &self.node,
+                Place::Host => &self.host,
                 Place::Outside => &self.outside,
             };
             self.clients.insert(place, Process::start(namespace, Part::Client.command(group)?)?);

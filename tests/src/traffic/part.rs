@@ -41,7 +41,7 @@ impl Part<'_> {
             Self::Client => arguments.push("client".into()),
             Self::Server(number) => arguments.extend(["server".into(), number.to_string()]),
             Self::Held(command) => {
-                arguments.extend(["held".into()].into_iter().chain(command.iter().cloned()))
+                arguments.extend(["held".into()].into_iter().chain(command.iter().cloned()));
             }
         }
         let own: PathBuf = std::env::current_exe()?;

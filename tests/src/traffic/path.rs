@@ -69,6 +69,7 @@ impl Path {
     }
 
     /// The path of the same client to a backend itself.
+    #[must_use]
     pub fn direct(self) -> Self {
         match self.place() {
             Place::Pod => Self::PodDirect,

@@ -42,9 +42,10 @@ impl Report {
             self.rounds, self.amount
         );
         for Figures { services, load: [before, after], rows } in &self.sizes {
-            text += &format!("\n### {services} Services (load {before:.1} before, {after:.1} after)\n");
+            // Writing to text cannot fail.
+            writeln!(text, "\n### {services} Services (load {before:.1} before, {after:.1} after)").ok();
             for work in Work::ALL {
-                text += &format!("\n{}\n|---|---|---|---|---|---|---|\n", head(work));
+                writeln!(text, "\n{}\n|---|---|---|---|---|---|---|", head(work)).ok();
                 for path in Path::ALL {
                     for row in rows.iter().filter(|row| row.work == work && row.path == path) {
                         line(&mut text, row);
