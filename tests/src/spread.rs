@@ -14,11 +14,13 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// That of numbers; none has none.
-    pub fn of(values: &[f64]) -> Option<Self> {
+    /// That of at least one number; that of none is not a number.
+    pub fn of(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
-        let last = sorted.len().checked_sub(1)?;
+        let Some(last) = sorted.len().checked_sub(1) else {
+            return Self { median: f64::NAN, lower: f64::NAN, upper: f64::NAN };
+        };
         let middle = sorted.len() / 2;
         let median = if sorted.len() % 2 == 1 {
             sorted[middle]
@@ -26,7 +28,7 @@ impl Spread {
             f64::midpoint(sorted[middle - 1], sorted[middle])
         };
         let quarter = sorted.len() / 4;
-        Some(Self { median, lower: sorted[quarter], upper: sorted[last - quarter] })
+        Self { median, lower: sorted[quarter], upper: sorted[last - quarter] }
     }
 }
 
@@ -42,12 +44,14 @@ mod tests {
 
     #[test]
     fn quartiles_of_few_and_of_many() {
-        let of =
-            |values: &[f64]| Spread::of(values).map(|spread| (spread.lower, spread.median, spread.upper));
-        assert_eq!(of(&[]), None);
-        assert_eq!(of(&[3.0]), Some((3.0, 3.0, 3.0)));
-        assert_eq!(of(&[4.0, 1.0]), Some((1.0, 2.5, 4.0)));
-        assert_eq!(of(&[5.0, 1.0, 4.0, 2.0, 3.0]), Some((2.0, 3.0, 4.0)));
+        let of = |values: &[f64]| {
+            let Spread { median, lower, upper } = Spread::of(values);
+            (lower, median, upper)
+        };
+        assert!(of(&[]).1.is_nan());
+        assert_eq!(of(&[3.0]), (3.0, 3.0, 3.0));
+        assert_eq!(of(&[4.0, 1.0]), (1.0, 2.5, 4.0));
+        assert_eq!(of(&[5.0, 1.0, 4.0, 2.0, 3.0]), (2.0, 3.0, 4.0));
     }
 
     #[test]

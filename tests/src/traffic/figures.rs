@@ -94,10 +94,10 @@ impl Row {
 
 /// The rows of these samples.
 pub fn rows(services: u32, samples: &Samples) -> Vec<Row> {
-    samples.iter().filter_map(|(case, rounds)| row(services, samples, *case, rounds)).collect()
+    samples.iter().map(|(case, rounds)| row(services, samples, *case, rounds)).collect()
 }
 
-fn row(services: u32, samples: &Samples, case: Case, rounds: &[Sample]) -> Option<Row> {
+fn row(services: u32, samples: &Samples, case: Case, rounds: &[Sample]) -> Row {
     let Case { proxy, path, work } = case;
     let values = values(work, rounds);
     let of = |proxy, path| samples.get(&Case { proxy, path, work }).map(|rounds| self::values(work, rounds));
@@ -112,18 +112,18 @@ fn row(services: u32, samples: &Samples, case: Case, rounds: &[Sample]) -> Optio
     ];
     let ratio = |(to, yardstick): (Yardstick, Option<Vec<f64>>)| {
         let ratios: Vec<f64> = values.iter().zip(yardstick?).map(|(value, other)| value / other).collect();
-        Some(Ratio { to, ratio: Spread::of(&ratios)?, goal: goal(services, case, to) })
+        Some(Ratio { to, ratio: Spread::of(&ratios), goal: goal(services, case, to) })
     };
     let p99: Vec<f64> = rounds.iter().map(|sample| sample.p99).collect();
-    Some(Row {
+    Row {
         path,
         work,
         proxy,
-        figure: Spread::of(&values)?,
-        p99: Spread::of(&p99).filter(|_| work == Work::Connect),
+        figure: Spread::of(&values),
+        p99: (work == Work::Connect).then(|| Spread::of(&p99)),
         rounds: values.clone(),
         ratios: yardsticks.into_iter().filter_map(ratio).collect(),
-    })
+    }
 }
 
 /// The figure that is compared.
