@@ -34,7 +34,7 @@ pub type Samples = BTreeMap<Case, Vec<Sample>>;
 pub struct Effort {
     /// Rounds.
     pub rounds: u32,
-    /// Connections, and a fourth of the exchanges, of a case in a pass.
+    /// Connections, or exchanges, of a case in a pass.
     pub amount: u32,
     /// Milliseconds of bulk of a case in a round.
     pub bulk: u32,
@@ -53,8 +53,7 @@ pub fn run(nodes: &mut [Node], effort: Effort) -> anyhow::Result<Samples> {
             for work in Work::ALL {
                 let mut cases = group(&proxies, place, work);
                 let (passes, amount) = match work {
-                    Work::Connect | Work::Short => (PASSES, effort.amount),
-                    Work::PingPong => (PASSES, effort.amount * 4),
+                    Work::Connect | Work::Short | Work::PingPong => (PASSES, effort.amount),
                     Work::Bulk => (1, effort.bulk),
                 };
                 let mut round: BTreeMap<Case, Vec<Sample>> = BTreeMap::new();
