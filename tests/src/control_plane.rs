@@ -10,10 +10,12 @@
 //! | [`ground`] | the node |
 //! | [`proc`] | memory and processor time of a process |
 //! | [`measure`] | the measurements |
+//! | [`seen`] | what a client sees of svclb and of kube-proxy |
 //! | [`report`] | tables and goals |
 
 pub mod ground;
 pub mod measure;
 pub mod proc;
 pub mod report;
+pub mod seen;
 pub mod shape;

@@ -13,6 +13,7 @@ mod licences;
 mod linker;
 mod lint;
 mod loaded;
+mod plot;
 mod report;
 mod run;
 mod stack;
@@ -72,7 +73,7 @@ enum Task {
     },
     /// Measure.
     #[command(subcommand)]
-    Bench(bench::Bench),
+    Bench(bench::Benches),
     /// Run the datapath's logic under a coverage-guided fuzzer, or any frames through the loaded programs.
     Fuzz {
         /// For so long.
@@ -118,7 +119,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             let out = out.map(std::path::absolute).transpose()?;
             image::image(&workspace, out.as_deref(), &arch)?;
         }
-        Task::Bench(bench) => bench::bench(&workspace, &bench)?,
+        Task::Bench(bench) => bench::bench(&workspace, bench)?,
         Task::Fuzz { programs: true, frames, seed, .. } => fuzz::programs(&workspace, frames, seed)?,
         Task::Fuzz { seconds, keep, .. } => fuzz::fuzz(&workspace, seconds, keep)?,
         Task::Lint => lint::lint(&workspace)?,

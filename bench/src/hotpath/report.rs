@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use serde::Serialize;
-use svclb_tests::figure::Figure;
+use svclb_tests::{figure::Figure, machine::Machine, spread::Spread};
 
 use crate::{
     case::{Case, Family, Figures, Flows, Medium},
@@ -12,7 +12,6 @@ use crate::{
     lookups::{self, Lookups},
     name::name,
     rounds::Times,
-    stats::{Spread, spread},
 };
 
 /// A case and its times.
@@ -51,25 +50,6 @@ pub(crate) struct Report {
     rows: Vec<Row>,
 }
 
-/// Where it was measured.
-#[derive(Debug, Serialize)]
-struct Machine {
-    kernel: String,
-    processor: String,
-    processors: usize,
-}
-
-impl Machine {
-    fn this() -> anyhow::Result<Self> {
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
-        let cpus = fs::read_to_string("/proc/cpuinfo")?;
-        let name = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
-        let processor = name.trim_start_matches(['\t', ' ', ':']).to_owned();
-        let processors = cpus.lines().filter(|line| line.starts_with("processor")).count();
-        Ok(Self { kernel, processor, processors })
-    }
-}
-
 impl Report {
     /// Puts cases and times together.
     pub(crate) fn new(cases: &[Case], times: &Times, rounds: u32, packets: u32) -> anyhow::Result<Self> {
@@ -83,7 +63,9 @@ impl Report {
             }
         };
         let ratio = |index: usize, other: usize| {
-            spread(&net(index).iter().zip(net(other)).map(|(time, other)| time / other).collect::<Vec<_>>())
+            Spread::of(
+                &net(index).iter().zip(net(other)).map(|(time, other)| time / other).collect::<Vec<_>>(),
+            )
         };
         let row = |(index, case): (usize, &Case)| {
             let floor = case.floor.and_then(|floor| find(floor, case.family));
@@ -99,7 +81,7 @@ impl Report {
                 flows: case.flows,
                 raw: times[index].clone(),
                 net: net(index),
-                time: spread(&net(index)),
+                time: Spread::of(&net(index)),
                 ratio: floor.map(|floor| ratio(index, floor)),
                 routed: floor.and(routed).map(|routed| ratio(index, routed)),
                 family_ratio: case.base.and(other).map(|other| ratio(index, other)),

@@ -1,7 +1,7 @@
 //! The measurements of one cluster.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -18,9 +18,10 @@ use svclb_common::state::AgentState;
 use super::{
     ground::Ground,
     proc::{Memory, Thread, cpu_time},
+    seen::{Seen, seen},
     shape::{self, NODE, Shape},
 };
-use crate::{apiserver::ApiServer, netns::process::Process};
+use crate::{apiserver::ApiServer, netns::process::Process, traffic::proxy::Programs};
 
 /// Between two looks at the agent's state, which announces nothing. Every time is too long by as much at most.
 const PAUSE: Duration = Duration::from_micros(20);
@@ -102,12 +103,14 @@ pub struct Figures {
     pub many_ports: Churn,
     /// The same where it has [`shape::MANY_ENDPOINTS`].
     pub many_endpoints: Churn,
+    /// svclb beside kube-proxy, if that is looked at.
+    pub seen: Vec<Seen>,
 }
 
-/// Measures `shape` with the agent at `agent`.
-pub fn figures(agent: &Path, shape: &Shape) -> anyhow::Result<Figures> {
+/// Measures `shape` with these programs.
+pub fn figures(programs: &Programs, shape: &Shape) -> anyhow::Result<Figures> {
     prctl::set_timerslack(1)?;
-    let ground = Ground::build(agent)?;
+    let ground = Ground::build(&programs.agent)?;
     let server = ApiServer::serve(ground.listen()?)?;
     let kubeconfig = ground.path("kubeconfig");
     server.write_kubeconfig(&kubeconfig)?;
@@ -137,6 +140,7 @@ pub fn figures(agent: &Path, shape: &Shape) -> anyhow::Result<Figures> {
     pause(QUIET)?;
     let memory_restart = Memory::of(running.pid())?;
     running.stop()?;
+    drop(bench);
     Ok(Figures {
         shape: shape.name,
         services: shape.services,
@@ -149,6 +153,7 @@ pub fn figures(agent: &Path, shape: &Shape) -> anyhow::Result<Figures> {
         churn,
         many_ports,
         many_endpoints,
+        seen: seen(programs, shape)?,
     })
 }
 

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::measure::Figures;
+use super::{measure::Figures, seen::Seen};
+use crate::{figure::Figure, traffic::proxy::Proxy};
 
 /// A figure that there is a goal for.
 struct Goal {
@@ -122,6 +123,7 @@ pub fn table(all: &[Figures]) -> String {
             line(&mut text, &cells);
         }
     }
+    seen_table(&mut text, all);
     text += "\nGoals\n\n";
     for goal in &GOALS {
         let Some(figures) = all.iter().find(|figures| figures.shape == goal.shape) else { continue };
@@ -135,13 +137,91 @@ pub fn table(all: &[Figures]) -> String {
     text
 }
 
+/// What other programs are told: each figure to that of the first cluster of the run, and what a client sees of svclb to
+/// what it sees of kube-proxy. One run has no quartiles.
+pub fn figures(all: &[Figures]) -> Vec<Figure> {
+    let Some(first) = all.first() else { return Vec::new() };
+    let figure = |case: String, value: f64, unit, base: String, other: f64| Figure {
+        bench: "control-plane",
+        case,
+        ratio: value / other,
+        base,
+        value,
+        unit,
+        q1: value / other,
+        q3: value / other,
+        goal: None,
+    };
+    let mut told = Vec::new();
+    for figures in all {
+        for (name, unit, of) in TOLD {
+            let case = |figures: &Figures| format!("{name}_{}", figures.shape);
+            told.push(figure(case(figures), of(figures), unit, case(first), of(first)));
+        }
+        let Some(own) = figures.seen.iter().find(|seen| seen.proxy == Proxy::Sockets) else { continue };
+        for other in figures.seen.iter().filter(|seen| seen.proxy != own.proxy) {
+            for (name, of) in SEEN {
+                let case = |seen: &Seen| {
+                    let proxy = seen.proxy.name().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+                    format!("seen_{name}_{proxy}_{}", figures.shape).replace("__", "_")
+                };
+                told.push(figure(case(own), of(own), "ms", case(other), of(other)));
+            }
+        }
+    }
+    told
+}
+
+/// Name, unit, and where it is found.
+type Told = (&'static str, &'static str, fn(&Figures) -> f64);
+
+const TOLD: [Told; 8] = [
+    ("change_p50", "ms", |figures| figures.churn.p50),
+    ("change_p99", "ms", |figures| figures.churn.p99),
+    ("change_cpu", "ms", |figures| figures.churn.cpu),
+    ("cold_programming", "ms", |figures| figures.cold.programming()),
+    ("restart_programming", "ms", |figures| figures.restart.programming()),
+    ("resident", "MiB", |figures| mebibytes(figures.memory.resident)),
+    ("peak", "MiB", |figures| mebibytes(figures.memory.peak)),
+    ("idle", "% of a core", |figures| figures.idle),
+];
+
+const SEEN: [(&str, fn(&Seen) -> f64); 3] = [
+    ("start", |seen| seen.started),
+    ("change_p50", |seen| seen.change.p50),
+    ("change_max", |seen| seen.change.max),
+];
+
+/// What a client sees of svclb and of kube-proxy.
+fn seen_table(text: &mut String, all: &[Figures]) {
+    if all.iter().all(|figures| figures.seen.is_empty()) {
+        return;
+    }
+    *text += "\nSeen by a client: milliseconds to the first answer, of which there are so many; CPU with children\n\n";
+    let head = ["CLUSTER", "", "START", "CPU", "CHANGES", "P50", "MAX", "CPU", "RSS MiB", "PEAK"];
+    line(text, &head);
+    for figures in all {
+        for Seen { proxy, started, start_cpu, change, memory } in &figures.seen {
+            let times = [change.p50, change.max, change.cpu].map(|time| format!("{time:.2}"));
+            let memory = [memory.resident, memory.peak].map(|kb| whole(mebibytes(kb)));
+            let cells: Vec<_> = [figures.shape.to_owned(), proxy.name().to_owned()]
+                .into_iter()
+                .chain([whole(*started), whole(*start_cpu), change.changes.to_string()])
+                .chain(times)
+                .chain(memory)
+                .collect();
+            line(text, &cells);
+        }
+    }
+}
+
 fn line(text: &mut String, cells: &[impl AsRef<str>]) {
     for (index, cell) in cells.iter().enumerate() {
         let cell = cell.as_ref();
         // Writing to text cannot fail.
         match index {
             0 => write!(text, "  {cell:<8}").ok(),
-            1 => write!(text, "{cell:<20}").ok(),
+            1 => write!(text, "{cell:<22}").ok(),
             _ => write!(text, "{cell:>10}").ok(),
         };
     }
