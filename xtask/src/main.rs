@@ -72,7 +72,6 @@ enum Task {
         arch: Vec<image::Arch>,
     },
     /// Measure.
-    #[command(subcommand)]
     Bench(bench::Benches),
     /// Run the datapath's logic under a coverage-guided fuzzer, or any frames through the loaded programs.
     Fuzz {

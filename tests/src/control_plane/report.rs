@@ -186,7 +186,10 @@ const TOLD: [Told; 8] = [
     ("idle", "% of a core", |figures| figures.idle),
 ];
 
-const SEEN: [(&str, fn(&Seen) -> f64); 3] = [
+/// The same of what a client sees.
+type Look = (&'static str, fn(&Seen) -> f64);
+
+const SEEN: [Look; 3] = [
     ("start", |seen| seen.started),
     ("change_p50", |seen| seen.change.p50),
     ("change_max", |seen| seen.change.max),

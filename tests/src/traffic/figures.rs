@@ -176,7 +176,7 @@ mod tests {
         figures.iter().map(of).collect()
     }
 
-    fn find<'a>(rows: &'a [Row], proxy: Proxy, work: Work) -> &'a Row {
+    fn find(rows: &[Row], proxy: Proxy, work: Work) -> &Row {
         rows.iter().find(|row| row.proxy == proxy && row.work == work).unwrap()
     }
 

@@ -161,5 +161,14 @@ mod tests {
         let expected = "| pod to ClusterIP | svclb, at sockets | 20.0 [20.0–20.0] / 90.0 \
                         | 1.01 [1.00–1.02] ≤ 1.03: reached |  |  | 1.10 [1.09–1.11] ≥ 1.15: **missed** |\n";
         assert_eq!(text, expected);
+        let sizes = vec![Figures { services: 10_000, load: [0.0; 2], rows: vec![row] }];
+        let told = Report::new(Effort { rounds: 1, amount: 1, bulk: 1 }, sizes).unwrap().figures();
+        let names = told.iter().map(|figure| (figure.case.as_str(), figure.base.as_str(), figure.goal));
+        let case = "connect_pod_cluster_ip_sockets_10000";
+        let expected = [
+            (case, "connect_pod_direct_bare_10000", Some(1.03)),
+            (case, "connect_pod_cluster_ip_nftables_10000", Some(1.15)),
+        ];
+        assert!(names.eq(expected), "{told:?}");
     }
 }
