@@ -17,6 +17,7 @@ use super::{
     slots::Slots,
     visits::visit,
 };
+use crate::model::Protocol;
 
 /// How a backend belongs to a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Tables {
     /// The other direction of `frontends`.
     by_service: BTreeMap<ServiceId, BTreeMap<FrontendKey, FrontendKind>>,
     addresses: usize,
+    /// Frontends of SCTP other than a `ClusterIP`.
+    streams: usize,
     services: BTreeMap<ServiceId, ServiceEntry>,
     /// Cells in `services` without a name.
     nameless: BTreeSet<ServiceId>,
@@ -69,6 +72,11 @@ impl Tables {
     /// How many frontends have an address.
     pub fn addresses(&self) -> usize {
         self.addresses
+    }
+
+    /// Whether SCTP is served at other addresses than a `ClusterIP`.
+    pub fn have_streams(&self) -> bool {
+        self.streams > 0
     }
 
     /// Every service cell in use.
@@ -233,6 +241,7 @@ impl Tables {
         }
         self.remove_frontend(&key);
         self.addresses += usize::from(key.address.is_some());
+        self.streams += usize::from(is_stream(&key, frontend.kind));
         self.frontends.insert(key, frontend);
         self.by_service.entry(frontend.service).or_default().insert(key, frontend.kind);
     }
@@ -246,6 +255,7 @@ impl Tables {
             self.external_ips.remove_frontend(address);
         }
         self.addresses -= usize::from(key.address.is_some());
+        self.streams -= usize::from(is_stream(key, old.kind));
         if let Some(keys) = self.by_service.get_mut(&old.service) {
             keys.remove(key);
             if keys.is_empty() {
@@ -253,4 +263,8 @@ impl Tables {
             }
         }
     }
+}
+
+fn is_stream(key: &FrontendKey, kind: FrontendKind) -> bool {
+    key.protocol == Protocol::Sctp && kind != FrontendKind::ClusterIp
 }
