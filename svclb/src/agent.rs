@@ -15,6 +15,7 @@
 //! | `services` | the model, the plan and the tables of Services |
 //! | `opt_outs` | pods whose sockets are left alone |
 //! | `stranded` | connected sockets whose backend is gone |
+//! | `loopback` | whether the loopback device carries programs |
 //! | `sync` | one pass: all of these, addresses, ranges, hooks |
 //! | `servers` | health, metrics and Events of a pass |
 //! | `expiry` | forgetting what is over |
@@ -30,13 +31,13 @@ mod error;
 mod expiry;
 mod heard;
 mod inputs;
+mod loopback;
 mod opt_outs;
 mod recount;
 mod servers;
 mod services;
 mod settings;
 mod stranded;
-mod streams;
 mod sync;
 mod told;
 mod ways;

@@ -21,7 +21,7 @@
 //! | [`counters`] | what the programs count |
 //! | [`flows`] | the flows that the programs keep |
 //! | [`sweep`] | walking through what programs write, and forgetting what is over |
-//! | [`loopback`] | sysctls of the loopback device for `--socket-lb=off` |
+//! | [`loopback`] | sysctls of the loopback device, for `--socket-lb=off` and for SCTP |
 //! | [`lock`] | one agent per set of pins |
 //! | [`events`] | the events ring |
 //! | [`cleanup`] | removing everything |

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::stranded::Stranded;
 use crate::{
     datapath::{Error, tables::Tables},
-    model::{self, Delta, Model, ServicePortKey},
+    model::{self, Delta, Family, Model, ServicePortKey},
     plan::{Applied, Limits, MapOp, Plan, Readback, Refused, TableOp, plan, plan_all, retained},
     source::Batch,
 };
@@ -88,6 +88,12 @@ impl Services {
     /// What is in the tables.
     pub(super) fn applied(&self) -> &Applied {
         &self.applied
+    }
+
+    /// Whether the tables hold Services of SCTP that are reached by more than a `ClusterIP`, also those of an earlier
+    /// agent of which the source has told nothing yet.
+    pub(super) fn have_streams(&self) -> bool {
+        Family::ALL.into_iter().any(|family| self.applied.tables(family).have_streams())
     }
 
     /// Whether the tables hold something that is worth being attached to: what the source has told, or until then

@@ -7,10 +7,10 @@ use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
 use super::{
     RunError, Settings, detect,
     devices::{Chosen, addresses},
+    loopback::{Loopback, Need},
     opt_outs::PodOptOuts,
     services::{Services, Written},
     stranded::Stranded,
-    streams::Streams,
     told::Told,
 };
 use crate::{
@@ -43,9 +43,9 @@ pub(super) struct Syncer {
     ranges: RangeMaps,
     pods: PodMaps,
     attachments: Attachments,
+    loopback: Loopback,
     opt_outs: PodOptOuts,
     stranded: Stranded,
-    streams: Streams,
     /// What was last attached to; hooks are left alone while it stays.
     attached: Option<Wanted>,
     /// The network that addresses, ranges and hooks were last brought in line with.
@@ -60,7 +60,6 @@ pub(super) struct Syncer {
     missing: Told,
     left_out: Told,
     without_xdp: Told,
-    without_loopback: Told,
     failures: Told,
 }
 
@@ -111,8 +110,8 @@ impl Syncer {
                 settings.devices.cgroup.as_deref().filter(|_| mode == SocketMode::All),
             )?,
             stranded: Stranded::open(pins, mode != SocketMode::Off)?,
-            streams: Streams::default(),
             attachments,
+            loopback: Loopback::default(),
             attached: None,
             seen: None,
             is_stale: true,
@@ -121,7 +120,6 @@ impl Syncer {
             missing: Told::default(),
             left_out: Told::default(),
             without_xdp: Told::default(),
-            without_loopback: Told::default(),
             failures: Told::default(),
         })
     }
@@ -164,7 +162,6 @@ impl Syncer {
         let delta = self.services.settle();
         let mut pass = Pass { delta, ..Pass::default() };
         self.tell_node_ports(&pass.delta);
-        self.is_stale |= self.streams.take(&pass.delta, self.services.model().services());
         if !self.services.are_usable() {
             return pass;
         }
@@ -178,6 +175,7 @@ impl Syncer {
         if pass.has_moved {
             failures.extend(self.sync_addresses(network).err());
         }
+        let had_streams = self.services.have_streams();
         match self.sync_services() {
             Ok(written) => {
                 pass.is_applied = self.services.are_loaded();
@@ -190,6 +188,7 @@ impl Syncer {
                 failures.push(error);
             }
         }
+        pass.has_moved |= self.services.have_streams() != had_streams;
         if pass.has_moved {
             failures.extend(self.sync_ranges().err());
         }
@@ -315,7 +314,14 @@ impl Syncer {
         self.missing.now(missing, |name| tracing::warn!("--uplink {name}: there is no such device"));
         self.uplinks.retain(|index| network.links.contains_key(index));
         self.uplinks.extend(&network.default_routes);
-        self.choose_loopback(&mut wanted)?;
+        // What is in the tables counts, told by the source or not: another agent may just take over.
+        let need = match (wanted.loopback, self.services.have_streams()) {
+            (true, _) => Need::Everybody,
+            (false, true) => Need::Streams,
+            (false, false) => Need::Nobody,
+        };
+        let pins = &self.settings.pins;
+        wanted.loopback = self.loopback.choose(need, || loopback::open(pins), || loopback::close(pins))?;
         if self.attached.as_ref() == Some(&wanted) && !self.attachments.is_incomplete() {
             return Ok(());
         }
@@ -323,28 +329,6 @@ impl Syncer {
         self.attached = None;
         self.attachments.apply(&mut self.programs, &wanted).await?;
         self.attached = Some(wanted);
-        Ok(())
-    }
-
-    /// Decides on programs on the loopback device, and sets its sysctls accordingly.
-    fn choose_loopback(&mut self, wanted: &mut Wanted) -> Result<(), Error> {
-        let is_due = |loopback| self.attached.as_ref().is_none_or(|attached| attached.loopback != loopback);
-        let pins = &self.settings.pins;
-        let mut refused = None;
-        if !wanted.loopback && self.streams.exist() {
-            // Not every container may write to /proc/sys, and that must not keep TCP and UDP from being served.
-            let opened = if is_due(true) { loopback::open(pins) } else { Ok(()) };
-            wanted.loopback = opened.is_ok();
-            refused = opened.err().map(|error| {
-                format!("no programs on lo, so no SCTP from this host to its own addresses: {error}")
-            });
-        } else if wanted.loopback && is_due(true) {
-            loopback::open(pins)?;
-        }
-        if !wanted.loopback && is_due(false) {
-            loopback::close(pins)?;
-        }
-        self.without_loopback.now(refused, |line| tracing::warn!("{line}"));
         Ok(())
     }
 

@@ -30,7 +30,7 @@ pub struct Wanted {
 pub enum LeftOut {
     /// Its packets do not start with an Ethernet header.
     NoEthernet,
-    /// It is the loopback device: local sockets are served at the socket.
+    /// It is the loopback device, which is given programs by itself: with `--socket-lb=off`, and for SCTP.
     Loopback,
     /// It would be a pod's by its kind or name, and is a port of a bond or team, whose programs see its packets.
     Port,
@@ -51,7 +51,7 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoEthernet => "its packets have no Ethernet header",
-            Self::Loopback => "local sockets are served at the socket, not on loopback",
+            Self::Loopback => "it carries programs with --socket-lb=off and for SCTP only",
             Self::Port => "it is a port of a bond or team, to which its packets belong",
         })
     }

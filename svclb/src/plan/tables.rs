@@ -17,7 +17,10 @@ use super::{
     slots::Slots,
     visits::visit,
 };
-use crate::{compact::compact, model::ServicePortKey};
+use crate::{
+    compact::compact,
+    model::{Protocol, ServicePortKey},
+};
 
 /// How a backend belongs to a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Tables {
     /// The other direction of `frontends`.
     by_service: BTreeMap<ServiceId, Vec<(FrontendKey, FrontendKind)>>,
     addresses: usize,
+    /// Frontends of SCTP other than a `ClusterIP`.
+    streams: usize,
     services: BTreeMap<ServiceId, ServiceEntry>,
     /// Cells in `services` without a name.
     nameless: BTreeSet<ServiceId>,
@@ -70,6 +75,11 @@ impl Tables {
     /// How many frontends have an address.
     pub fn addresses(&self) -> usize {
         self.addresses
+    }
+
+    /// Whether SCTP is served at other addresses than a `ClusterIP`.
+    pub fn have_streams(&self) -> bool {
+        self.streams > 0
     }
 
     /// Every service cell in use.
@@ -254,6 +264,7 @@ impl Tables {
         }
         self.remove_frontend(&key);
         self.addresses += usize::from(key.address.is_some());
+        self.streams += usize::from(is_stream(&key, frontend.kind));
         self.frontends.insert(key, frontend);
         // Almost every service has one or two.
         let keys = self.by_service.entry(frontend.service).or_insert_with(|| Vec::with_capacity(1));
@@ -270,6 +281,7 @@ impl Tables {
             self.external_ips.remove_frontend(address);
         }
         self.addresses -= usize::from(key.address.is_some());
+        self.streams -= usize::from(is_stream(key, old.kind));
         if let Some(keys) = self.by_service.get_mut(&old.service) {
             keys.retain(|(other, _)| other != key);
             if keys.is_empty() {
@@ -277,4 +289,8 @@ impl Tables {
             }
         }
     }
+}
+
+fn is_stream(key: &FrontendKey, kind: FrontendKind) -> bool {
+    key.protocol == Protocol::Sctp && kind != FrontendKind::ClusterIp
 }

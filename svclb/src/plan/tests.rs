@@ -7,4 +7,5 @@ mod kernel;
 mod publish;
 mod repair;
 mod room;
+mod streams;
 mod world;

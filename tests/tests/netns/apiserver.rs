@@ -33,7 +33,8 @@ fn listener(world: &World) -> anyhow::Result<TcpListener> {
     world.namespace(NODE2.name).run(bind)?.context("cannot listen as the API server")
 }
 
-fn serve(world: &World) -> anyhow::Result<(ApiServer, PathBuf)> {
+/// A server, and the kubeconfig that leads to it.
+pub(crate) fn serve(world: &World) -> anyhow::Result<(ApiServer, PathBuf)> {
     let server = ApiServer::serve(listener(world)?)?;
     let kubeconfig = world.path("kubeconfig");
     server.write_kubeconfig(&kubeconfig)?;

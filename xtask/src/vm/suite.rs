@@ -23,7 +23,8 @@ pub(crate) const SUITES: &[Suite] = &[
 ];
 
 /// What CI runs, in a few minutes: series of kernels with their filters. The oldest kernel proves that its verifier takes
-/// every program and that packets come out right, the other one what only a kernel with VLANs and TCX has.
+/// every program and that packets come out right. The other one has its own verifier as well, and a node with real
+/// sockets: a client in a VLAN, and an agent with clsact filters.
 pub(crate) const CI: &[(&str, &[&str])] = &[
     ("6.1", &["prog::budget::", "prog::cluster_ip", "prog::remote_backend"]),
     ("6.12", &["prog::budget::", "vm::vlan::a_client_in_a_vlan_is_served", "netns::clsact::filters_serve"]),
