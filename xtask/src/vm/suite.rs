@@ -22,9 +22,9 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "netns", seconds: 3600, chosen: &["clsact::", "sandbox::"] },
 ];
 
-/// What CI runs, in a few minutes: series of kernels with their filters. The oldest kernel proves that its verifier takes
-/// every program and that packets come out right. The other one has its own verifier as well, and a node with real
-/// sockets: a client in a VLAN, and an agent with clsact filters.
+/// What fits into CI, in a few minutes (`--ci`): series of kernels with their filters. The oldest kernel proves that its
+/// verifier takes every program and that packets come out right. The other one has its own verifier as well, and a node
+/// with real sockets: a client in a VLAN, and an agent with clsact filters.
 pub(crate) const CI: &[(&str, &[&str])] = &[
     ("6.1", &["prog::budget::", "prog::cluster_ip", "prog::remote_backend"]),
     ("6.12", &["prog::budget::", "vm::vlan::a_client_in_a_vlan_is_served", "netns::clsact::filters_serve"]),
