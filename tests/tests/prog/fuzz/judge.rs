@@ -41,8 +41,10 @@ impl Fate {
 /// The fate of a frame, or what is wrong with it.
 pub(super) fn judge(ends: &Ends, frame: &[u8], verdict: Verdict, out: &[u8]) -> Result<Fate, String> {
     let is_same = out == frame;
-    // The mark is for what was translated.
-    ensure(!is_same || verdict != Verdict::Done, "marked, and as it came")?;
+    // The mark is for what was translated. Where only the port is, later fragments come out as they came: a node port at
+    // the address of its backend, which a packet in another one may be to.
+    let is_later = || View::of(frame).is_some_and(|view| view.is_later);
+    ensure(!is_same || verdict != Verdict::Done || is_later(), "marked, and as it came")?;
     if is_same && verdict == Verdict::Next {
         return Ok(Fate::Left);
     }
