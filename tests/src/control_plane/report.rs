@@ -158,7 +158,7 @@ pub fn figures(all: &[Figures]) -> Vec<Figure> {
             let case = |figures: &Figures| format!("{name}_{}", figures.shape);
             told.push(figure(case(figures), of(figures), unit, case(first), of(first)));
         }
-        let Some(own) = figures.seen.iter().find(|seen| seen.proxy == Proxy::Sockets) else { continue };
+        let Some(own) = figures.seen.iter().find(|seen| seen.proxy == Proxy::Packets) else { continue };
         for other in figures.seen.iter().filter(|seen| seen.proxy != own.proxy) {
             for (name, of) in SEEN {
                 let case = |seen: &Seen| {
