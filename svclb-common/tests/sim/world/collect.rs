@@ -13,7 +13,6 @@ use svclb_common::{
 use super::{
     Net, World,
     table::{Table, flow_bytes, flow_key},
-    tables::entry,
 };
 
 /// An entry with its key and its table.
@@ -86,7 +85,7 @@ impl<F: Net> FlowTables<F::Addr> for World<F> {
     fn put_back(&self, home: Home, key: &FlowKey<F::Addr>, record: &Record<F>) -> Result<(), Infallible> {
         let (table, key) = (self.home(home), flow_bytes(key));
         if table.get(&key).is_none() {
-            table.put(key, entry(record));
+            table.put(key, record.into());
         }
         Ok(())
     }

@@ -24,12 +24,7 @@ use super::{
 
 /// What a map's update copies.
 fn copy<F: Net>(value: &FlowEntry<F::Addr>) -> FlowEntry<F::Addr> {
-    entry(&value.into())
-}
-
-/// An entry as it was read.
-pub(super) fn entry<A: Address>(record: &FlowRecord<A>) -> FlowEntry<A> {
-    record.into()
+    (&FlowRecord::from(value)).into()
 }
 
 impl<F: Net> Tables<F> for World<F> {
