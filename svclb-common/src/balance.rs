@@ -37,6 +37,7 @@ mod tunnel;
 mod vacant;
 
 use crate::{
+    collect::Home,
     encap::Carry,
     family::{Address as _, Family},
     key::{FlowKey, FrontendKey, Hook},
@@ -48,7 +49,7 @@ use life::{Memory, ends, recall};
 
 pub(crate) use affinity::{NOWHERE, remember, returns};
 pub(crate) use life::any;
-pub use life::{claim, decides};
+pub use life::{claim, decides, established};
 pub use part::{follow, follow_inner, learn_part};
 pub(crate) use pick::pick;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
@@ -198,8 +199,11 @@ fn answer<F: Family, T: Tables<F>>(
         scratch.peer = scratch.key.reversed(place.answers_at());
         tables.claim(scratch);
     }
-    match life::half_open(tables, &scratch.key) {
-        Some(entry) if decides(entry, transport, flags, tables) => Learned::Known,
+    match life::find(tables, &scratch.key, Home::HalfOpen) {
+        Some((home, entry)) if decides(entry, transport, flags, tables) => {
+            scratch.home = home as u32;
+            Learned::Known
+        }
         _ => Learned::NotOurs,
     }
 }

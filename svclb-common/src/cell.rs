@@ -60,6 +60,10 @@ macro_rules! word {
 }
 
 word!(
+    /// A shared byte.
+    Word8, u8, core::sync::atomic::AtomicU8
+);
+word!(
     /// A shared word of 32 bits.
     Word32, u32, core::sync::atomic::AtomicU32
 );

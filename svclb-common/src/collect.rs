@@ -17,6 +17,7 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Which of the flow tables an entry is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Home {
     /// That of established flows.
     Flows,

@@ -4,6 +4,7 @@
 //! write into a packet of its direction, and knows the other's key: the tuple that
 //! it writes, reversed, is the tuple that the other direction's packets carry.
 
+pub mod filter;
 mod hop;
 mod life;
 mod record;
@@ -273,6 +274,14 @@ impl<A: Address> FlowEntry<A> {
     #[inline(always)]
     pub fn new(recipe: Recipe<A>, now: u64) -> Self {
         Self { recipe, life: Life::new(now), hop: Hop::default() }
+    }
+
+    /// Becomes a copy of another one, in place, for the stack's sake.
+    #[inline(always)]
+    pub fn copy_from(&mut self, other: &Self) {
+        self.recipe = other.recipe;
+        self.life.copy_from(&other.life);
+        self.hop.copy_from(&other.hop);
     }
 
     /// Forgets the life of an entry that is being written anew.

@@ -50,6 +50,12 @@ impl<A: Address> FrontendKey<A> {
     pub fn new(addr: A, port: u16, transport: Transport) -> Self {
         Self { addr, port, proto: transport.number(), pad: 0 }
     }
+
+    /// A number whose upper bits differ for most keys, for who only needs places that differ.
+    #[inline(always)]
+    pub fn spread(&self) -> u64 {
+        spread(self.addr.mix() ^ u32::from(self.port).rotate_left(16) ^ u32::from(self.proto))
+    }
 }
 
 /// Key of the flows: a packet's tuple as the hook sees it, before translation.
@@ -82,6 +88,20 @@ impl<A: Address> FlowKey<A> {
     pub fn reversed(self, hook: Hook) -> Self {
         Self { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport, hook: hook as u8, ..self }
     }
+
+    /// A number whose upper bits differ for most keys, for who only needs places that differ.
+    #[inline(always)]
+    pub fn spread(&self) -> u64 {
+        let ports = u32::from(self.sport) << 16 | u32::from(self.dport);
+        spread(self.src.mix() ^ self.dst.mix().rotate_left(13) ^ ports ^ u32::from(self.hook) << 8)
+    }
+}
+
+/// Puts what differs anywhere into the upper bits: by the golden ratio of 2^64 (Knuth, "The Art of Computer
+/// Programming", 6.4).
+#[inline(always)]
+fn spread(mixed: u32) -> u64 {
+    u64::from(mixed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Which way a socket's translation goes.

@@ -2,7 +2,7 @@
 
 /// Version of the map layouts; part of the pins' path. Grows with every change of a
 /// key, a value, a map's kind or its meaning.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// Default capacities, per family. The agent may load other ones.
 pub mod capacity {
@@ -100,8 +100,14 @@ pub mod map {
     pub const FRAGMENTS: &str = "FRAGMENTS";
     /// Tuples that are nobody's: [`place`](crate::flow::stranger::place) to [`Stranger`](crate::flow::Stranger), per CPU.
     pub const STRANGERS: &str = "STRANGERS";
+    /// Marks of tuples that may be in a flow table: lines of [`place`](crate::flow::filter::place)s.
+    pub const FLOW_FILTER: &str = "FLOW_FILTER";
+    /// Which of these marks count: [`EraWord`](crate::flow::filter::EraWord), once.
+    pub const FLOW_ERAS: &str = "FLOW_ERAS";
+    /// How many frontends each [`place`](crate::service::filter::place) has.
+    pub const FRONTEND_FILTER: &str = "FRONTEND_FILTER";
     /// All of them.
-    pub const PER_FAMILY: [&str; 24] = [
+    pub const PER_FAMILY: [&str; 27] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -126,6 +132,9 @@ pub mod map {
         SEARCHES,
         FRAGMENTS,
         STRANGERS,
+        FLOW_FILTER,
+        FLOW_ERAS,
+        FRONTEND_FILTER,
     ];
 
     /// Node names; the agent's own.

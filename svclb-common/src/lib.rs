@@ -54,6 +54,7 @@ pub mod icmp;
 pub mod inner;
 pub mod key;
 pub mod layout;
+pub mod line;
 pub mod outline;
 pub mod packet;
 #[cfg(feature = "user")]

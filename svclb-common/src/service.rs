@@ -10,6 +10,7 @@
 //! backends.
 
 mod algorithm;
+pub mod filter;
 mod range;
 mod slot;
 

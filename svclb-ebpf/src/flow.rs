@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use svclb_common::{
     balance::{PutError, Scratch},
-    family::{Addr4, Addr6, Family, V4, V6},
+    family::{Addr4, Addr6, V4, V6},
     flow::{FlowEntry, Recipe},
     key::FlowKey,
     layout::capacity,
@@ -19,6 +19,8 @@ use svclb_common::{
     packet::Packet,
     wire::Eth,
 };
+
+use crate::filter::{self, FilterMaps};
 
 type Flows<A> = LruHashMap<FlowKey<A>, FlowEntry<A>, { capacity::FLOWS }>;
 type HalfOpen<A> = LruHashMap<FlowKey<A>, FlowEntry<A>, { capacity::HALF_OPEN }>;
@@ -44,7 +46,7 @@ static SCRATCH_V4: PerCpuArray<Scratch<Addr4>, 1> = PerCpuArray::new();
 static SCRATCH_V6: PerCpuArray<Scratch<Addr6>, 1> = PerCpuArray::new();
 
 /// The maps of a family.
-pub(crate) trait FlowMaps: Family {
+pub(crate) trait FlowMaps: FilterMaps {
     #[doc(hidden)]
     fn flows() -> &'static Flows<Self::Addr>;
     #[doc(hidden)]
@@ -100,11 +102,15 @@ pub(crate) fn half_open<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static 
     unsafe { F::half_open().get(key) }
 }
 
-/// The entry of a flow that was just found or made, wherever it is. Another CPU may establish
-/// it between two looks.
+/// The entry of a flow that was just found or made, wherever it is: in the table of established ones, if it `is_at_home`.
+/// Another CPU may move it between two looks.
 #[inline(always)]
-pub(crate) fn any<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
-    find::<F>(key).or_else(|| half_open::<F>(key)).or_else(|| find::<F>(key))
+pub(crate) fn any<F: FlowMaps>(
+    key: &FlowKey<F::Addr>,
+    is_at_home: bool,
+) -> Option<&'static FlowEntry<F::Addr>> {
+    let early = if is_at_home { None } else { half_open::<F>(key) };
+    early.or_else(|| find::<F>(key)).or_else(|| half_open::<F>(key)).or_else(|| find::<F>(key))
 }
 
 /// `EEXIST`, as helpers return it.
@@ -117,6 +123,7 @@ pub(crate) fn open<F: FlowMaps>(
     entry: &FlowEntry<F::Addr>,
     replace: bool,
 ) -> Result<(), PutError> {
+    filter::note::<F>(key);
     let flags = if replace { BPF_ANY } else { BPF_NOEXIST };
     F::half_open().insert(key, entry, flags.into()).map_err(|errno| match errno {
         EEXIST => PutError::Exists,
@@ -126,28 +133,32 @@ pub(crate) fn open<F: FlowMaps>(
 
 /// Makes a half-open entry an established one. A failure is repaired by the next packet.
 #[inline(always)]
-pub(crate) fn establish<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
-    // Another CPU that was faster has written it, and has perhaps given the entry at hand to another flow since.
-    if F::flows().insert(key, entry, BPF_NOEXIST.into()).is_ok() {
-        // Or the table has given it away.
-        if find::<F>(key).is_some_and(|entry| entry.recipe.is_for(key)) {
-            let _gone = F::half_open().remove(key);
-        } else {
-            let _gone = F::flows().remove(key);
-        }
+pub(crate) fn establish<F: FlowMaps>(
+    key: &FlowKey<F::Addr>,
+    entry: &FlowEntry<F::Addr>,
+    copy: &mut FlowEntry<F::Addr>,
+) {
+    filter::note::<F>(key);
+    // Another CPU that was faster has written it, and has perhaps given the entry at hand to another flow since: or the
+    // table has.
+    copy.copy_from(entry);
+    if copy.recipe.is_for(key) && F::flows().insert(key, &*copy, BPF_NOEXIST.into()).is_ok() {
+        let _gone = F::half_open().remove(key);
     }
 }
 
 /// Makes an established entry one that is not.
 #[inline(always)]
-pub(crate) fn retire<F: FlowMaps>(key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+pub(crate) fn retire<F: FlowMaps>(
+    key: &FlowKey<F::Addr>,
+    entry: &FlowEntry<F::Addr>,
+    copy: &mut FlowEntry<F::Addr>,
+) {
+    filter::note::<F>(key);
     // As above.
-    if F::half_open().insert(key, entry, BPF_NOEXIST.into()).is_ok() {
-        if half_open::<F>(key).is_some_and(|entry| entry.recipe.is_for(key)) {
-            let _gone = F::flows().remove(key);
-        } else {
-            let _gone = F::half_open().remove(key);
-        }
+    copy.copy_from(entry);
+    if copy.recipe.is_for(key) && F::half_open().insert(key, &*copy, BPF_NOEXIST.into()).is_ok() {
+        let _gone = F::flows().remove(key);
     }
 }
 

@@ -127,7 +127,7 @@ fn act_on_later<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     let Some(transport) = Transport::of(scratch.key.proto) else { return M::NEXT };
     let mut absent = Absent::default();
     let Ok(packet) = Packet::<F>::later(eth, rest, transport, &mut absent) else { return M::NEXT };
-    match flow::any::<F>(&scratch.key) {
+    match flow::any::<F>(&scratch.key, true) {
         Some(entry) => act(medium, packet, entry, hook),
         // Evicted a moment after it was found: the sender repeats itself.
         None => drop::<F, M>(medium, &scratch.key, DropReason::FlowTableFull),

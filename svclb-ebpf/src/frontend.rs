@@ -9,7 +9,12 @@ use svclb_common::{
     family::{Addr4, Addr6, Family, V4, V6},
     key::{FrontendKey, Wide},
     layout::capacity,
-    service::{Frontend, ServiceId, ServiceRanges, node_port_index},
+    line::{LINE, Line},
+    service::{
+        Frontend, ServiceId, ServiceRanges,
+        filter::{PLACES, may_hold, place},
+        node_port_index,
+    },
     wire::Transport,
 };
 
@@ -19,6 +24,7 @@ use crate::agent::MMAPABLE;
 const NO_PREALLOC: usize = 1;
 
 type Frontends<A> = HashMap<FrontendKey<A>, Frontend, { capacity::FRONTENDS }, NO_PREALLOC>;
+type Filter = Array<Line, { PLACES as usize / LINE }, MMAPABLE>;
 type NodePorts = Array<u32, { capacity::NODE_PORTS }, MMAPABLE>;
 type Locals<A> = HashMap<A, u32, { capacity::LOCALS }, NO_PREALLOC>;
 type ClusterIps<A> = HashMap<A, u32, { capacity::FRONTENDS }, NO_PREALLOC>;
@@ -31,6 +37,12 @@ static FRONTENDS_V4: Frontends<Addr4> = HashMap::new();
 /// Frontends of IPv6.
 #[btf_map(name = "FRONTENDS_V6")]
 static FRONTENDS_V6: Frontends<Addr6> = HashMap::new();
+/// Where frontends of IPv4 may be.
+#[btf_map(name = "FRONTEND_FILTER_V4")]
+static FRONTEND_FILTER_V4: Filter = Array::new();
+/// Where frontends of IPv6 may be.
+#[btf_map(name = "FRONTEND_FILTER_V6")]
+static FRONTEND_FILTER_V6: Filter = Array::new();
 /// Node ports of IPv4.
 #[btf_map(name = "NODE_PORTS_V4")]
 static NODE_PORTS_V4: NodePorts = Array::new();
@@ -67,6 +79,8 @@ pub(crate) trait FrontendMaps: Family {
     #[doc(hidden)]
     fn frontends() -> &'static Frontends<Self::Addr>;
     #[doc(hidden)]
+    fn frontend_filter() -> &'static Filter;
+    #[doc(hidden)]
     fn node_ports() -> &'static NodePorts;
     #[doc(hidden)]
     fn locals() -> &'static Locals<Self::Addr>;
@@ -80,13 +94,17 @@ pub(crate) trait FrontendMaps: Family {
 
 macro_rules! maps {
     (
-        $family:ident, $frontends:ident, $node_ports:ident, $locals:ident, $cluster_ips:ident,
-        $external_ips:ident, $ranges:ident
+        $family:ident, $frontends:ident, $filter:ident, $node_ports:ident, $locals:ident,
+        $cluster_ips:ident, $external_ips:ident, $ranges:ident
     ) => {
         impl FrontendMaps for $family {
             #[inline(always)]
             fn frontends() -> &'static Frontends<Self::Addr> {
                 &$frontends
+            }
+            #[inline(always)]
+            fn frontend_filter() -> &'static Filter {
+                &$filter
             }
             #[inline(always)]
             fn node_ports() -> &'static NodePorts {
@@ -111,12 +129,35 @@ macro_rules! maps {
         }
     };
 }
-maps!(V4, FRONTENDS_V4, NODE_PORTS_V4, LOCALS_V4, CLUSTER_IPS_V4, EXTERNAL_IPS_V4, RANGES_V4);
-maps!(V6, FRONTENDS_V6, NODE_PORTS_V6, LOCALS_V6, CLUSTER_IPS_V6, EXTERNAL_IPS_V6, RANGES_V6);
+maps!(
+    V4,
+    FRONTENDS_V4,
+    FRONTEND_FILTER_V4,
+    NODE_PORTS_V4,
+    LOCALS_V4,
+    CLUSTER_IPS_V4,
+    EXTERNAL_IPS_V4,
+    RANGES_V4
+);
+maps!(
+    V6,
+    FRONTENDS_V6,
+    FRONTEND_FILTER_V6,
+    NODE_PORTS_V6,
+    LOCALS_V6,
+    CLUSTER_IPS_V6,
+    EXTERNAL_IPS_V6,
+    RANGES_V6
+);
 
 /// The exact frontend.
 #[inline(always)]
 pub(crate) fn lookup<F: FrontendMaps>(key: FrontendKey<F::Addr>) -> Option<Frontend> {
+    let place = place(&key);
+    let line = F::frontend_filter().get(Line::of(place))?;
+    if !may_hold(line, place) {
+        return None;
+    }
     // SAFETY: the value is copied at once; slots of a hash may be reused later.
     unsafe { F::frontends().get(Wide::new(key).get()) }.copied()
 }

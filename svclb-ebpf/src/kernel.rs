@@ -140,6 +140,10 @@ macro_rules! maps_as_tables {
             backend::backend::<F>(id)
         }
         #[inline(always)]
+        fn may_hold(&self, key: &FlowKey<F::Addr>) -> bool {
+            $crate::filter::may_hold::<F>(key)
+        }
+        #[inline(always)]
         fn flow(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
             flow::find::<F>(key)
         }
@@ -158,12 +162,17 @@ macro_rules! maps_as_tables {
             flow::open::<F>(key, entry, replace)
         }
         #[inline(always)]
-        fn establish(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
-            flow::establish::<F>(key, entry);
+        fn establish(
+            &self,
+            key: &FlowKey<F::Addr>,
+            entry: &FlowEntry<F::Addr>,
+            copy: &mut FlowEntry<F::Addr>,
+        ) {
+            flow::establish::<F>(key, entry, copy);
         }
         #[inline(always)]
-        fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
-            flow::retire::<F>(key, entry);
+        fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, copy: &mut FlowEntry<F::Addr>) {
+            flow::retire::<F>(key, entry, copy);
         }
         #[inline(always)]
         fn forget(&self, key: &FlowKey<F::Addr>) {

@@ -44,6 +44,7 @@ mod client;
 mod config;
 mod entry;
 mod expire;
+mod filter;
 mod flow;
 mod fragment;
 mod frontend;

@@ -171,9 +171,10 @@ fn established<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
             let transport = packet.transport;
             let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
             put_wide(&mut scratch.key, packet.flow(hook));
-            let found = flow::find::<F>(&scratch.key);
+            let kernel = Kernel { medium };
+            let found = balance::established::<F>(&kernel, &scratch.key, packet.flags);
             if let Some(entry) = found
-                && decides::<F>(entry, packet.transport, packet.flags, &Kernel { medium })
+                && decides::<F>(entry, packet.transport, packet.flags, &kernel)
             {
                 return act(medium, packet, entry, hook);
             }
@@ -254,7 +255,7 @@ fn act_on_known<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
     let Some(packet) = parse::<F, M>(medium, scratch.outline) else { return M::NEXT };
     scratch.key = packet.flow(hook);
-    match flow::any::<F>(&scratch.key) {
+    match flow::any::<F>(&scratch.key, scratch.is_at_home()) {
         Some(entry) => act(medium, packet, entry, hook),
         // Evicted a moment after it was found: the sender repeats itself.
         None => drop::<F, M>(medium, &scratch.key, DropReason::FlowTableFull),

@@ -183,6 +183,10 @@ fn paths(
     let pod = between(ends.pod, ends.cluster_ip)?;
     let pod_answer = world.connect(family, OUT_OF, &pod)?;
     let syn = with_flags(family, &outside, SYN);
+    let (syn_to_pod, syn_from_pod) = (
+        with_flags(family, &between(ends.far_pod, ends.pod)?, SYN),
+        with_flags(family, &between(ends.pod, ends.far_pod)?, SYN),
+    );
     let to_pod = between(ends.far_pod, ends.pod)?;
     let from_pod = between(ends.pod, ends.far_pod)?;
     let to_process = between(ends.client, ends.process)?;
@@ -209,6 +213,8 @@ fn paths(
         path("uplink_ingress: node port, snat", UplinkIngress, &outside, One, TC_REDIRECT, None),
         path("pod_ingress: no Service's", PodIngress, &from_pod, One, TC_UNSPEC, Some(0.8)),
         path("pod_egress: no Service's", PodEgress, &to_pod, One, TC_UNSPEC, Some(0.8)),
+        path("pod_ingress: no Service's, SYN", PodIngress, &syn_from_pod, One, TC_UNSPEC, None),
+        path("pod_egress: no Service's, SYN", PodEgress, &syn_to_pod, One, TC_UNSPEC, None),
         path("uplink_ingress: no Service's", UplinkIngress, &to_pod, One, TC_UNSPEC, Some(0.8)),
         path("uplink_egress: no Service's", UplinkEgress, &from_pod, One, TC_UNSPEC, Some(0.8)),
     ];

@@ -38,6 +38,8 @@ const NAMES: &[(&str, &str)] = &[
     ("uplink_ingress: node port, snat", "tc_snat_established_hot"),
     ("pod_ingress: no Service's", "tc_pass_pod_ingress"),
     ("pod_egress: no Service's", "tc_pass_pod_egress"),
+    ("pod_ingress: no Service's, SYN", "tc_pass_syn_pod_ingress"),
+    ("pod_egress: no Service's, SYN", "tc_pass_syn_pod_egress"),
     ("uplink_ingress: no Service's", "tc_pass_uplink_ingress"),
     ("uplink_egress: no Service's", "tc_pass_uplink_egress"),
     ("uplink_xdp: node port, dsr", "xdp_dsr_established_hot"),

@@ -6,11 +6,23 @@
 
 use crate::{
     balance::{scratch::Scratch, tables::Tables},
+    collect::Home,
     family::Family,
-    flow::{FlowEntry, state::has_ended},
+    flow::{FlowEntry, state::has_ended, stranger::may_be_strange},
     key::FlowKey,
     wire::{TcpFlags, Transport},
 };
+
+/// The established entry of a packet, unless it begins or ends a connection: such packets change what the tables know,
+/// and most of them are no Service's, which the filter in front of the tables tells sooner.
+#[inline(always)]
+pub fn established<'t, F: Family>(
+    tables: &'t impl Tables<F>,
+    key: &FlowKey<F::Addr>,
+    flags: TcpFlags,
+) -> Option<&'t FlowEntry<F::Addr>> {
+    if may_be_strange(flags) { tables.flow(key) } else { None }
+}
 
 /// Whether an established entry still decides this packet, or [`learn`](super::learn)
 /// must look again.
@@ -43,34 +55,44 @@ pub(super) fn is_current<F: Family>(entry: &FlowEntry<F::Addr>, tables: &impl Ta
 }
 
 /// The entry under `key`, established or not.
-///
-/// Another CPU may establish it between the two looks: then it is in neither table where
-/// it is looked for, and in the first one when that is asked again.
 #[inline(always)]
 pub(crate) fn any<'t, F: Family>(
     tables: &'t impl Tables<F>,
     key: &FlowKey<F::Addr>,
 ) -> Option<&'t FlowEntry<F::Addr>> {
-    tables.flow(key).or_else(|| half_open(tables, key))
+    find(tables, key, Home::Flows).map(|(_, entry)| entry)
 }
 
-/// The entry under `key` for who did not find it among the established ones.
+/// The entry under `key` and the table that has it. The one that probably has it is asked first.
+///
+/// Another CPU may move it between the two looks: then it is in neither table where
+/// it is looked for, and in the first one when that is asked again.
 #[inline(always)]
-pub(super) fn half_open<'t, F: Family>(
+pub(super) fn find<'t, F: Family>(
     tables: &'t impl Tables<F>,
     key: &FlowKey<F::Addr>,
-) -> Option<&'t FlowEntry<F::Addr>> {
-    tables.half_open(key).or_else(|| tables.flow(key))
+    first: Home,
+) -> Option<(Home, &'t FlowEntry<F::Addr>)> {
+    if !tables.may_hold(key) {
+        return None;
+    }
+    let flow = || tables.flow(key).map(|entry| (Home::Flows, entry));
+    let half = || tables.half_open(key).map(|entry| (Home::HalfOpen, entry));
+    match first {
+        Home::Flows => flow().or_else(half).or_else(flow),
+        Home::HalfOpen => half().or_else(flow).or_else(half),
+    }
 }
 
-/// The entry under `key`, if it is the other direction of the one under `of`.
+/// [`find`], if that is the other direction of the entry under `of`.
 #[inline(always)]
 fn opposite<'t, F: Family>(
     tables: &'t impl Tables<F>,
     key: &FlowKey<F::Addr>,
     of: &FlowKey<F::Addr>,
-) -> Option<&'t FlowEntry<F::Addr>> {
-    any(tables, key).filter(|entry| entry.recipe.names(of))
+    first: Home,
+) -> Option<(Home, &'t FlowEntry<F::Addr>)> {
+    find(tables, key, first).filter(|(_, entry)| entry.recipe.names(of))
 }
 
 /// Whether the connection of a flow has ended, or nobody promises to remember it: its tuple may be another flow's.
@@ -151,13 +173,15 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
     transport: Transport,
     flags: TcpFlags,
 ) -> Memory {
-    let Scratch { key, peer: peer_key, backend, sport, .. } = scratch;
-    let Some(entry) = any(tables, key) else { return Memory::Nothing };
+    let Scratch { key, peer: peer_key, backend, sport, home, entry: copy, .. } = scratch;
+    // Of the established ones it was none, or the packet would not be here.
+    let Some((own, entry)) = find(tables, key, Home::HalfOpen) else { return Memory::Nothing };
+    *home = own as u32;
     if !entry.recipe.is_original() {
         return Memory::Flow;
     }
     *peer_key = entry.recipe.peer();
-    let peer = opposite(tables, peer_key, key);
+    let peer = opposite(tables, peer_key, key, Home::HalfOpen).map(|(_, peer)| peer);
     if !continues(entry, peer, transport, flags, tables) {
         leave(tables, entry, peer);
         if peer.is_some() {
@@ -169,7 +193,8 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
     if entry.recipe.is_one_way() {
         // The answers are not seen. A client that sends more than SYNs has had one.
         if !flags.any(TcpFlags::SYN | TcpFlags::RST) && !is_over(entry, None, tables) {
-            tables.establish(key, entry);
+            tables.establish(key, entry, copy);
+            *home = Home::Flows as u32;
         }
         return Memory::Flow;
     }
@@ -189,8 +214,9 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
         // The backend has answered and the client goes on. That does not prove the client's
         // address, which a forger can use twice; it keeps a flood of first packets, and
         // whatever no backend answers, from pushing out established flows.
-        tables.establish(peer_key, peer);
-        tables.establish(key, entry);
+        tables.establish(peer_key, peer, copy);
+        tables.establish(key, entry, copy);
+        *home = Home::Flows as u32;
     }
     Memory::Flow
 }
@@ -207,24 +233,27 @@ pub(super) fn ends<F: Family, T: Tables<F>>(
     if !flags.any(ENDS) {
         return false;
     }
-    let Scratch { key, peer: peer_key, .. } = scratch;
-    let Some(entry) = any(tables, key) else { return false };
+    let Scratch { key, peer: peer_key, home, entry: copy, .. } = scratch;
+    let Some((own, entry)) = find(tables, key, Home::Flows) else { return false };
+    *home = own as u32;
     *peer_key = entry.recipe.peer();
-    let Some(peer) = opposite(tables, peer_key, key) else {
+    let Some((other, peer)) = opposite(tables, peer_key, key, Home::Flows) else {
         // The table made room with the other entry. This one still says where the end of the
         // connection goes, unless the client goes on: then the other is written again.
-        if flags.any(TcpFlags::RST) && entry.recipe.is_one_way() && tables.flow(key).is_some() {
-            tables.retire(key, entry);
+        if flags.any(TcpFlags::RST) && entry.recipe.is_one_way() && own == Home::Flows {
+            tables.retire(key, entry, copy);
+            *home = Home::HalfOpen as u32;
         }
         return flags.any(TcpFlags::RST) || !entry.recipe.is_original() || entry.recipe.is_one_way();
     };
     if flags.any(TcpFlags::RST) || peer.is_finished() {
         leave(tables, entry, Some(peer));
-        if tables.flow(peer_key).is_some() {
-            tables.retire(peer_key, peer);
+        if other == Home::Flows {
+            tables.retire(peer_key, peer, copy);
         }
-        if tables.flow(key).is_some() {
-            tables.retire(key, entry);
+        if own == Home::Flows {
+            tables.retire(key, entry, copy);
+            *home = Home::HalfOpen as u32;
         }
     }
     true
@@ -238,7 +267,7 @@ pub fn claim<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>
     let Some(taken) = any(tables, peer) else { return true };
     if !taken.recipe.names(key) {
         *other = taken.recipe.peer();
-        let opposite = opposite(tables, other, peer);
+        let opposite = opposite(tables, other, peer, Home::Flows).map(|(_, entry)| entry);
         if !is_over(taken, opposite, tables) {
             return false;
         }

@@ -12,6 +12,7 @@ use crate::{
         tables::{PutError, Tables},
         tunnel,
     },
+    collect::Home,
     encap::Carry,
     family::Family,
     flow::{Direction, Owner, Tuple},
@@ -70,6 +71,7 @@ pub(super) fn open<F: Carry, T: Tables<F>>(
                         remember(tables, &scratch.client, &scratch.backend, scratch.place);
                     }
                 }
+                scratch.home = Home::HalfOpen as u32;
                 return Learned::Known;
             }
             // Another CPU was faster.

@@ -3,7 +3,7 @@
 use crate::{
     balance::{
         Learned, is_inner, learn,
-        life::{any, decides, half_open},
+        life::{any, decides},
         place::Place,
         scratch::Scratch,
         tables::Tables,
@@ -104,5 +104,5 @@ fn recollect<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>
         return false;
     }
     (key.sport, key.dport, key.proto) = (head.sport, head.dport, head.proto as u8);
-    tables.flow(key).is_some() || half_open(tables, key).is_some()
+    any(tables, key).is_some()
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     balance::{choice::Choice, path::Path},
+    collect::Home,
     family::Address,
     flow::{FlowEntry, Recipe},
     key::FlowKey,
@@ -54,6 +55,8 @@ pub struct Scratch<A: Address> {
     /// [`is_kept`](Self::is_kept), as the verifier shall not know it: it would follow all
     /// that comes after once for each answer.
     kept: u32,
+    /// Which table probably has the packet's entry: a [`Home`](crate::collect::Home).
+    pub(super) home: u32,
     /// Bytes of the headers around the packet; 0 if it travels alone.
     around: u32,
     /// TCP control bits of a packet that does not travel alone.
@@ -84,9 +87,16 @@ impl<A: Address> Scratch<A> {
             found: 0,
             masquerades: 0,
             kept: 0,
+            home: 0,
             around: 0,
             flags: 0,
         }
+    }
+
+    /// Whether the packet's entry probably is an established one: where to look for it first.
+    #[inline(always)]
+    pub fn is_at_home(&self) -> bool {
+        self.home == Home::Flows as u32
     }
 
     /// Says that the packet of `key` travels alone.

@@ -45,11 +45,11 @@ impl Side {
     /// of this node and its pods is treated as if it had gone out to the load balancer and come
     /// back to whichever node.
     #[inline(always)]
-    pub(super) fn is_outside(self, class: Option<Class>) -> bool {
+    pub(super) fn is_outside(self, class: impl FnOnce() -> Option<Class>) -> bool {
         match self {
             Self::Host => false,
             // Where nobody is told apart, the device tells.
-            Self::Pod => class == Some(Class::Other),
+            Self::Pod => class() == Some(Class::Other),
             Self::Outside => true,
         }
     }
@@ -223,10 +223,10 @@ mod tests {
 
     #[test]
     fn a_stranger_behind_a_pods_device_is_outside() {
-        assert!(Side::Pod.is_outside(Some(Class::Other)));
-        assert!(!Side::Pod.is_outside(Some(Class::LocalPod)));
-        assert!(!Side::Pod.is_outside(None), "who is behind it is a pod");
-        assert!(Side::Outside.is_outside(Some(Class::LocalPod)), "a pod of another node");
-        assert!(!Side::Host.is_outside(Some(Class::Host)));
+        assert!(Side::Pod.is_outside(|| Some(Class::Other)));
+        assert!(!Side::Pod.is_outside(|| Some(Class::LocalPod)));
+        assert!(!Side::Pod.is_outside(|| None), "who is behind it is a pod");
+        assert!(Side::Outside.is_outside(|| Some(Class::LocalPod)), "a pod of another node");
+        assert!(!Side::Host.is_outside(|| Some(Class::Host)));
     }
 }

@@ -93,6 +93,8 @@ pub trait Tables<F: Family> {
     fn is_cluster_ip(&self, addr: &F::Addr) -> bool;
     /// Whether `addr` is an external address of a Service, or a load balancer's.
     fn is_external_ip(&self, addr: &F::Addr) -> bool;
+    /// Whether a flow table may hold an entry under `key`: if not, none does.
+    fn may_hold(&self, key: &FlowKey<F::Addr>) -> bool;
     /// An established flow.
     fn flow(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>>;
     /// A flow that is not established.
@@ -101,10 +103,10 @@ pub trait Tables<F: Family> {
     /// replaced only if `replace`.
     fn open(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, replace: bool)
     -> Result<(), PutError>;
-    /// Makes the half-open entry under `key` an established one.
-    fn establish(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>);
-    /// Makes an established entry under `key` one that is not: its connection has ended.
-    fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>);
+    /// Makes the half-open entry under `key` an established one. `copy` is memory for it.
+    fn establish(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, copy: &mut FlowEntry<F::Addr>);
+    /// Makes an established entry under `key` one that is not: its connection has ended. `copy` is memory for it.
+    fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, copy: &mut FlowEntry<F::Addr>);
     /// Forgets the entry under `key`, established or not.
     fn forget(&self, key: &FlowKey<F::Addr>);
     /// What the first fragment of a datagram has told.

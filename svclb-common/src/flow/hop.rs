@@ -59,6 +59,19 @@ impl Hop {
         self.device.store(device);
     }
 
+    /// Becomes what another one is.
+    #[inline(always)]
+    pub fn copy_from(&self, other: &Self) {
+        self.epoch.store(other.epoch.load());
+        self.device.store(other.device.load());
+        self.fits.store(other.fits.load());
+        let mut i = 0;
+        while i < self.link.len() {
+            self.link[i].store(other.link[i].load());
+            i += 1;
+        }
+    }
+
     /// The device.
     #[inline(always)]
     pub fn device(&self) -> u32 {

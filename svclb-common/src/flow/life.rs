@@ -67,6 +67,12 @@ impl Life {
         self.0.store(now >> UNIT << 32);
     }
 
+    /// Becomes what another one is now.
+    #[inline(always)]
+    pub fn copy_from(&self, other: &Self) {
+        self.0.store(other.0.load());
+    }
+
     /// What there is now.
     #[inline(always)]
     pub fn read(&self) -> Lived {

@@ -54,10 +54,7 @@ pub fn may_be_strange(flags: TcpFlags) -> bool {
 /// The place of a tuple.
 #[inline(always)]
 pub fn place<A: Address>(key: &FlowKey<A>) -> u32 {
-    let ports = u32::from(key.sport) << 16 | u32::from(key.dport);
-    let mixed =
-        u64::from(key.src.mix() ^ key.dst.mix().rotate_left(13) ^ ports).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 54) as u32
+    (key.spread() >> 54) as u32
 }
 
 #[cfg(test)]

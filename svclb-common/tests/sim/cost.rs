@@ -1,6 +1,6 @@
 //! What a packet costs: lookups in hashes and writes to them, path by path, against `bpf-fixtures/lookups`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use svclb_common::{
     config::{DSR_TCP, SocketMode},
@@ -9,8 +9,8 @@ use svclb_common::{
 };
 
 use crate::world::{
-    FAR, NODE, Net, OUTSIDE, PEER, POD, POD_IN, POD_OUT, Place, Sent, UPLINK_IN, UPLINK_OUT, VIP, World, at,
-    next, open, reply,
+    FAR, NODE, Net, OUTSIDE, PEER, POD, POD_IN, POD_OUT, Place, RST, Sent, Sketch, UPLINK_IN, UPLINK_OUT,
+    VIP, World, at, next, open, reply,
 };
 
 /// Lookups and writes by path.
@@ -50,7 +50,7 @@ struct Way {
 }
 
 /// Establishes a connection from `client` to `front`; returns what its next packet becomes.
-fn connect<F: Net>(world: &World<F>, way: &Way, client: u16, front: std::net::SocketAddr) -> Sent {
+fn connect<F: Net>(world: &World<F>, way: &Way, client: u16, front: SocketAddr) -> Sent {
     let client = at::<F>(client, 50000);
     let sent = world.send(way.there, &open(TCP, client, front));
     world.send(way.back, &reply(TCP, sent.dst, sent.src));
@@ -105,13 +105,41 @@ fn costs<F: Net>() -> Costs {
     );
     measure(&["pod_ingress: no Service's"], &snat, POD_IN, from_pod());
     measure(&["pod_egress: no Service's"], &snat, POD_OUT, to_pod());
+    let syn = |src, dst| open(TCP, src, dst);
+    measure(&["pod_ingress: no Service's, SYN"], &snat, POD_IN, syn(pod, far_pod));
+    measure(&["pod_egress: no Service's, SYN"], &snat, POD_OUT, syn(far_pod, pod));
     measure(&["uplink_egress: no Service's"], &snat, UPLINK_OUT, from_pod());
 
     let dsr = world::<F>(DSR_TCP);
     dsr.send(UPLINK_IN, &open(TCP, client, node_port));
     dsr.send(UPLINK_IN, &next(TCP, client, node_port));
     measure(&["uplink_xdp: node port, dsr"], &dsr, UPLINK_IN, next(TCP, client, node_port));
+    costs.extend(connections::<F>());
     costs
+}
+
+/// Whole connections: a SYN, its answer, the third packet, a reset; each at the client's device and at the backend's.
+fn connections<F: Net>() -> Costs {
+    let world = world::<F>(0);
+    let pass = |client, front| {
+        world.cost.take();
+        let way = |sketch: &Sketch| {
+            let sent = world.send(POD_IN, sketch);
+            world.send(POD_OUT, &Sketch { src: sent.src, dst: sent.dst, ..sketch.clone() });
+            sent
+        };
+        let sent = way(&open(TCP, client, front));
+        way(&reply(TCP, sent.dst, sent.src));
+        way(&next(TCP, client, front));
+        way(&next(TCP, client, front).with(RST));
+        world.cost.take()
+    };
+    let direct = pass(at::<F>(POD, 50000), at::<F>(PEER, 8080));
+    let through = pass(at::<F>(POD, 50001), at::<F>(VIP, 80));
+    Costs::from([
+        ("pod to pod: a connection".into(), direct),
+        ("pod to ClusterIP: a connection".into(), through),
+    ])
 }
 
 #[test]

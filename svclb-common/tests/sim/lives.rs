@@ -169,6 +169,7 @@ impl<F: Net> Trial<F> {
         assert_eq!(keys.len(), entries.len(), "an entry in both tables");
         let mut owners = HashMap::new();
         for (home, key, record) in &entries {
+            assert!(self.world.may_hold(key), "{key:?} has no mark that counts");
             match opposite::<F>(&entries, key, record) {
                 Some(peer) => assert_eq!(record.flow_state(Some(peer)), peer.flow_state(Some(record))),
                 // It looks for its other half before it sends anything.

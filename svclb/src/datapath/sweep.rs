@@ -9,9 +9,13 @@ use aya::maps::{IterableMap as _, MapError};
 use nix::time::{ClockId, clock_gettime};
 use svclb_common::{
     collect::{FlowTables, Home, Judge, Met},
-    flow::{FlowRecord, FlowState, Timeouts},
+    flow::{
+        FlowRecord, FlowState, Timeouts,
+        filter::{self, EraWord, Eras, place},
+    },
     key::{FlowKey, SocketKey},
     layout::map,
+    line::Line,
     service::{Affinity, AffinityKey, BackendCell, BackendId, Policy, ServiceCell, ServiceId},
     socket::SocketPeer,
     wire::Transport,
@@ -62,6 +66,7 @@ type Addr<F> = <F as svclb_common::family::Family>::Addr;
 /// A walk through the tables of a family.
 pub struct Sweep<F: MapFamily> {
     tables: FlowMaps<F>,
+    filter: Filter,
     sockets: Hash<SocketKey<F::Addr>, SocketPeer<F::Addr>>,
     affinities: Hash<AffinityKey<F::Addr>, Affinity>,
     services: MappedArray<ServiceCell>,
@@ -84,6 +89,10 @@ impl<F: MapFamily> Sweep<F> {
                 half_open: open_hash(pins, &F::map(map::HALF_OPEN))?,
                 backends: open_array(pins, &F::map(map::BACKENDS), Access::Read)?,
             },
+            filter: Filter {
+                lines: open_array(pins, &F::map(map::FLOW_FILTER), Access::Write)?,
+                eras: open_array(pins, &F::map(map::FLOW_ERAS), Access::Write)?,
+            },
             sockets: open_hash(pins, &F::map(map::SOCKETS))?,
             affinities: open_hash(pins, &F::map(map::AFFINITIES))?,
             services: open_array(pins, &F::map(map::SERVICES), Access::Read)?,
@@ -100,6 +109,9 @@ impl<F: MapFamily> Sweep<F> {
     pub fn step(&mut self) -> Result<Option<Walked>, Error> {
         // From before anything is read: what is used meanwhile is younger.
         let judge = Judge { now: now(), timeouts: self.timeouts };
+        if self.stage == Stage::Flows && self.next.is_none() {
+            self.filter.turn(Eras::walk);
+        }
         match self.next_of(judge) {
             Ok(Some(next)) => {
                 self.next = Some(next);
@@ -113,7 +125,10 @@ impl<F: MapFamily> Sweep<F> {
         }
         self.stage = match self.stage {
             Stage::Flows => Stage::HalfOpen,
-            Stage::HalfOpen => Stage::Sockets,
+            Stage::HalfOpen => {
+                self.filter.turn(Eras::walked);
+                Stage::Sockets
+            }
             Stage::Sockets => Stage::Affinities,
             Stage::Affinities => return Ok(Some(self.begin())),
         };
@@ -141,6 +156,7 @@ impl<F: MapFamily> Sweep<F> {
         let name = FlowMaps::<F>::name(home);
         let Batch { entries, next } = batch(self.tables.map(home), &name, self.next)?;
         for (key, record) in entries {
+            self.filter.renew(&key);
             let Met { state, removed, is_demoted } = judge.meet(&self.tables, &key, &record)?;
             if let Some(state) = state {
                 self.walked.flows[state as usize] += 1;
@@ -187,6 +203,29 @@ impl<F: MapFamily> Sweep<F> {
     /// Seconds for which clients of a service come back.
     fn affinity(&self, service: ServiceId) -> u32 {
         self.services.get(service).map_or(0, |cell| Policy::unpack(cell.policy.load()).affinity)
+    }
+}
+
+/// The marks of tuples that may be in a flow table.
+struct Filter {
+    lines: MappedArray<Line>,
+    eras: MappedArray<EraWord>,
+}
+
+impl Filter {
+    /// Says what counts from now on.
+    fn turn(&self, turn: impl FnOnce(Eras) -> Eras) {
+        if let Some(word) = self.eras.get(0) {
+            word.write(turn(word.read()));
+        }
+    }
+
+    /// Renews the mark of an entry that is there.
+    fn renew<A: svclb_common::family::Address>(&self, key: &FlowKey<A>) {
+        let place = place(key);
+        if let (Some(word), Some(line)) = (self.eras.get(0), self.lines.get(Line::of(place))) {
+            filter::note(line, place, word.read());
+        }
     }
 }
 

@@ -107,6 +107,7 @@ fn the_text_is_what_kube_proxy_s_dashboards_ask_for() {
         "svclb_tracked_flows{ip_family=\"IPv4\",protocol=\"SCTP\",state=\"ESTABLISHED\"} 0",
         "svclb_expired_entries_total{ip_family=\"IPv4\",table=\"sockets\"} 3",
         "svclb_halved_flows_total{ip_family=\"IPv4\"} 1",
+        "svclb_walks_total{ip_family=\"IPv4\"} 1",
         "svclb_walk_duration_seconds{ip_family=\"IPv4\"} 3.0",
         "svclb_walk_cpu_seconds_total{ip_family=\"IPv4\"} 0.03",
     ];

@@ -32,6 +32,7 @@ pub(super) struct Tracked {
     flows: Labelled<Labels<3>, Gauge>,
     expired: Labelled<Labels<2>, Counter>,
     halves: Labelled<Labels<1>, Counter>,
+    walks: Labelled<Labels<1>, Counter>,
     took: Labelled<Labels<1>, Gauge<f64, AtomicU64>>,
     busy: Labelled<Labels<1>, Counter<f64, AtomicU64>>,
 }
@@ -47,6 +48,7 @@ impl Tracked {
             "Flows of which a full table had forgotten half, and which are made whole",
             metrics.halves.clone(),
         );
+        registry.register("walks", "Complete walks through the tables", metrics.walks.clone());
         registry.register(
             "walk_duration_seconds",
             "How long the last walk through the tables took, with its rests",
@@ -70,6 +72,7 @@ impl Tracked {
             self.expired.get_or_create(&[family, ("table", table)]).inc_by(count);
         }
         self.halves.get_or_create(&[family]).inc_by(walk.halves);
+        self.walks.get_or_create(&[family]).inc();
         self.took.get_or_create(&[family]).set(walk.took.as_secs_f64());
         self.busy.get_or_create(&[family]).inc_by(walk.busy.as_secs_f64());
     }

@@ -16,6 +16,8 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use svclb_common::{
     cell::{Word32, Word64},
     family::Address,
+    flow::filter::EraWord,
+    line::Line,
     service::{BackendCell, ServiceCell, ServiceRanges},
     state::AgentState,
 };
@@ -35,6 +37,10 @@ unsafe impl Shared for Word64 {}
 unsafe impl Shared for ServiceCell {}
 // SAFETY: made of cells.
 unsafe impl<A: Address> Shared for BackendCell<A> {}
+// SAFETY: made of cells.
+unsafe impl Shared for Line {}
+// SAFETY: a cell.
+unsafe impl Shared for EraWord {}
 // SAFETY: made of cells.
 unsafe impl Shared for AgentState {}
 // SAFETY: made of cells.

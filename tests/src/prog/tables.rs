@@ -15,10 +15,11 @@ use svclb_common::{
     family::{Addr4, Addr6},
     key::FrontendKey,
     layout::map,
+    line::{LINE, Line},
     service::{
         BACKEND_FREE, BACKEND_LOCAL, BackendHead, Frontend, FrontendKind, LOCAL_ADDRESS, LOCAL_NODE_PORTS,
         Policy, SERVICE_EXTERNAL_LOCAL, SERVICE_HAS_ENDPOINTS, SERVICE_INTERNAL_LOCAL, SERVICE_RESTRICTED,
-        Slab, node_port_index,
+        Slab, filter, node_port_index,
     },
     wire::Transport,
 };
@@ -234,13 +235,25 @@ impl Written {
         let be = addr.port().to_be();
         match addr.ip() {
             IpAddr::V4(ip) => {
-                lab.insert("FRONTENDS_V4", FrontendKey::new(Addr4::from(ip), be, transport), value)
+                let key = FrontendKey::new(Addr4::from(ip), be, transport);
+                count_in(lab, true, filter::place(&key))?;
+                lab.insert("FRONTENDS_V4", key, value)
             }
             IpAddr::V6(ip) => {
-                lab.insert("FRONTENDS_V6", FrontendKey::new(Addr6::from(ip), be, transport), value)
+                let key = FrontendKey::new(Addr6::from(ip), be, transport);
+                count_in(lab, false, filter::place(&key))?;
+                lab.insert("FRONTENDS_V6", key, value)
             }
         }
     }
+}
+
+/// Says that there is a frontend in a place.
+fn count_in(lab: &mut Lab, is_v4: bool, place: u32) -> anyhow::Result<()> {
+    let (name, element) = (of(map::FRONTEND_FILTER, is_v4), Line::of(place));
+    let mut counts: [u8; LINE] = lab.get(&name, element)?;
+    counts[place as usize % LINE] += 1;
+    lab.set(&name, element, counts)
 }
 
 /// The words of a backend cell that are not its address.

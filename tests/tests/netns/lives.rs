@@ -173,3 +173,31 @@ fn flows_that_are_over_are_forgotten_and_others_are_not() -> anyhow::Result<()> 
         Ok(())
     })
 }
+
+/// How often the collector has walked through the tables of IPv4.
+fn walks(world: &World) -> anyhow::Result<u32> {
+    let url = "http://127.0.0.1:10249/metrics";
+    let metrics = String::from_utf8(world.run(Place::Host, "curl", &["--silent", url])?.stdout)?;
+    let count = metrics.lines().find_map(|line| line.strip_prefix("svclb_walks_total{ip_family=\"IPv4\"} "));
+    Ok(count.map_or(Ok(0), str::parse)?)
+}
+
+// What ends a connection asks a filter first, whose marks grow old unless the collector renews them.
+#[test]
+fn a_connection_that_was_silent_for_many_walks_ends_as_one() -> anyhow::Result<()> {
+    world(|world| {
+        world.publish(&service(&[POD2]))?;
+        let agent = Agent::start(world, &["--socket-lb", "off"])?;
+        let to = Frontend::ClusterIp.of(SERVICE, Family::V4);
+        let mut held = world.hold(Place::Pod(POD1), to)?;
+        ensure!(held.ask()?.answered() == 1, "no connection");
+        let before = walks(world)?;
+        until("three walks", PATIENCE * 4, || Ok((walks(world)? >= before + 3).then_some(())))?;
+        let is_there = |state| anyhow::Ok(states(world)?.get(state).copied() == Some(1));
+        ensure!(is_there("TCP ESTABLISHED")?, "{:?}", states(world)?);
+        drop(held);
+        until("the end of the connection", PATIENCE, || Ok((!is_there("TCP ESTABLISHED")?).then_some(())))
+            .with_context(|| agent.log().text())?;
+        Ok(())
+    })
+}

@@ -9,6 +9,7 @@
 //! | [`ports`] | source ports, to the last one |
 //! | [`flood`] | many flows at once |
 //! | [`strangers`] | tuples that are nobody's |
+//! | [`filter`] | the filters in front of the tables |
 //! | [`fuzz`] | any bytes |
 //! | [`budget`] | what the verifier says of each program |
 //!
@@ -16,6 +17,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod budget;
+mod filter;
 mod flood;
 mod front;
 mod fuzz;

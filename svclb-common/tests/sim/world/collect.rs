@@ -44,12 +44,15 @@ impl<F: Net> World<F> {
     pub(crate) fn collect(&self) -> Walk {
         let judge = Judge { now: self.now(), timeouts: self.config.timeouts };
         let mut walk = Walk::default();
+        self.eras.write(self.eras.read().walk());
         for (_, key, record) in self.entries() {
+            self.mark(&key);
             let Ok(met) = judge.meet(self, &key, &record);
             walk.states.extend(met.state);
             walk.removed += met.removed;
             walk.demoted += u32::from(met.is_demoted);
         }
+        self.eras.write(self.eras.read().walked());
         walk.states.sort();
         walk
     }

@@ -24,9 +24,13 @@ use svclb_common::{
     client::{ANY_DEVICE, PodRange},
     config::{DatapathConfig, SocketMode},
     family::Address,
-    flow::FlowEntry,
+    flow::{
+        FlowEntry,
+        filter::{EraWord, PLACES},
+    },
     fragment::FragmentHead,
     key::FrontendKey,
+    line::{LINE, Line},
     packet::Packet,
     service::{
         Affinity, BACKEND_FREE, BACKEND_LOCAL, BackendCell, BackendHead, BackendId, Frontend, FrontendKind,
@@ -76,6 +80,8 @@ pub(crate) struct World<F: Net> {
     unreachable: Vec<F::Addr>,
     pub(crate) flows: Table<FlowEntry<F::Addr>>,
     pub(crate) half_open: Table<FlowEntry<F::Addr>>,
+    filter: Box<[Line]>,
+    eras: EraWord,
     sockets: Table<SocketPeer<F::Addr>>,
     /// Whether pods' sockets are to be left alone.
     pub(crate) opted_out: bool,
@@ -114,6 +120,8 @@ impl<F: Net> World<F> {
             unreachable: Vec::new(),
             flows: Table::new(usize::MAX),
             half_open: Table::new(usize::MAX),
+            filter: (0..PLACES as usize / LINE).map(|_| Line::EMPTY).collect(),
+            eras: EraWord::FIRST,
             sockets: Table::new(usize::MAX),
             opted_out: false,
             affinities: Table::new(usize::MAX),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use svclb_common::{
-    balance::{Learned, Place, Scratch, Tables, decides, follow, learn_part},
+    balance::{Learned, Place, Scratch, Tables, decides, established, follow, learn_part},
     family::IpHeader as _,
     flow::{Action, FlowEntry, Tick},
     inner::{Inner, look},
@@ -97,7 +97,7 @@ impl<F: Net> World<F> {
             return Verdict::Unparsed(Unparsed::Foreign);
         }
         let outline = match Packet::<F>::parse(eth, cursor) {
-            Ok(mut packet) => match self.flow(&packet.flow(place.hook)) {
+            Ok(mut packet) => match established(self, &packet.flow(place.hook), packet.flags) {
                 Some(entry) if decides::<F>(entry, packet.transport, packet.flags, self) => {
                     return self.act(&mut packet, entry);
                 }
@@ -119,7 +119,7 @@ impl<F: Net> World<F> {
             let mut absent = Absent::default();
             let transport = Transport::of(scratch.key.proto).unwrap_or(Transport::Udp);
             return match Packet::<F>::later(eth, cursor, transport, &mut absent) {
-                Ok(mut packet) => self.finish(learned, &scratch.key, &mut packet),
+                Ok(mut packet) => self.finish(learned, &scratch, &mut packet),
                 Err(why) => Verdict::Unparsed(why),
             };
         }
@@ -129,12 +129,14 @@ impl<F: Net> World<F> {
         };
         scratch.key = packet.flow(place.hook);
         let learned = learn_part(self, place, &mut scratch, packet.transport, packet.flags);
-        self.finish(learned, &scratch.key, &mut packet)
+        self.finish(learned, &scratch, &mut packet)
     }
 
-    fn finish(&self, learned: Learned, key: &FlowKey<F::Addr>, packet: &mut Packet<'_, F>) -> Verdict {
+    fn finish(&self, learned: Learned, scratch: &Scratch<F::Addr>, packet: &mut Packet<'_, F>) -> Verdict {
+        let key = &scratch.key;
+        let early = || if scratch.is_at_home() { None } else { self.half_open(key) };
         match learned {
-            Learned::Known => match self.flow(key).or_else(|| self.half_open(key)) {
+            Learned::Known => match early().or_else(|| self.flow(key)).or_else(|| self.half_open(key)) {
                 Some(entry) => self.act(packet, entry),
                 None => Verdict::Lost,
             },
@@ -204,7 +206,7 @@ impl<F: Net> World<F> {
         let mut cursor = Cursor::from(frame);
         let eth = cursor.take::<Eth>().unwrap();
         let mut packet = Packet::<F>::parse_at(eth, cursor, scratch.outline).unwrap();
-        self.finish(learned, &scratch.key, &mut packet)
+        self.finish(learned, &scratch, &mut packet)
     }
 
     /// Sends a frame, and has etherparse judge what came out: both checksums are right,

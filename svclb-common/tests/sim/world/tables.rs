@@ -5,9 +5,13 @@ use svclb_common::{
     client::{ANY_DEVICE, PodRange},
     config::BPF_LOOP,
     family::Address,
-    flow::{FlowEntry, FlowRecord},
+    flow::{
+        FlowEntry, FlowRecord,
+        filter::{self, place},
+    },
     fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey, SocketKey},
+    line::Line,
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
         Slot,
@@ -25,6 +29,14 @@ use super::{
 /// What a map's update copies.
 fn copy<F: Net>(value: &FlowEntry<F::Addr>) -> FlowEntry<F::Addr> {
     (&FlowRecord::from(value)).into()
+}
+
+impl<F: Net> World<F> {
+    /// Leaves the mark of a tuple.
+    pub(crate) fn mark(&self, key: &FlowKey<F::Addr>) {
+        let place = place(key);
+        filter::note(&self.filter[Line::of(place) as usize], place, self.eras.read());
+    }
 }
 
 impl<F: Net> Tables<F> for World<F> {
@@ -53,8 +65,9 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn frontend(&self, key: FrontendKey<F::Addr>) -> Option<Frontend> {
-        self.cost.look();
-        self.frontends.get(&frontend_bytes(&key)).copied()
+        // A filter tells of most that there is none.
+        let found = self.frontends.get(&frontend_bytes(&key)).copied();
+        found.inspect(|_| self.cost.look())
     }
 
     fn node_port(&self, transport: Transport, port: u16) -> Option<ServiceId> {
@@ -129,6 +142,11 @@ impl<F: Net> Tables<F> for World<F> {
         self.backends.get(id as usize)?.read(id)
     }
 
+    fn may_hold(&self, key: &FlowKey<F::Addr>) -> bool {
+        let place = place(key);
+        filter::may_hold(&self.filter[Line::of(place) as usize], place, self.eras.read())
+    }
+
     fn flow(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
         self.cost.look();
         self.flows.get(&flow_bytes(key))
@@ -146,6 +164,7 @@ impl<F: Net> Tables<F> for World<F> {
         replace: bool,
     ) -> Result<(), PutError> {
         self.cost.write();
+        self.mark(key);
         let key = flow_bytes(key);
         if !replace && self.half_open.get(&key).is_some() {
             return Err(PutError::Exists);
@@ -154,17 +173,19 @@ impl<F: Net> Tables<F> for World<F> {
         Ok(())
     }
 
-    fn establish(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+    fn establish(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, _copy: &mut FlowEntry<F::Addr>) {
         self.cost.write();
         self.cost.write();
+        self.mark(key);
         let key = flow_bytes(key);
         self.flows.put(key.clone(), copy::<F>(entry));
         self.half_open.remove(&key);
     }
 
-    fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>) {
+    fn retire(&self, key: &FlowKey<F::Addr>, entry: &FlowEntry<F::Addr>, _copy: &mut FlowEntry<F::Addr>) {
         self.cost.write();
         self.cost.write();
+        self.mark(key);
         let key = flow_bytes(key);
         self.half_open.put(key.clone(), copy::<F>(entry));
         self.flows.remove(&key);

@@ -1,0 +1,164 @@
+//! Which tuples may be in a flow table, and which are in none for certain: a Bloom filter of one hash that ages.
+//!
+//! Most connections of a node are no Service's, and to find that out of what begins or ends one takes a lookup in
+//! each flow table, for each direction, twice where another CPU may move an entry between two looks. So whoever writes
+//! an entry first leaves a mark in the place of its tuple, and whoever finds no mark there asks no table.
+//!
+//! Nobody wipes a mark away: a place belongs to many tuples, and tables forget by themselves. A mark is instead the
+//! number of the *era* in which it was made. The agent's collector begins an era with each walk through the tables and
+//! renews the mark of every entry that it meets; when it has met them all, marks of older eras mean nothing any
+//! more. Those of the era before count for one walk longer, since a program may have read the number just before it
+//! changed. While no agent runs nothing is lost: places fill up, and more packets ask the tables.
+
+use crate::{cell::Word64, family::Address, key::FlowKey, line::Line};
+
+/// Places for tuples: four for each entry that the tables of established flows have room for.
+pub const PLACES: u32 = 1 << 20;
+
+/// The last era before the first one comes again. The one behind it would have the mark of a place without one.
+const LAST: u8 = u8::MAX - 1;
+
+/// Leaves the mark of a tuple in its place.
+#[inline(always)]
+pub fn note(line: &Line, place: u32, eras: Eras) {
+    line.at(place).store(eras.mark());
+}
+
+/// Whether there is a mark that counts.
+#[inline(always)]
+pub fn may_hold(line: &Line, place: u32, eras: Eras) -> bool {
+    eras.counts(line.at(place).load())
+}
+
+/// The place of a tuple.
+#[inline(always)]
+pub fn place<A: Address>(key: &FlowKey<A>) -> u32 {
+    (key.spread() >> 44) as u32
+}
+
+/// The era, and how many before it count as well. The word of a map that the collector alone writes.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct EraWord(Word64);
+
+impl EraWord {
+    /// That of tables without an agent.
+    pub const FIRST: Self = Self(Word64::new(0));
+
+    /// What counts now.
+    #[inline(always)]
+    pub fn read(&self) -> Eras {
+        let word = self.0.load();
+        Eras { now: word as u8, before: (word >> 8) as u8 }
+    }
+
+    /// As the map holds it.
+    pub fn value(&self) -> u64 {
+        self.0.load()
+    }
+
+    /// Says what counts from now on.
+    pub fn write(&self, eras: Eras) {
+        self.0.store(u64::from(eras.now) | u64::from(eras.before) << 8);
+    }
+}
+
+/// The era, and how many before it count as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Eras {
+    now: u8,
+    before: u8,
+}
+
+impl Eras {
+    /// A walk begins, and with it an era. All marks that counted still do.
+    #[must_use]
+    pub fn walk(self) -> Self {
+        let now = if self.now == LAST { 0 } else { self.now + 1 };
+        Self { now, before: self.before.saturating_add(now.wrapping_sub(self.now)) }
+    }
+
+    /// The walk is over, and each entry that was there when it began has the mark of its era. Those of the one before
+    /// count until the next walk is over: whoever made one then may not have written its entry yet.
+    #[must_use]
+    pub fn walked(self) -> Self {
+        Self { before: self.now.wrapping_sub(if self.now == 0 { LAST } else { self.now - 1 }), ..self }
+    }
+
+    /// The mark of the era. None is zero, which is a place that nobody has marked.
+    #[inline(always)]
+    fn mark(self) -> u8 {
+        !self.now
+    }
+
+    /// Whether a mark is of an era that counts.
+    #[inline(always)]
+    fn counts(self, mark: u8) -> bool {
+        mark != 0 && self.now.wrapping_sub(!mark) <= self.before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Eras after so many walks, each of which came to its end.
+    fn after(walks: u32) -> Eras {
+        (0..walks).fold(EraWord::FIRST.read(), |eras, _| eras.walk().walked())
+    }
+
+    #[test]
+    fn a_place_without_a_mark_never_counts() {
+        for walks in 0..600 {
+            let line = Line::EMPTY;
+            assert!(!may_hold(&line, 7, after(walks)) && !may_hold(&line, 7, after(walks).walk()), "{walks}");
+            note(&line, 7, after(walks));
+            assert!(may_hold(&line, 7, after(walks)) && !may_hold(&line, 8, after(walks)), "{walks}");
+        }
+    }
+
+    #[test]
+    fn a_mark_counts_until_the_second_walk_after_it_is_over() {
+        for walks in 0..600 {
+            let line = Line::EMPTY;
+            let mut eras = after(walks);
+            note(&line, 3, eras);
+            eras = eras.walk();
+            assert!(may_hold(&line, 3, eras));
+            eras = eras.walked();
+            assert!(
+                may_hold(&line, 3, eras),
+                "{walks}: its entry may not have been there for the walk to meet"
+            );
+            eras = eras.walk();
+            assert!(may_hold(&line, 3, eras), "{walks}: the second walk may not have met it yet");
+            assert!(!may_hold(&line, 3, eras.walked()), "{walks}");
+        }
+    }
+
+    #[test]
+    fn a_walk_that_fails_takes_nothing_away() {
+        for failures in 0..600 {
+            let line = Line::EMPTY;
+            let mut eras = after(10);
+            note(&line, 3, eras);
+            for _ in 0..failures {
+                eras = eras.walk();
+                assert!(may_hold(&line, 3, eras), "{failures}");
+            }
+            note(&line, 3, eras);
+            assert!(may_hold(&line, 3, eras.walked()), "{failures}");
+        }
+    }
+
+    #[test]
+    fn the_word_keeps_both() {
+        let word = EraWord::FIRST;
+        for walks in [1, 253, 254, 255, 256, 511] {
+            for eras in [after(walks), after(walks).walk()] {
+                word.write(eras);
+                assert_eq!(word.read(), eras);
+            }
+        }
+    }
+}
