@@ -45,7 +45,7 @@ use crate::{
     verdict::DropReason,
     wire::{TcpFlags, Transport},
 };
-use life::{Memory, ends, recall};
+use life::{ENDS, Memory, ends, recall};
 
 pub(crate) use affinity::{NOWHERE, remember, returns};
 pub(crate) use life::any;
@@ -86,7 +86,7 @@ pub fn learn<F: Carry, T: Tables<F>>(
     if is_inner(place, scratch) {
         tunnel::settle(tables, scratch, transport, flags);
     }
-    if ends(tables, scratch, flags) {
+    if flags.any(ENDS) && ends(tables, scratch, flags) {
         return Learned::Known;
     }
     let is_towards = translates_towards(tables, place, &scratch.key);
@@ -197,7 +197,9 @@ fn answer<F: Family, T: Tables<F>>(
         // A client that reached the same backend by a Service, and now calls it by its own
         // address from the same port: the answers must keep that address.
         scratch.peer = scratch.key.reversed(place.answers_at());
-        tables.claim(scratch);
+        if tables.may_hold(&scratch.peer) {
+            tables.claim(scratch);
+        }
     }
     match life::find(tables, &scratch.key, Home::HalfOpen) {
         Some((home, entry)) if decides(entry, transport, flags, tables) => {

@@ -10,9 +10,17 @@ pub const LINE: usize = 64;
 #[derive(Debug)]
 pub struct Line([Word8; LINE]);
 
+impl Default for Line {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Line {
     /// Zeros.
-    pub const EMPTY: Self = Self([const { Word8::new(0) }; LINE]);
+    pub const fn new() -> Self {
+        Self([const { Word8::new(0) }; LINE])
+    }
 
     /// The number of the element that has a place.
     #[inline(always)]

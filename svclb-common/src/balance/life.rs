@@ -46,7 +46,7 @@ pub fn decides<F: Family>(
 }
 
 /// What ends a TCP connection, or one direction of it.
-const ENDS: u8 = TcpFlags::FIN | TcpFlags::RST;
+pub(super) const ENDS: u8 = TcpFlags::FIN | TcpFlags::RST;
 
 /// Whether the backend that the flow was made for still exists.
 #[inline(always)]
@@ -221,7 +221,7 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
     Memory::Flow
 }
 
-/// Whether the packet in `scratch` ends a connection, or one direction of it, that the
+/// Whether the packet in `scratch`, which ends a connection or one direction of it, is of one that the
 /// tables know. One that has ended leaves the table of established flows: its last
 /// packets still find it, and it pushes out nobody who lives.
 #[inline(never)]
@@ -230,9 +230,6 @@ pub(super) fn ends<F: Family, T: Tables<F>>(
     scratch: &mut Scratch<F::Addr>,
     flags: TcpFlags,
 ) -> bool {
-    if !flags.any(ENDS) {
-        return false;
-    }
     let Scratch { key, peer: peer_key, home, entry: copy, .. } = scratch;
     let Some((own, entry)) = find(tables, key, Home::Flows) else { return false };
     *home = own as u32;

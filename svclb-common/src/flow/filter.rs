@@ -42,8 +42,10 @@ pub fn place<A: Address>(key: &FlowKey<A>) -> u32 {
 pub struct EraWord(Word64);
 
 impl EraWord {
-    /// That of tables without an agent.
-    pub const FIRST: Self = Self(Word64::new(0));
+    /// A word that says so.
+    pub const fn new(eras: Eras) -> Self {
+        Self(Word64::new(eras.now as u64 | (eras.before as u64) << 8))
+    }
 
     /// What counts now.
     #[inline(always)]
@@ -59,7 +61,7 @@ impl EraWord {
 
     /// Says what counts from now on.
     pub fn write(&self, eras: Eras) {
-        self.0.store(u64::from(eras.now) | u64::from(eras.before) << 8);
+        self.0.store(Self::new(eras).value());
     }
 }
 
@@ -71,6 +73,9 @@ pub struct Eras {
 }
 
 impl Eras {
+    /// Those of tables that no collector has walked through.
+    pub const FIRST: Self = Self { now: 0, before: 0 };
+
     /// A walk begins, and with it an era. All marks that counted still do.
     #[must_use]
     pub fn walk(self) -> Self {
@@ -104,13 +109,13 @@ mod tests {
 
     /// Eras after so many walks, each of which came to its end.
     fn after(walks: u32) -> Eras {
-        (0..walks).fold(EraWord::FIRST.read(), |eras, _| eras.walk().walked())
+        (0..walks).fold(Eras::FIRST, |eras, _| eras.walk().walked())
     }
 
     #[test]
     fn a_place_without_a_mark_never_counts() {
         for walks in 0..600 {
-            let line = Line::EMPTY;
+            let line = Line::new();
             assert!(!may_hold(&line, 7, after(walks)) && !may_hold(&line, 7, after(walks).walk()), "{walks}");
             note(&line, 7, after(walks));
             assert!(may_hold(&line, 7, after(walks)) && !may_hold(&line, 8, after(walks)), "{walks}");
@@ -120,7 +125,7 @@ mod tests {
     #[test]
     fn a_mark_counts_until_the_second_walk_after_it_is_over() {
         for walks in 0..600 {
-            let line = Line::EMPTY;
+            let line = Line::new();
             let mut eras = after(walks);
             note(&line, 3, eras);
             eras = eras.walk();
@@ -139,7 +144,7 @@ mod tests {
     #[test]
     fn a_walk_that_fails_takes_nothing_away() {
         for failures in 0..600 {
-            let line = Line::EMPTY;
+            let line = Line::new();
             let mut eras = after(10);
             note(&line, 3, eras);
             for _ in 0..failures {
@@ -153,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_word_keeps_both() {
-        let word = EraWord::FIRST;
+        let word = EraWord::new(Eras::FIRST);
         for walks in [1, 253, 254, 255, 256, 511] {
             for eras in [after(walks), after(walks).walk()] {
                 word.write(eras);

@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_when_all_have_left() {
-        let line = Line::EMPTY;
+        let line = Line::new();
         assert!(!may_hold(&line, 70));
         count_in(&line, 70);
         count_in(&line, 70);
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn who_was_not_counted_is_never_counted_out() {
-        let line = Line::EMPTY;
+        let line = Line::new();
         for _ in 0..300 {
             count_in(&line, 3);
         }

@@ -6,7 +6,7 @@ use svclb_common::{
     family::Addr4,
     flow::{
         FlowRecord,
-        filter::{EraWord, PLACES, place},
+        filter::{EraWord, Eras, PLACES, place},
     },
     key::{FlowKey, FrontendKey},
     layout::map,
@@ -79,6 +79,12 @@ impl World {
         places.filter(|(_, mark)| *mark != 0).collect()
     }
 
+    /// Says that the collector has walked so often.
+    fn walk(&mut self, walks: u32) {
+        let eras = (0..walks).fold(Eras::FIRST, |eras, _| eras.walk().walked());
+        self.lab.set(&of(map::FLOW_ERAS, true), 0, EraWord::new(eras).value()).unwrap();
+    }
+
     /// Wipes the mark of a tuple away.
     fn wipe(&mut self, key: &FlowKey<Addr4>) {
         let (name, place) = (of(map::FLOW_FILTER, true), place(key));
@@ -128,17 +134,13 @@ fn marks_are_of_their_era() {
         // A connection that is opened anew writes its entries anew.
         assert!(world.is_translated(RESET));
         marks.push(world.marks());
-        let first = EraWord::FIRST;
-        first.write((0..=walks).fold(first.read(), |eras, _| eras.walk().walked()));
-        world.lab.set(&of(map::FLOW_ERAS, true), 0, first.value()).unwrap();
+        world.walk(walks + 1);
     }
     marks.dedup();
     assert_eq!(marks.len(), 4, "each era has a mark of its own");
     let reply = (Hook::PodEgress, "tcp 10.244.2.7:8080 > 10.244.1.5:40000 ack fin");
     assert!(world.is_translated(reply), "the era before still counts");
-    let old = EraWord::FIRST;
-    old.write((0..9).fold(old.read(), |eras, _| eras.walk().walked()));
-    world.lab.set(&of(map::FLOW_ERAS, true), 0, old.value()).unwrap();
+    world.walk(9);
     assert!(!world.is_translated(reply), "no walk has renewed it");
 }
 
