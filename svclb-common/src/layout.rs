@@ -2,7 +2,7 @@
 
 /// Version of the map layouts; part of the pins' path. Grows with every change of a
 /// key, a value, a map's kind or its meaning.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// Default capacities, per family. The agent may load other ones.
 pub mod capacity {
