@@ -189,7 +189,7 @@ pub const fn words<K: Key>() -> usize {
     size_of::<K>() / 8
 }
 
-/// Word `i` of the value, as it lies in memory; 0 behind its end.
+/// Word `i` of the value, as it lies in memory now: a table may write it anew meanwhile. 0 behind its end.
 #[inline(always)]
 pub fn word<K: Key>(value: &K, i: usize) -> u64 {
     const { assert!(align_of::<K>() == 8) };
@@ -197,7 +197,7 @@ pub fn word<K: Key>(value: &K, i: usize) -> u64 {
         return 0;
     }
     // SAFETY: inside the value, which has no padding, and aligned to 8.
-    unsafe { (&raw const *value).cast::<u64>().add(i).read() }
+    unsafe { (&raw const *value).cast::<u64>().add(i).read_volatile() }
 }
 
 /// # Safety
