@@ -10,6 +10,7 @@ mod life;
 mod record;
 pub mod state;
 pub mod stranger;
+mod tag;
 mod timeout;
 
 pub use self::{
@@ -21,6 +22,7 @@ pub use self::{
     timeout::{TIMEOUTS, Timeouts},
 };
 
+use self::tag::Tag;
 use crate::{
     checksum::Sum,
     family::Address,
@@ -74,7 +76,10 @@ pub enum Direction {
 }
 
 /// Everything to do to a packet of a known flow.
-#[repr(C)]
+///
+/// Aligned to 8, because its tag is made of whole words: those up to [`Recipe::port_delta`], which are as many as a
+/// key has.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recipe<A: Address> {
     /// New source address.
@@ -89,20 +94,29 @@ pub struct Recipe<A: Address> {
     pub addr_delta: u16,
     /// Folded sum of the change of both ports.
     pub port_delta: u16,
-    /// [`Action`].
-    pub action: u8,
-    /// [`Hook`] at which the other direction is translated.
-    pub peer_hook: u8,
-    /// [`Direction`].
-    pub direction: u8,
+    /// [`Action`], [`Direction`], and the [`Hook`] at which the other direction is translated; see [`bits`].
+    bits: u8,
     /// IANA protocol number.
     pub proto: u8,
+    /// Whose it is. It shares a word with what it does not cover: words are copied whole.
+    tag: Tag,
     /// The service cell, for counting.
     pub service: ServiceId,
     /// The backend cell.
     pub backend: BackendId,
     /// The backend's generation when the flow was made.
     pub generation: u32,
+}
+
+/// Where the numbers of three enums are in [`Recipe::bits`].
+const ACTION: u8 = 0b0_0111;
+const DIRECTION: u8 = 0b0_1000;
+const PEER_HOOK: u8 = 0b1_0000;
+
+/// Those numbers in one byte.
+#[inline(always)]
+fn bits(action: Action, direction: Direction, peer_hook: u8) -> u8 {
+    action as u8 | (direction as u8) << DIRECTION.trailing_zeros() | peer_hook << PEER_HOOK.trailing_zeros()
 }
 
 /// The tuple that a recipe writes.
@@ -148,32 +162,32 @@ impl<A: Address> Recipe<A> {
         self.dport = new.dport;
         self.addr_delta = key.dst.change(new.dst, key.src.change(new.src, Sum::default())).fold();
         self.port_delta = Sum::default().swap16(key.sport, new.sport).swap16(key.dport, new.dport).fold();
-        self.action = action as u8;
-        self.peer_hook = peer_hook as u8;
-        self.direction = direction as u8;
+        self.bits = bits(action, direction, peer_hook as u8);
         self.proto = key.proto;
         self.service = owner.service;
         self.backend = owner.backend;
         self.generation = owner.generation;
+        self.tag = Tag::of(key, self);
     }
 
     /// A recipe that does nothing to packets of `key` and belongs to nobody.
     pub fn empty(key: &FlowKey<A>) -> Self {
-        Self {
+        let mut recipe = Self {
             src: key.src,
             dst: key.dst,
             sport: key.sport,
             dport: key.dport,
             addr_delta: 0,
             port_delta: 0,
-            action: Action::Pass as u8,
-            peer_hook: key.hook,
-            direction: Direction::Original as u8,
+            bits: bits(Action::Pass, Direction::Original, key.hook),
             proto: key.proto,
+            tag: Tag::default(),
             service: 0,
             backend: 0,
             generation: 0,
-        }
+        };
+        recipe.tag = Tag::of(key, &recipe);
+        recipe
     }
 
     /// The key of the other direction's entry.
@@ -185,15 +199,27 @@ impl<A: Address> Recipe<A> {
             sport: self.dport,
             dport: self.sport,
             proto: self.proto,
-            hook: self.peer_hook,
+            hook: self.peer_hook(),
             pad: 0,
         }
+    }
+
+    /// What happens to a packet after its rewriting.
+    #[inline(always)]
+    pub fn action(&self) -> Action {
+        Action::of(self.bits & ACTION)
+    }
+
+    /// Number of the [`Hook`] at which the other direction is translated.
+    #[inline(always)]
+    fn peer_hook(&self) -> u8 {
+        (self.bits & PEER_HOOK) >> PEER_HOOK.trailing_zeros()
     }
 
     /// Whether the other direction has no entry, because it does not come this way.
     #[inline(always)]
     pub fn is_one_way(&self) -> bool {
-        self.action == Action::Tunnel as u8
+        self.bits & ACTION == Action::Tunnel as u8
     }
 
     /// Whether packets go from the client to the backend at `addr` of this node, whose answers
@@ -207,15 +233,14 @@ impl<A: Address> Recipe<A> {
     /// uplink.
     #[inline(always)]
     pub fn is_delivered(&self) -> bool {
-        self.is_original() && self.action == Action::Pass as u8
+        self.bits & (ACTION | DIRECTION) == bits(Action::Pass, Direction::Original, 0)
     }
 
-    /// Whether the recipe can be one for packets of `key`: its sums say what it changes.
+    /// Whether the recipe is one for packets of `key`, and whole; by a chance of 1 in 65,536 that of another flow is as
+    /// well.
     #[inline(always)]
     pub fn is_for(&self, key: &FlowKey<A>) -> bool {
-        let addresses = key.dst.change(self.dst, key.src.change(self.src, Sum::default())).fold();
-        let ports = Sum::default().swap16(key.sport, self.sport).swap16(key.dport, self.dport).fold();
-        self.proto == key.proto && self.addr_delta == addresses && self.port_delta == ports
+        self.tag == Tag::of(key, self)
     }
 
     /// Whether `key` is that of the other direction's entry.
@@ -227,7 +252,7 @@ impl<A: Address> Recipe<A> {
     /// Whether the entry translates packets from client to backend.
     #[inline(always)]
     pub fn is_original(&self) -> bool {
-        self.direction == Direction::Original as u8
+        self.bits & DIRECTION == 0
     }
 }
 

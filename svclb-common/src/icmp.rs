@@ -325,7 +325,7 @@ impl<F: Family> Message<'_, F> {
     pub fn ends(&self, recipe: &Recipe<F::Addr>) -> Ends<F::Addr> {
         let src = self.ip.src();
         let is_receiver = self.quote.as_ref().is_some_and(|quote| quote.ip.dst() == src);
-        let is_sent = Action::of(recipe.action) == Action::Forward;
+        let is_sent = recipe.action() == Action::Forward;
         Ends { src: if is_receiver || is_sent { recipe.src } else { src }, dst: recipe.dst }
     }
 

@@ -4,7 +4,8 @@
 use core::mem::MaybeUninit;
 
 use crate::{
-    family::Address, fragment::FragmentKey, service::AffinityKey, socket::SocketPeer, wire::Transport,
+    family::Address, flow::Recipe, fragment::FragmentKey, service::AffinityKey, socket::SocketPeer,
+    wire::Transport,
 };
 
 /// Where a program sits on its device. It is part of every flow's key: the same
@@ -144,7 +145,7 @@ impl<A: Address> SocketKey<A> {
     }
 }
 
-/// Keys without padding that [`Wide`] can copy.
+/// Keys, and some values, without padding, that [`Wide`] can copy and [`word`] can read.
 ///
 /// # Safety
 /// The type must have no padding, and a size that is a multiple of 4.
@@ -162,6 +163,8 @@ unsafe impl<A: Address> Key for SocketKey<A> {}
 unsafe impl<A: Address> Key for AffinityKey<A> {}
 // SAFETY: addresses are 4 or 16 bytes at alignment 4; the rest fills 12 bytes. A value, copied as keys are.
 unsafe impl<A: Address> Key for SocketPeer<A> {}
+// SAFETY: as above; `flow::tests` asserts the sizes. A value, read as keys are.
+unsafe impl<A: Address> Key for Recipe<A> {}
 // SAFETY: a value of 4 bytes.
 unsafe impl Key for crate::family::Addr4 {}
 // SAFETY: a value of 16 bytes at alignment 4.
@@ -199,6 +202,22 @@ pub fn put_wide<K: Key>(to: &mut K, key: K) {
     const { assert!(align_of::<K>() == 8) };
     // SAFETY: valid, and aligned to 8.
     unsafe { copy_wide(&key, to) };
+}
+
+/// How many whole words of 8 bytes the value has.
+pub const fn words<K: Key>() -> usize {
+    size_of::<K>() / 8
+}
+
+/// Word `i` of the value, as it lies in memory now: a table may write it anew meanwhile. 0 behind its end.
+#[inline(always)]
+pub fn word<K: Key>(value: &K, i: usize) -> u64 {
+    const { assert!(align_of::<K>() == 8) };
+    if i >= words::<K>() {
+        return 0;
+    }
+    // SAFETY: inside the value, which has no padding, and aligned to 8.
+    unsafe { (&raw const *value).cast::<u64>().add(i).read_volatile() }
 }
 
 /// # Safety

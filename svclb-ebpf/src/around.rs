@@ -74,7 +74,7 @@ fn pass_on<F: Maps, M: Medium>(medium: M) -> i32 {
     let Ok(message) = Message::<F>::parse(eth, rest) else { return M::NEXT };
     let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
     match hear(&Kernel { medium }, Hook::Ingress, &message, &mut scratch.key) {
-        Heard::About(entry) if Action::of(entry.recipe.action) == Action::Tunnel => {
+        Heard::About(entry) if entry.recipe.action() == Action::Tunnel => {
             wrap::<F, M>(medium, message, &entry.recipe)
         }
         _ => M::NEXT,

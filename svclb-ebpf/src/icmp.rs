@@ -52,7 +52,7 @@ fn relay<F: Maps, M: Medium>(
     hook: Hook,
 ) -> i32 {
     let recipe = &entry.recipe;
-    let action = Action::of(recipe.action);
+    let action = recipe.action();
     if !M::carries(action) {
         return M::NEXT;
     }

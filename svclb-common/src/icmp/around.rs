@@ -109,7 +109,7 @@ impl<F: Icmp + Carry + TooBig> Around<'_, F> {
     pub fn is_ours<T: Tables<F>>(&self, tables: &T, key: &FlowKey<F::Addr>) -> bool {
         any(tables, key).is_some_and(|entry| {
             let recipe = &entry.recipe;
-            Action::of(recipe.action) == Action::Tunnel
+            recipe.action() == Action::Tunnel
                 && recipe.src.is(self.outer.src())
                 && recipe.dst.is(self.outer.dst())
         })

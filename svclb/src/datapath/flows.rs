@@ -10,7 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 use svclb_common::{
     FlowRecord,
     family::{Address, V4, V6},
-    flow::{Direction, FIN, FlowState, RST, Timeouts},
+    flow::{FIN, FlowState, RST, Timeouts},
     key::FlowKey,
     layout::map,
     state::AgentState,
@@ -74,7 +74,7 @@ fn timeouts(pins: &Pins) -> Result<Timeouts, Error> {
 fn of_family<F: MapFamily>(pins: &Pins, now: u64, timeouts: &Timeouts) -> Result<Vec<Flow>, Error> {
     let (mut there, mut back) = (Vec::new(), HashMap::new());
     each::<F>(pins, |key, record, established| {
-        if record.recipe.direction == Direction::Original as u8 {
+        if record.recipe.is_original() {
             there.push((key, record, established));
         } else {
             // Which packets look at first.

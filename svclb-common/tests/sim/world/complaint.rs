@@ -8,7 +8,6 @@ use etherparse::{
 };
 use svclb_common::{
     balance::{Place, Scratch},
-    flow::Action,
     icmp::{Heard, Message, hear},
     key::FlowKey,
     packet::Unparsed,
@@ -169,7 +168,7 @@ impl<F: Net> World<F> {
             Heard::About(entry) => {
                 let ends = message.ends(&entry.recipe);
                 message.rewrite(&entry.recipe, ends);
-                Verdict::Translated(Action::of(entry.recipe.action), entry.hop.device())
+                Verdict::Translated(entry.recipe.action(), entry.hop.device())
             }
         }
     }

@@ -155,7 +155,7 @@ impl<F: Net> World<F> {
             return Verdict::Tunnelled(end(entry.recipe.src), end(entry.recipe.dst));
         }
         packet.rewrite(&entry.recipe);
-        Verdict::Translated(Action::of(entry.recipe.action), entry.hop.device())
+        Verdict::Translated(entry.recipe.action(), entry.hop.device())
     }
 
     /// Takes a frame out of a packet to `to`, as the program of the uplink does.
