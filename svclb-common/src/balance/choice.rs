@@ -6,7 +6,7 @@ use crate::{
         pick::{hash_of, pick},
         place::Place,
         scratch::Scratch,
-        source::{Side, is_internal, is_masqueraded, is_restricted, list, nobody},
+        source::{Side, class_counts, is_internal, is_masqueraded, is_restricted, list, nobody},
         tables::Tables,
     },
     family::Family,
@@ -54,7 +54,8 @@ pub(super) fn choose<F: Family, T: Tables<F>>(
     let service = scratch.frontend.service;
     let policy = tables.policy(service);
     let side = Side::of(place);
-    let class = side.class(tables, place.ifindex, scratch.key.src);
+    let counts = class_counts(tables, side, scratch.frontend, policy);
+    let class = if counts { side.class(tables, place.ifindex, scratch.key.src) } else { None };
     scratch.set_masquerades(is_masqueraded(tables, side, class, scratch.frontend, policy));
     let Scratch { key, frontend, client, choice, .. } = scratch;
     if !is_kept && is_restricted(*frontend, policy) && !tables.admits(service, &key.src) {

@@ -106,7 +106,22 @@ pub(super) fn masquerades(
     side == Side::Host || compat && !policy.has(SERVICE_EXTERNAL_LOCAL)
 }
 
-/// The same for the settings of `tables`.
+/// Whether it makes a difference to [`masquerades`] or [`list`] of which class a client on `side` is.
+#[inline(always)]
+pub(super) fn class_counts<F: Family>(
+    tables: &impl Tables<F>,
+    side: Side,
+    frontend: Frontend,
+    policy: Policy,
+) -> bool {
+    if is_internal(frontend) {
+        tables.is_set(MASQUERADE_COMPAT)
+    } else {
+        side == Side::Pod && policy.has(SERVICE_EXTERNAL_LOCAL)
+    }
+}
+
+/// [`masquerades`] for the settings of `tables`.
 #[inline(always)]
 pub(super) fn is_masqueraded<F: Family>(
     tables: &impl Tables<F>,
