@@ -100,11 +100,17 @@ pub(crate) fn half_open<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static 
     unsafe { F::half_open().get(key) }
 }
 
-/// The entry of a flow that was just found or made, wherever it is. Another CPU may establish
-/// it between two looks.
+/// The entry under `key`, wherever it is. Another CPU may establish it between two looks.
 #[inline(always)]
 pub(crate) fn any<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
     find::<F>(key).or_else(|| half_open::<F>(key)).or_else(|| find::<F>(key))
+}
+
+/// The entry of a flow that was just found or made off the hot path: it is likely to be among those that are not
+/// established. Another CPU may make it one between two looks.
+#[inline(always)]
+pub(crate) fn learned<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static FlowEntry<F::Addr>> {
+    half_open::<F>(key).or_else(|| find::<F>(key)).or_else(|| half_open::<F>(key))
 }
 
 /// `EEXIST`, as helpers return it.

@@ -254,7 +254,7 @@ fn act_on_known<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
     let Some(packet) = parse::<F, M>(medium, scratch.outline) else { return M::NEXT };
     scratch.key = packet.flow(hook);
-    match flow::any::<F>(&scratch.key) {
+    match flow::learned::<F>(&scratch.key) {
         Some(entry) => act(medium, packet, entry, hook),
         // Evicted a moment after it was found: the sender repeats itself.
         None => drop::<F, M>(medium, &scratch.key, DropReason::FlowTableFull),

@@ -134,7 +134,7 @@ impl<F: Net> World<F> {
 
     fn finish(&self, learned: Learned, key: &FlowKey<F::Addr>, packet: &mut Packet<'_, F>) -> Verdict {
         match learned {
-            Learned::Known => match self.flow(key).or_else(|| self.half_open(key)) {
+            Learned::Known => match self.half_open(key).or_else(|| self.flow(key)) {
                 Some(entry) => self.act(packet, entry),
                 None => Verdict::Lost,
             },
