@@ -195,6 +195,10 @@ impl<F: Net> Tables<F> for World<F> {
     }
 
     fn searched(&self, key: &PortsKey<F::Addr>) -> Option<PortsMemory> {
+        // The programs have a sign that there is nothing.
+        if self.searches.len() == 0 {
+            return None;
+        }
         self.cost.look();
         self.searches.get(&ports_bytes(key)).copied()
     }
