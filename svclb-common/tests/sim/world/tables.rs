@@ -191,7 +191,14 @@ impl<F: Net> Tables<F> for World<F> {
         // The address of the device that the route names.
         self.cost.look();
         *source = self.locals[0].0;
-        self.route_to(*dst)
+        if self.routed.borrow().contains(dst) {
+            return Route::Via;
+        }
+        let route = self.route_to(*dst);
+        if route == Route::Via {
+            self.routed.borrow_mut().push(*dst);
+        }
+        route
     }
 
     fn searched(&self, key: &PortsKey<F::Addr>) -> Option<PortsMemory> {
