@@ -27,6 +27,7 @@
 //! | [`inner`] | what travels in other packets and is not plain |
 //! | [`event`] | records of the events ring |
 //! | [`client`] | which clients are pods of the cluster |
+//! | [`dst_cache`] | what the kernel said of the way to a destination a moment ago |
 //! | [`snat`] | searches for a free source port, and what is remembered of them |
 //! | [`config`] | what the agent tells the programs at load time |
 //! | [`layout`] | map names, capacities, the layout's version |
@@ -44,6 +45,7 @@ pub mod client;
 pub mod collect;
 pub mod config;
 pub mod crc32c;
+pub mod dst_cache;
 pub mod encap;
 pub mod event;
 pub mod family;

@@ -1,5 +1,7 @@
 //! Searches for a free source port, and what is remembered of them.
 
+use crate::family::Address;
+
 /// Whom a source port is unique towards: key of the memory of searches.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,18 @@ pub struct PortsKey<A> {
     pub proto: u8,
     /// Zero.
     pub pad: u8,
+}
+
+/// Places for signs that a search has ever found nothing: where there is none, nothing is remembered.
+pub const SIGNS: u32 = 1024;
+
+impl<A: Address> PortsKey<A> {
+    /// The place of its sign, which others may share.
+    #[inline(always)]
+    pub fn place(&self) -> u32 {
+        let mixed = u64::from(self.dst.mix() ^ u32::from(self.port)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 54) as u32
+    }
 }
 
 /// What is remembered of a search that found nothing.
@@ -74,6 +88,15 @@ mod tests {
         assert_eq!(size_of::<PortsKey<Addr4>>(), 12);
         assert_eq!(size_of::<PortsKey<Addr6>>(), 36);
         assert_eq!(size_of::<PortsMemory>(), 16);
+    }
+
+    #[test]
+    fn each_key_has_a_place() {
+        let key = |dst, port| PortsKey { src: Addr4(1), dst: Addr4(dst), port, proto: 6, pad: 0 };
+        let places: BTreeSet<_> = (0..64).map(|dst: u32| key(dst.to_be(), 80).place()).collect();
+        assert!(places.len() > 48, "backends beside each other have places of their own: {}", places.len());
+        assert!(places.iter().all(|place| *place < SIGNS));
+        assert_ne!(key(1, 80).place(), key(1, 81).place());
     }
 
     #[test]

@@ -16,9 +16,9 @@ use svclb_common::{
 };
 
 use crate::{
-    apart::Apart, backend, backend::BackendMaps, client, client::ClientMaps, config, flow, flow::FlowMaps,
-    fragment::FragmentMaps, frontend, frontend::FrontendMaps, load, load::LoadMaps, medium::Medium, observe,
-    pods::PodMaps, ports::PortMaps, route, route::RouteMaps, stranger::StrangerMaps,
+    apart::Apart, backend, backend::BackendMaps, client, client::ClientMaps, config, dst_cache::DstMaps,
+    flow, flow::FlowMaps, fragment::FragmentMaps, frontend, frontend::FrontendMaps, load, load::LoadMaps,
+    medium::Medium, observe, pods::PodMaps, ports::PortMaps, route, route::RouteMaps, stranger::StrangerMaps,
 };
 
 /// All maps of a family.
@@ -31,6 +31,7 @@ pub(crate) trait Maps:
     + StrangerMaps
     + FragmentMaps
     + RouteMaps
+    + DstMaps
     + PodMaps
     + PortMaps
     + Icmp
@@ -242,11 +243,7 @@ impl<F: Maps, M: Medium> Tables<F> for Kernel<M> {
 
     #[inline(always)]
     fn route(&self, dst: &F::Addr, source: &mut F::Addr) -> Route {
-        if frontend::local::<F>(*dst) != 0 {
-            Route::Local
-        } else {
-            route::route::<F, M>(self.medium, dst, source)
-        }
+        route::route::<F, M>(self.medium, dst, source)
     }
 
     #[inline(always)]

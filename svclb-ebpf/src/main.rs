@@ -19,6 +19,7 @@
 //! | [`flow`] | the maps of flows |
 //! | [`stranger`] | the map of tuples that are nobody's |
 //! | [`route`] | the node's routes; the map of source addresses |
+//! | [`dst_cache`] | the map of ways to destinations |
 //! | [`pods`] | the map of which clients are local pods |
 //! | [`ports`] | the map of searches for source ports; `bpf_loop` |
 //! | [`observe`] | drop counters and the events ring |
@@ -42,6 +43,7 @@ mod around;
 mod backend;
 mod client;
 mod config;
+mod dst_cache;
 mod entry;
 mod expire;
 mod filter;

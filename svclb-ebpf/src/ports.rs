@@ -1,14 +1,18 @@
-//! The map of searches for source ports that found none, and how they are made.
+//! The maps of searches for source ports that found none, and how they are made.
 
 use aya_ebpf::{
-    bindings::BPF_ANY, btf_maps::LruHashMap, cty::c_void, helpers::generated::bpf_loop, macros::btf_map,
+    bindings::BPF_ANY,
+    btf_maps::{Array, LruHashMap},
+    cty::c_void,
+    helpers::generated::bpf_loop,
+    macros::btf_map,
 };
 use svclb_common::{
     balance::{Repeat, STEPS},
     config::BPF_LOOP,
     family::{Addr4, Addr6, Family, V4, V6},
     layout::capacity,
-    snat::{PortsKey, PortsMemory},
+    snat::{PortsKey, PortsMemory, SIGNS},
 };
 
 use crate::config;
@@ -21,6 +25,11 @@ static SEARCHES_V4: Searches<Addr4> = LruHashMap::new();
 /// Searches of IPv6.
 #[btf_map(name = "SEARCHES_V6")]
 static SEARCHES_V6: Searches<Addr6> = LruHashMap::new();
+
+/// Whether a search whose key has this place has ever found none: 1 for ever. Most nodes have no such, and need
+/// not look for what it says.
+#[btf_map]
+static SEARCHED: Array<u32, { SIGNS as usize }> = Array::new();
 
 /// The map of a family.
 pub(crate) trait PortMaps: Family {
@@ -45,6 +54,9 @@ impl PortMaps for V6 {
 /// What is remembered of a search.
 #[inline(always)]
 pub(crate) fn searched<F: PortMaps>(key: &PortsKey<F::Addr>) -> Option<PortsMemory> {
+    if SEARCHED.get(key.place()).is_none_or(|sign| *sign == 0) {
+        return None;
+    }
     // SAFETY: the value is copied at once.
     unsafe { F::searches().get(key) }.copied()
 }
@@ -52,6 +64,10 @@ pub(crate) fn searched<F: PortMaps>(key: &PortsKey<F::Addr>) -> Option<PortsMemo
 /// Remembers one.
 #[inline(always)]
 pub(crate) fn keep<F: PortMaps>(key: &PortsKey<F::Addr>, memory: &PortsMemory) {
+    if let Some(sign) = SEARCHED.get_ptr_mut(key.place()) {
+        // SAFETY: a word to which all CPUs write the same.
+        unsafe { sign.write_volatile(1) };
+    }
     // What is not remembered is found out again.
     let _written = F::searches().insert(key, memory, BPF_ANY.into());
 }

@@ -1,9 +1,9 @@
 //! The node's routes, asked by `bpf_fib_lookup`; the map of source addresses.
 
-use core::mem::MaybeUninit;
+use core::{hint::black_box, mem::MaybeUninit};
 
 use aya_ebpf::{
-    bindings::bpf_fib_lookup as FibParams,
+    bindings::{bpf_fib_lookup as FibParams, xdp_md},
     btf_maps::{Array, HashMap},
     helpers::generated::bpf_fib_lookup,
     macros::btf_map,
@@ -11,13 +11,16 @@ use aya_ebpf::{
 use svclb_common::{
     balance::Route,
     cell::Word32,
-    family::{Addr4, Addr6, Address as _, Family, V4, V6},
-    flow::Epoch,
+    family::{Addr4, Addr6, Address as _, Family as _, V4, V6},
+    flow::{Epoch, Link},
     layout::capacity,
     wire::{Eth, Mac},
 };
 
-use crate::{agent::MMAPABLE, medium::Medium, observe, xdp::Xdp};
+use crate::{
+    agent::MMAPABLE, dst_cache, dst_cache::DstMaps, flow, frontend, frontend::FrontendMaps, kernel::Maps,
+    medium::Medium, observe, xdp::Xdp,
+};
 
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: usize = 1;
@@ -42,7 +45,7 @@ pub(crate) fn epoch(from: u32) -> Epoch {
 }
 
 /// The map of a family, and how its addresses lie in the helper's arguments.
-pub(crate) trait RouteMaps: Family {
+pub(crate) trait RouteMaps: DstMaps + FrontendMaps {
     #[doc(hidden)]
     fn sources() -> &'static Sources<Self::Addr>;
     #[doc(hidden)]
@@ -103,6 +106,9 @@ const PARAMS_LEN: i32 = size_of::<FibParams>().cast_signed() as i32;
 /// No way.
 const NOTHING: i64 = -1;
 
+/// The address is the node's own.
+const LOCAL: i64 = i64::MIN;
+
 /// Below: the packet is larger than the way carries, whose bytes are subtracted.
 const TOO_BIG: i64 = -2;
 
@@ -131,10 +137,34 @@ fn mtu(params: &FibParams) -> u16 {
     unsafe { params.__bindgen_anon_1.mtu_result }
 }
 
-/// Asks for the device of the way to `dst`, or a negative number, and for the address that the node uses
-/// on it, which is left alone where the kernel does not tell (before Linux 6.7).
+/// The device of the way to `dst`, or a negative number, and the address that the node uses on it, which is left alone
+/// where the kernel does not tell (before Linux 6.7). They are asked for if they are not known yet: IPv6 looks at all
+/// addresses of the node for the one that it uses.
 #[inline(never)]
 fn towards<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Addr) -> i64 {
+    let now = epoch(medium.ifindex());
+    let cached = dst_cache::of::<F>(dst);
+    if let Some(cached) = &cached
+        && let Some((device, known)) = cached.source(*dst, now)
+    {
+        *source = known;
+        return i64::from(device);
+    }
+    if frontend::local::<F>(*dst) != 0 {
+        return LOCAL;
+    }
+    let device = ask::<F, M>(medium, dst, source);
+    if let Some(cached) = cached
+        && device >= 0
+    {
+        cached.note_source(*dst, now, device.cast_unsigned() as u32, *source);
+    }
+    device
+}
+
+/// Asks for them.
+#[inline(always)]
+fn ask<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Addr) -> i64 {
     let mut params = MaybeUninit::uninit();
     let filled = fill::<F, M>(&mut params, medium, F::Addr::ZERO, *dst, ANY_SIZE);
     // SAFETY: as above.
@@ -189,14 +219,16 @@ pub(crate) fn source_on<F: RouteMaps>(ifindex: u32) -> Option<&'static F::Addr> 
     unsafe { F::sources().get(ifindex) }
 }
 
-/// How the node reaches an address that is not its own. A device that carries none of
+/// How the node reaches an address. A device that carries none of
 /// our programs leads nowhere: the answers would not be translated.
 #[inline(always)]
 pub(crate) fn route<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Addr) -> Route {
     *source = F::Addr::ZERO;
-    let Ok(ifindex) = u32::try_from(towards::<F, M>(medium, dst, source)) else {
-        return Route::None;
-    };
+    let device = towards::<F, M>(medium, dst, source);
+    if device == LOCAL {
+        return Route::Local;
+    }
+    let Ok(ifindex) = u32::try_from(device) else { return Route::None };
     let Some(known) = source_on::<F>(ifindex) else { return Route::None };
     if source.is(F::Addr::ZERO) {
         *source = *known;
@@ -237,33 +269,80 @@ pub(crate) fn fits<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, size: u16)
     lookup::<F, M>(medium, &F::Addr::ZERO, dst, size) >= 0
 }
 
-/// [`find`] for a frame, if it can be sent from here and the next hop's address is known, which is written
-/// into `eth`.
+/// The device by which a frame of `size` bytes from `src` to `dst` leaves, if it can be sent from here and the next
+/// hop's address is known, which is written into `eth`.
 #[inline(always)]
-pub(crate) fn next_hop<F: RouteMaps>(
+pub(crate) fn next_hop<F: Maps>(
     frame: Xdp,
     src: &F::Addr,
     dst: &F::Addr,
     size: u16,
     eth: &mut Eth,
-) -> Found {
-    found(address::<F>(frame, src, dst, size, eth))
+) -> Option<u32> {
+    let scratch = flow::scratch::<F>()?;
+    (scratch.from, scratch.to) = (*src, *dst);
+    // The function finds the same value in its map: what was written to it is written before, and read anew after.
+    let scratch = black_box(scratch);
+    let device = if F::AF == V4::AF {
+        svclb_next_hop_v4(frame.0, size.into())
+    } else {
+        svclb_next_hop_v6(frame.0, size.into())
+    };
+    let scratch = black_box(scratch);
+    if device == 0 {
+        return None;
+    }
+    eth.set_link(scratch.link);
+    Some(device)
 }
 
-/// A function of its own, for the stack's sake.
+/// A function that the verifier follows once: see [`apart`](crate::apart).
 #[inline(never)]
-fn address<F: RouteMaps>(frame: Xdp, src: &F::Addr, dst: &F::Addr, size: u16, eth: &mut Eth) -> i64 {
+#[unsafe(no_mangle)]
+extern "C" fn svclb_next_hop_v4(context: *mut xdp_md, size: u32) -> u32 {
+    hop::<V4>(Xdp(context), size as u16).unwrap_or(0)
+}
+
+/// The same.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn svclb_next_hop_v6(context: *mut xdp_md, size: u32) -> u32 {
+    hop::<V6>(Xdp(context), size as u16).unwrap_or(0)
+}
+
+/// [`next_hop`] for the ends in the scratch value, into which the addresses are written. They are asked for if they are
+/// not known yet.
+#[inline(always)]
+fn hop<F: Maps>(frame: Xdp, size: u16) -> Option<u32> {
+    let scratch = flow::scratch::<F>()?;
+    let now = epoch(frame.ifindex());
+    let cached = dst_cache::of::<F>(&scratch.to)?;
+    if let Some((device, link)) = cached.hop((scratch.from, scratch.to), now, size)
+        && frame.reaches(device, size)
+    {
+        scratch.link = link;
+        return Some(device);
+    }
     let mut params = MaybeUninit::uninit();
-    let params = fill::<F, Xdp>(&mut params, frame, *src, *dst, size);
+    let params = fill::<F, Xdp>(&mut params, frame, scratch.from, scratch.to, size);
     // SAFETY: context and arguments are valid, the size is the arguments'.
     match unsafe { bpf_fib_lookup(frame.context(), &raw mut *params, PARAMS_LEN, 0) } {
         SUCCESS if frame.reaches(params.ifindex, size) => {}
-        FRAG_NEEDED => return TOO_BIG - i64::from(mtu(params)),
-        _ => return NOTHING,
+        _ => return None,
     }
-    copy(&params.dmac, &mut eth.dst);
-    copy(&params.smac, &mut eth.src);
-    i64::from(params.ifindex)
+    let [dst, src] = macs(&mut scratch.link);
+    copy(&params.dmac, dst);
+    copy(&params.smac, src);
+    cached.note_hop((scratch.from, scratch.to), now, size, params.ifindex, scratch.link);
+    Some(params.ifindex)
+}
+
+/// Link addresses as two of them.
+#[inline(always)]
+fn macs(link: &mut Link) -> &mut [Mac; 2] {
+    const { assert!(size_of::<Link>() == size_of::<[Mac; 2]>()) };
+    // SAFETY: as many bytes, which may lie anywhere.
+    unsafe { &mut *(&raw mut *link).cast() }
 }
 
 /// Copies an address that lies at two bytes' alignment; wider loads the verifier refuses there.

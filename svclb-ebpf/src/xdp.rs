@@ -25,7 +25,7 @@ use crate::{
     flow,
     kernel::Maps,
     medium::{Medium, Way},
-    route::{self, Found},
+    route,
 };
 
 /// What stands before a packet that was translated here, for the TC hook of the same device:
@@ -94,11 +94,8 @@ impl Medium for Xdp {
 
     #[inline(always)]
     fn way<F: Maps>(self, src: &F::Addr, dst: &F::Addr, size: u16, eth: &mut Eth) -> Way {
-        match route::next_hop::<F>(self, src, dst, size, eth) {
-            Found::By(ifindex) => Way::By(ifindex),
-            // Who is told about its size, TC tells.
-            Found::TooSmall(_) | Found::Nothing => Way::Later,
-        }
+        // Who is told about its size, TC tells.
+        route::next_hop::<F>(self, src, dst, size, eth).map_or(Way::Later, Way::By)
     }
 
     #[inline(always)]

@@ -6,10 +6,9 @@ use crate::{
         pick::{hash_of, pick},
         place::Place,
         scratch::Scratch,
-        source::{Side, is_internal, is_masqueraded, is_restricted, list, nobody},
+        source::{Side, class_counts, is_internal, is_masqueraded, is_restricted, list, nobody},
         tables::Tables,
     },
-    config::MASQUERADE_COMPAT,
     family::Family,
     service::{AffinityKey, Algorithm, List, Policy, Slab},
     verdict::DropReason,
@@ -55,11 +54,9 @@ pub(super) fn choose<F: Family, T: Tables<F>>(
     let service = scratch.frontend.service;
     let policy = tables.policy(service);
     let side = Side::of(place);
-    let src = scratch.key.src;
-    // Asked where it matters only: that takes two lookups.
-    let class = || side.class(tables, place.ifindex, src);
-    let known = if tables.is_set(MASQUERADE_COMPAT) { class() } else { None };
-    scratch.set_masquerades(is_masqueraded(tables, side, known, scratch.frontend, policy));
+    let counts = class_counts(tables, side, scratch.frontend, policy);
+    let class = if counts { side.class(tables, place.ifindex, scratch.key.src) } else { None };
+    scratch.set_masquerades(is_masqueraded(tables, side, class, scratch.frontend, policy));
     let Scratch { key, frontend, client, choice, .. } = scratch;
     if !is_kept && is_restricted(*frontend, policy) && !tables.admits(service, &key.src) {
         return Some(DropReason::SourceRange);

@@ -4,7 +4,7 @@ use crate::{
     balance::{choice::Choice, path::Path},
     collect::Home,
     family::Address,
-    flow::{FlowEntry, Recipe},
+    flow::{FlowEntry, Link, Recipe},
     key::FlowKey,
     outline::Outline,
     service::{AffinityKey, Backend, Frontend},
@@ -22,6 +22,12 @@ pub struct Scratch<A: Address> {
     pub key: FlowKey<A>,
     /// Where things are in the packet; the caller fills it in.
     pub outline: Outline,
+    /// Ends of a packet whose next hop is asked for: where it comes from.
+    pub from: A,
+    /// And where it goes.
+    pub to: A,
+    /// The next hop that was found.
+    pub link: Link,
     /// The other direction's key.
     pub(super) peer: FlowKey<A>,
     /// The opposite of an entry that is in the way.
@@ -71,6 +77,9 @@ impl<A: Address> Scratch<A> {
         Self {
             key,
             outline: Outline::plain(Transport::Udp),
+            from: A::ZERO,
+            to: A::ZERO,
+            link: [0; 3],
             peer: key,
             other: key,
             backend,

@@ -45,11 +45,11 @@ impl Side {
     /// of this node and its pods is treated as if it had gone out to the load balancer and come
     /// back to whichever node.
     #[inline(always)]
-    pub(super) fn is_outside(self, class: impl FnOnce() -> Option<Class>) -> bool {
+    pub(super) fn is_outside(self, class: Option<Class>) -> bool {
         match self {
             Self::Host => false,
             // Where nobody is told apart, the device tells.
-            Self::Pod => class() == Some(Class::Other),
+            Self::Pod => class == Some(Class::Other),
             Self::Outside => true,
         }
     }
@@ -106,7 +106,22 @@ pub(super) fn masquerades(
     side == Side::Host || compat && !policy.has(SERVICE_EXTERNAL_LOCAL)
 }
 
-/// The same for the settings of `tables`.
+/// Whether it makes a difference to [`masquerades`] or [`list`] of which class a client on `side` is.
+#[inline(always)]
+pub(super) fn class_counts<F: Family>(
+    tables: &impl Tables<F>,
+    side: Side,
+    frontend: Frontend,
+    policy: Policy,
+) -> bool {
+    if is_internal(frontend) {
+        tables.is_set(MASQUERADE_COMPAT)
+    } else {
+        side == Side::Pod && policy.has(SERVICE_EXTERNAL_LOCAL)
+    }
+}
+
+/// [`masquerades`] for the settings of `tables`.
 #[inline(always)]
 pub(super) fn is_masqueraded<F: Family>(
     tables: &impl Tables<F>,
@@ -223,10 +238,10 @@ mod tests {
 
     #[test]
     fn a_stranger_behind_a_pods_device_is_outside() {
-        assert!(Side::Pod.is_outside(|| Some(Class::Other)));
-        assert!(!Side::Pod.is_outside(|| Some(Class::LocalPod)));
-        assert!(!Side::Pod.is_outside(|| None), "who is behind it is a pod");
-        assert!(Side::Outside.is_outside(|| Some(Class::LocalPod)), "a pod of another node");
-        assert!(!Side::Host.is_outside(|| Some(Class::Host)));
+        assert!(Side::Pod.is_outside(Some(Class::Other)));
+        assert!(!Side::Pod.is_outside(Some(Class::LocalPod)));
+        assert!(!Side::Pod.is_outside(None), "who is behind it is a pod");
+        assert!(Side::Outside.is_outside(Some(Class::LocalPod)), "a pod of another node");
+        assert!(!Side::Host.is_outside(Some(Class::Host)));
     }
 }

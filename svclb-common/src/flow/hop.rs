@@ -14,6 +14,9 @@ use crate::cell::Word32;
 pub struct Epoch(u32);
 
 impl Epoch {
+    /// No time at all.
+    pub const NEVER: Self = Self(0);
+
     /// The one of so many jiffies and so many changes of the node's ways, for packets that have come by device `from`:
     /// a route may depend on that.
     #[inline(always)]

@@ -144,6 +144,14 @@ impl Node {
         Ok(())
     }
 
+    /// Has the node use an address on its way to the pods of the other node, which lie in `to`, by the next hop `via`.
+    pub fn move_source(to: &str, via: &str, source: &str) -> anyhow::Result<()> {
+        let arguments = ["route", "replace", to, "via", via, "dev", "uplink", "src", source];
+        let status = Command::new("ip").args(arguments).status().context("ip")?;
+        anyhow::ensure!(status.success(), "ip did not change the route to {to}");
+        Ok(())
+    }
+
     /// Sets the largest packet of an uplink.
     pub fn set_mtu(device: Device, mtu: u32) -> anyhow::Result<()> {
         let name = if device == Device::Second { "second" } else { "uplink" };

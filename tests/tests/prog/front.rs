@@ -1,5 +1,11 @@
 //! Packets in front of the stack.
 
+use std::{net::IpAddr, ops::Range};
+
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
 use svclb_common::{config::DatapathConfig, layout::map};
 use svclb_tests::packet::{Packet, judge};
 
@@ -144,5 +150,87 @@ fn a_next_hop_is_remembered_until_ways_change() {
         assert!(is_remembered, "{ends}: it was asked for each packet");
         lab.set(map::ROUTES, 0, 2 * number + 1).unwrap();
         assert_eq!(run(&mut lab, &node, &frame).1[..6], MOVED, "{ends}");
+    }
+}
+
+/// A family's next hop to its backend, and addresses that the node may use on the way.
+struct Family {
+    node_port: &'static str,
+    client: &'static str,
+    pods: &'static str,
+    via: &'static str,
+    sources: [&'static str; 2],
+    /// Where the source stands in a frame.
+    source: Range<usize>,
+}
+
+const FAMILIES: [Family; 2] = [
+    Family {
+        node_port: "192.0.2.1:30080",
+        client: "192.0.2.2",
+        pods: "10.244.2.0/24",
+        via: "192.0.2.2",
+        sources: ["192.0.2.1", "172.16.3.1"],
+        source: 26..30,
+    },
+    Family {
+        node_port: "[2001:db8::1]:30080",
+        client: "[2001:db8::2]",
+        pods: "fd00:244:2::/64",
+        via: "2001:db8::2",
+        sources: ["2001:db8::1", "2001:db8:4::1"],
+        source: 22..38,
+    },
+];
+
+const LINKS: [&str; 2] = ["02:00:00:00:02:02", "02:00:00:00:00:99"];
+
+/// The first or the second way of everything, as far as the kernel knows.
+fn take_way(family: &Family, which: usize) {
+    Node::move_next_hop(LINKS[which]).unwrap();
+    Node::move_source(family.pods, family.via, family.sources[which]).unwrap();
+}
+
+/// The way that a new flow takes, if all of it is the first or the second.
+fn way_of_another(lab: &mut Lab, node: &Node, family: &Family, port: &mut u16) -> Option<usize> {
+    *port += 1;
+    let line = format!("udp {}:{port} > {} data=hello", family.client, family.node_port);
+    let (verdict, out) = run(lab, node, &frame(&line));
+    assert_eq!((verdict, judge(&out)), (Verdict::Back, Ok(())), "{line}");
+    let ways = LINKS.iter().zip(family.sources).map(|(link, source)| {
+        let link: Vec<u8> = link.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        let source = match source.parse().unwrap() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        (link, source)
+    });
+    let found = (out[..6].to_vec(), out[family.source.clone()].to_vec());
+    ways.into_iter().position(|way| way == found)
+}
+
+/// What a first packet has found out about the way to its backend counts for the flows that come after it.
+#[test]
+fn a_way_is_known_to_all_flows_to_a_backend_until_ways_change() {
+    // Each CPU knows for itself.
+    let mut first = CpuSet::new();
+    first.set(0).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &first).unwrap();
+    let node = Node::new().unwrap();
+    let mut lab = lab(&node);
+    for family in &FAMILIES {
+        let (mut port, mut changes) = (50000, 0_u32);
+        // As above: a jiffy that ends what is known does not come twice in a row.
+        let is_known = (0..2).any(|_| {
+            changes += 1;
+            lab.set(map::ROUTES, 0, changes).unwrap();
+            take_way(family, 0);
+            assert_eq!(way_of_another(&mut lab, &node, family, &mut port), Some(0));
+            take_way(family, 1);
+            way_of_another(&mut lab, &node, family, &mut port) == Some(0)
+        });
+        assert!(is_known, "{}: each flow asks", family.node_port);
+        lab.set(map::ROUTES, 0, changes + 1).unwrap();
+        assert_eq!(way_of_another(&mut lab, &node, family, &mut port), Some(1));
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct World<F: Net> {
     pub(crate) searches: Table<PortsMemory>,
     /// What the tables were asked.
     pub(crate) cost: Cost,
+    /// Destinations whose way is known.
+    routed: RefCell<Vec<F::Addr>>,
     /// Steps of searches for ports.
     pub(crate) steps: Cell<u32>,
     pods: Vec<(u32, PodRange<F::Addr>)>,
@@ -127,6 +129,7 @@ impl<F: Net> World<F> {
             affinities: Table::new(usize::MAX),
             searches: Table::new(usize::MAX),
             cost: Cost::default(),
+            routed: RefCell::default(),
             steps: Cell::new(0),
             pods: Vec::new(),
             fragments: Table::new(usize::MAX),
@@ -230,6 +233,7 @@ impl<F: Net> World<F> {
     /// Makes an address one of the node's own.
     pub(crate) fn add_local(&mut self, ip: IpAddr, flags: u32) {
         self.locals.push((F::addr(ip), flags));
+        self.routed.borrow_mut().clear();
     }
 
     /// Makes an address a `ClusterIP`; together they are in the range of `len` bits.
@@ -310,6 +314,7 @@ impl<F: Net> World<F> {
     /// Takes the route to an address away.
     pub(crate) fn cut(&mut self, ip: IpAddr) {
         self.unreachable.push(F::addr(ip));
+        self.routed.borrow_mut().clear();
     }
 
     /// Lets time pass.

@@ -212,10 +212,21 @@ impl<F: Net> Tables<F> for World<F> {
         // The address of the device that the route names.
         self.cost.look();
         *source = self.locals[0].0;
-        self.route_to(*dst)
+        if self.routed.borrow().contains(dst) {
+            return Route::Via;
+        }
+        let route = self.route_to(*dst);
+        if route == Route::Via {
+            self.routed.borrow_mut().push(*dst);
+        }
+        route
     }
 
     fn searched(&self, key: &PortsKey<F::Addr>) -> Option<PortsMemory> {
+        // The programs have a sign that there is nothing.
+        if self.searches.len() == 0 {
+            return None;
+        }
         self.cost.look();
         self.searches.get(&ports_bytes(key)).copied()
     }
