@@ -19,7 +19,7 @@ use crate::{
         Flows::{self, Many, New, One},
         Medium,
     },
-    frame::{SYN, between, with_flags},
+    frame::{SYN, between, first, with_flags},
     world::{Ends, INTO, OUT_OF, THROUGH, World},
     wrapper::{Wrapper, check_restored, figures},
 };
@@ -157,6 +157,14 @@ fn like(case: &Case) -> anyhow::Result<Case> {
     })
 }
 
+/// The tables that a path is measured on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Snat,
+    Dsr,
+    Fresh,
+}
+
 /// A path of svclb's.
 struct Path {
     name: &'static str,
@@ -183,10 +191,7 @@ fn paths(
     let pod = between(ends.pod, ends.cluster_ip)?;
     let pod_answer = world.connect(family, OUT_OF, &pod)?;
     let syn = with_flags(family, &outside, SYN);
-    let (syn_to_pod, syn_from_pod) = (
-        with_flags(family, &between(ends.far_pod, ends.pod)?, SYN),
-        with_flags(family, &between(ends.pod, ends.far_pod)?, SYN),
-    );
+    let (syn_to_pod, syn_from_pod) = (first(ends.far_pod, ends.pod)?, first(ends.pod, ends.far_pod)?);
     let to_pod = between(ends.far_pod, ends.pod)?;
     let from_pod = between(ends.pod, ends.far_pod)?;
     let to_process = between(ends.client, ends.process)?;
@@ -213,8 +218,6 @@ fn paths(
         path("uplink_ingress: node port, snat", UplinkIngress, &outside, One, TC_REDIRECT, None),
         path("pod_ingress: no Service's", PodIngress, &from_pod, One, TC_UNSPEC, Some(0.8)),
         path("pod_egress: no Service's", PodEgress, &to_pod, One, TC_UNSPEC, Some(0.8)),
-        path("pod_ingress: no Service's, SYN", PodIngress, &syn_from_pod, One, TC_UNSPEC, None),
-        path("pod_egress: no Service's, SYN", PodEgress, &syn_to_pod, One, TC_UNSPEC, None),
         path("uplink_ingress: no Service's", UplinkIngress, &to_pod, One, TC_UNSPEC, Some(0.8)),
         path("uplink_egress: no Service's", UplinkEgress, &from_pod, One, TC_UNSPEC, Some(0.8)),
     ];
@@ -222,9 +225,15 @@ fn paths(
         path("uplink_xdp: node port, dsr", UplinkXdp, &outside, One, XDP_TX, Some(1.2)),
         path("uplink_xdp: node port, dsr, 64k flows", UplinkXdp, &outside, Many, XDP_TX, None),
     ];
+    let fresh = [
+        path("pod_ingress: no Service's, SYN", PodIngress, &syn_from_pod, One, TC_UNSPEC, None),
+        path("pod_egress: no Service's, SYN", PodEgress, &syn_to_pod, One, TC_UNSPEC, None),
+    ];
     let stacks = stacks(&build.object)?;
     let mut has_many = [false; 2];
-    for (lab_is_dsr, path) in snat.into_iter().map(|path| (false, path)).chain(dsr.map(|path| (true, path))) {
+    let all = snat.into_iter().map(|path| (Kind::Snat, path)).chain(dsr.map(|path| (Kind::Dsr, path)));
+    for (kind, path) in all.chain(fresh.map(|path| (Kind::Fresh, path))) {
+        let lab_is_dsr = kind == Kind::Dsr;
         if !path.name.contains(only) {
             continue;
         }
@@ -237,8 +246,12 @@ fn paths(
             }
         }
         let ifindex = world.node.index(path.hook.device());
-        let World { node, snat, dsr } = &mut *world;
-        let lab = if lab_is_dsr { dsr } else { snat };
+        let World { node, snat, dsr, fresh } = &mut *world;
+        let lab = match kind {
+            Kind::Snat => snat,
+            Kind::Dsr => dsr,
+            Kind::Fresh => fresh,
+        };
         let stack = stacks.get(path.hook.program()).copied().unwrap_or_default();
         let mut case = case(lab, family, ifindex, stack, &path, lab_is_dsr)?;
         case.path.push_str(&build.label);

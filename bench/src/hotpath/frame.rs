@@ -34,6 +34,13 @@ pub(crate) fn between(source: SocketAddr, destination: SocketAddr) -> anyhow::Re
     Ok(packet.frame())
 }
 
+/// The frame of a connection's first packet.
+pub(crate) fn first(source: SocketAddr, destination: SocketAddr) -> anyhow::Result<Vec<u8>> {
+    let data = if source.is_ipv4() { "0123456789" } else { "0123" };
+    let packet: Packet = format!("tcp {source} > {destination} syn seq=1000 data={data}").parse()?;
+    Ok(packet.frame())
+}
+
 /// The frame with other control bits. The checksum is left: programs change it, and do not look whether it is right.
 pub(crate) fn with_flags(family: Family, frame: &[u8], flags: u8) -> Vec<u8> {
     let mut frame = frame.to_vec();

@@ -120,6 +120,9 @@ pub(crate) struct World<'n> {
     pub(crate) snat: Lab,
     /// Packets to other nodes' backends travel in another one.
     pub(crate) dsr: Lab,
+    /// Like the first, without flows. What is measured there would leave a mark of each new flow in the filters, and no
+    /// collector is here that forgets them: what is no Service's meets none.
+    pub(crate) fresh: Lab,
 }
 
 /// Where the packets of a flow pass.
@@ -143,12 +146,13 @@ impl<'n> World<'n> {
         let socket_mode = SocketMode::Host as u32;
         let snat = DatapathConfig { socket_mode, ..DatapathConfig::PER_PACKET };
         let dsr = DatapathConfig { flags: snat.flags | DSR_TCP, ..snat };
-        Ok(Self { node, snat: lab(node, object, snat)?, dsr: lab(node, object, dsr)? })
+        let [snat, dsr, fresh] = [snat, dsr, snat].map(|config| lab(node, object, config));
+        Ok(Self { node, snat: snat?, dsr: dsr?, fresh: fresh? })
     }
 
     /// Says what was dropped: each pass looks at the verdict of its last packet only.
     pub(crate) fn tell_drops(&mut self) -> anyhow::Result<()> {
-        for lab in [&mut self.snat, &mut self.dsr] {
+        for lab in [&mut self.snat, &mut self.dsr, &mut self.fresh] {
             for (reason, packets) in lab.drops()?.into_iter().filter(|(_, packets)| *packets != 0) {
                 eprintln!("hotpath: {packets} packets dropped or refused: {reason:?}");
             }
