@@ -7,6 +7,7 @@
 use crate::{
     family::Address,
     flow::{Epoch, Hop, Link},
+    key::spread,
 };
 
 /// Places for destinations, of each CPU.
@@ -72,7 +73,7 @@ impl<A: Address> CachedDst<A> {
 /// The place of a destination.
 #[inline(always)]
 pub fn place<A: Address>(dst: &A) -> u32 {
-    (u64::from(dst.mix()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as u32
+    (spread(dst.mix()) >> 54) as u32
 }
 
 #[cfg(test)]

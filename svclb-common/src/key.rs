@@ -101,7 +101,7 @@ impl<A: Address> FlowKey<A> {
 /// Puts what differs anywhere into the upper bits: by the golden ratio of 2^64 (Knuth, "The Art of Computer
 /// Programming", 6.4).
 #[inline(always)]
-fn spread(mixed: u32) -> u64 {
+pub(crate) fn spread(mixed: u32) -> u64 {
     u64::from(mixed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 

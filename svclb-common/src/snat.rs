@@ -1,6 +1,6 @@
 //! Searches for a free source port, and what is remembered of them.
 
-use crate::family::Address;
+use crate::{family::Address, key::spread};
 
 /// Whom a source port is unique towards: key of the memory of searches.
 #[repr(C)]
@@ -25,8 +25,7 @@ impl<A: Address> PortsKey<A> {
     /// The place of its sign, which others may share.
     #[inline(always)]
     pub fn place(&self) -> u32 {
-        let mixed = u64::from(self.dst.mix() ^ u32::from(self.port)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 54) as u32
+        (spread(self.dst.mix() ^ u32::from(self.port)) >> 54) as u32
     }
 }
 
