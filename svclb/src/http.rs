@@ -125,16 +125,13 @@ async fn serve_patiently<F, R>(
     R: Future<Output = Answer> + Send + 'static,
 {
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        match accepted {
-            Ok((stream, _)) => {
-                tokio::spawn(connection(patience, stream, answer.clone(), guests.seat()));
-                // Whoever was let in is looked at before the next one, who may take its place.
-                yield_now().await;
-            }
-            Err(_) => {
-                guests.dismiss_one();
-                sleep(EXHAUSTED).await;
-            }
+        if let Ok((stream, _)) = accepted {
+            tokio::spawn(connection(patience, stream, answer.clone(), guests.seat()));
+            // Whoever was let in is looked at before the next one, who may take its place.
+            yield_now().await;
+        } else {
+            guests.dismiss_one();
+            sleep(EXHAUSTED).await;
         }
     }
 }

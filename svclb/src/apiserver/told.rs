@@ -308,6 +308,19 @@ mod tests {
     }
 
     #[test]
+    fn a_list_with_something_without_a_name_takes_nothing_back() {
+        let mut told = Told::default();
+        told.hear(News::Listed(vec![good("a", 1), good("b", 2)]));
+        assert_eq!(told.take().count(), 2);
+        told.hear(News::Listed(vec![good("a", 3), bad("")]));
+        assert!(told.is_partial());
+        assert_eq!(told.take().collect::<Vec<_>>(), [set("a", 3)], "b may be what has no name");
+        told.hear(News::Listed(vec![good("a", 3)]));
+        assert!(!told.is_partial());
+        assert_eq!(told.take().collect::<Vec<_>>(), [gone("b")]);
+    }
+
+    #[test]
     fn a_kind_that_is_not_served_is_complete_and_takes_nothing_back() {
         let mut told = Told::default();
         told.hear(News::Listed(vec![good("a", 1)]));

@@ -65,7 +65,7 @@ fn parse(port: &ApiPort) -> Result<ProxiedPort, (&'static str, &'static str)> {
     let number = u16::try_from(port.port).ok().filter(|&number| number != 0);
     let node_port = u16::try_from(port.node_port.unwrap_or(0)).ok();
     let name = port.name.as_deref().unwrap_or_default();
-    name::check(name, LABEL).map_err(|_| ("name", "not a name: the port is left out"))?;
+    name::check(name, LABEL).map_err(|_why| ("name", "not a name: the port is left out"))?;
     Ok(ProxiedPort {
         name: name.into(),
         protocol: protocol.ok_or(("protocol", "not a known protocol: the port is left out"))?,
