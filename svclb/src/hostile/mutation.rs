@@ -112,7 +112,13 @@ impl fmt::Debug for Hostile {
 fn unmark(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|key, _| !key.starts_with(TWICE));
+            let marked: Vec<_> = fields.keys().filter(|key| key.starts_with(TWICE)).cloned().collect();
+            for key in marked {
+                // What it stood there beside may have been removed.
+                if let Some(again) = fields.remove(&key) {
+                    fields.entry(key.trim_start_matches(TWICE)).or_insert(again);
+                }
+            }
             fields.values_mut().for_each(unmark);
         }
         Value::Array(items) => items.iter_mut().for_each(unmark),
