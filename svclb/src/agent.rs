@@ -29,6 +29,7 @@ mod detect;
 mod devices;
 mod error;
 mod expiry;
+mod few;
 mod heard;
 mod inputs;
 mod loopback;

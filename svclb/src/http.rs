@@ -1,13 +1,15 @@
 //! A small HTTP server for probes and scrapes.
 //!
-//! One answer per connection, from the path alone. A connection has a limited time and a server a limited number of
-//! them, so that slow or many clients hold little and not for long.
+//! One answer per connection, from the path alone. A connection has a limited time, and a server a limited number of
+//! them and of bytes in answers, so that slow or many clients hold little and not for long. Nobody waits for them: when
+//! there are too many, those go who keep the server waiting.
+
+mod guests;
 
 use std::{
     convert::Infallible,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
@@ -21,20 +23,20 @@ use nix::{
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    task::yield_now,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+
+use self::guests::{Guests, Seat};
 
 /// An answer with its text.
 pub type Answer = Response<String>;
 
 /// How long connections may take.
 const PATIENCE: Patience = Patience { head: Duration::from_secs(5), whole: Duration::from_secs(30) };
-/// How many connections a server has at once; others wait in the kernel's queue.
-const CONNECTIONS: usize = 128;
-/// The length of that queue.
-const BACKLOG: u32 = 128;
+/// How many connections wait in the kernel's queue.
+const BACKLOG: u32 = 1024;
 /// The most bytes of a request's head that are looked at.
 const BUFFER: usize = 16 * 1024;
 /// How long to wait before listening is tried again.
@@ -109,37 +111,45 @@ where
     F: Fn(String) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Answer> + Send + 'static,
 {
-    serve_patiently(PATIENCE, listener, answer, stop).await;
+    serve_patiently(PATIENCE, listener, Guests::default(), answer, stop).await;
 }
 
-async fn serve_patiently<F, R>(patience: Patience, listener: TcpListener, answer: F, stop: CancellationToken)
-where
+async fn serve_patiently<F, R>(
+    patience: Patience,
+    listener: TcpListener,
+    guests: Guests,
+    answer: F,
+    stop: CancellationToken,
+) where
     F: Fn(String) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Answer> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    let next = async || {
-        let slot = Arc::clone(&slots).acquire_owned().await;
-        (listener.accept().await, slot)
-    };
-    while let Some((accepted, slot)) = stop.run_until_cancelled(next()).await {
-        match (accepted, slot) {
-            (Ok((stream, _)), Ok(slot)) => {
-                tokio::spawn(connection(patience, stream, answer.clone(), slot));
-            }
-            _ => sleep(EXHAUSTED).await,
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        if let Ok((stream, _)) = accepted {
+            tokio::spawn(connection(patience, stream, answer.clone(), guests.seat()));
+            // Whoever was let in is looked at before the next one, who may take its place.
+            yield_now().await;
+        } else {
+            guests.dismiss_one();
+            sleep(EXHAUSTED).await;
         }
     }
 }
 
-async fn connection<F, R>(patience: Patience, stream: TcpStream, answer: F, slot: OwnedSemaphorePermit)
+async fn connection<F, R>(patience: Patience, stream: TcpStream, answer: F, seat: Seat)
 where
     F: Fn(String) -> R + Send + Sync + 'static,
     R: Future<Output = Answer> + Send,
 {
+    let seat = &seat;
     let service = service_fn(|request: Request<Incoming>| {
+        seat.asked();
         let answer = answer(request.uri().path().to_owned());
-        async { Ok::<_, Infallible>(answer.await) }
+        async {
+            let answer = answer.await;
+            seat.holds(answer.body().len());
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -148,8 +158,7 @@ where
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     // However it ends, it has ended; the client knows best.
-    drop(timeout(patience.whole, connection).await);
-    drop(slot);
+    drop(seat.leave.run_until_cancelled(timeout(patience.whole, connection)).await);
 }
 
 /// An answer with a type.
@@ -174,5 +183,7 @@ pub(crate) fn not_found() -> Answer {
 
 #[cfg(test)]
 pub(crate) mod client;
+#[cfg(test)]
+mod crowd_tests;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,8 @@ mod compact;
 pub mod config;
 pub mod datapath;
 pub mod health;
+#[cfg(test)]
+mod hostile;
 pub mod http;
 pub mod manifest;
 pub mod metrics;

@@ -17,6 +17,8 @@ mod error;
 mod events;
 pub(crate) mod fault;
 mod folder;
+#[cfg(test)]
+mod hostile;
 mod object;
 pub mod parse;
 mod pending;

@@ -9,6 +9,7 @@ mod classic;
 mod collect;
 mod kube_proxy;
 mod own;
+mod render;
 mod tracked;
 
 use std::{

@@ -25,6 +25,7 @@ mod fixture;
 mod frontend;
 mod frontends;
 mod health_check;
+pub(crate) mod name;
 mod no_local;
 mod node;
 mod notice;

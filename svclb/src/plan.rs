@@ -44,7 +44,7 @@ mod slots;
 mod steps;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod visits;
 
 pub use self::{

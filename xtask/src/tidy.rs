@@ -2,6 +2,7 @@
 
 mod arrows;
 mod index;
+mod reliability;
 mod rules;
 mod semantics;
 mod source;
@@ -32,5 +33,7 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     let page = shell.read_file(semantics::PAGE).ok();
     let tracked = |path: &str| files.contains(&path).then(|| shell.read_file(path).ok()).flatten();
     findings.extend(semantics::check(page.as_deref(), tracked));
+    let page = shell.read_file(reliability::PAGE).ok();
+    findings.extend(reliability::check(page.as_deref(), tracked));
     Ok(findings)
 }

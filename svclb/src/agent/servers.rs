@@ -13,6 +13,7 @@ use super::{
     Settings,
     collect::Collector,
     error::RunError,
+    few::{by_service, few},
     sync::{Pass, Syncer},
     told::Told,
 };
@@ -22,7 +23,7 @@ use crate::{
     health::{self, AbsentNode, Moment, ServicePorts, State},
     http,
     metrics::{self, Metrics, Pages, SyncKind},
-    model::{Family, Model, NoLocal, ObjectKey},
+    model::{Family, Model, NoLocal, Notice, ObjectKey},
     source::{Batch, Change},
 };
 
@@ -174,15 +175,23 @@ impl Servers {
                 "svclb balances Services on this node",
             );
         }
-        for refused in pass.written.iter().flat_map(|written| &written.refused) {
-            let key = ObjectKey { namespace: refused.key.namespace.clone(), name: refused.key.name.clone() };
-            let uid = model.uid(&key).unwrap_or_default();
-            let message = format!("{}: {}", refused.key, refused.reason);
-            self.events.service(&key, uid, Severity::Warning, "TableFull", &message);
+        for (refused, _) in pass.written.iter().flat_map(|written| by_service(&written.refused)) {
+            for refused in refused {
+                let key =
+                    ObjectKey { namespace: refused.key.namespace.clone(), name: refused.key.name.clone() };
+                let uid = model.uid(&key).unwrap_or_default();
+                let message = format!("{}: {}", refused.key, refused.reason);
+                self.events.service(&key, uid, Severity::Warning, "TableFull", &message);
+            }
         }
-        for notice in &pass.delta.notices {
-            tracing::warn!("{notice}");
-            self.events.notice(notice);
+        for (told, rest) in few(&pass.delta.notices, |a, b| (a.kind, &a.object) == (b.kind, &b.object)) {
+            for notice in told {
+                tracing::warn!("{notice}");
+                self.events.notice(notice);
+            }
+            if let Some(Notice { kind, object, .. }) = told.first().filter(|_| rest > 0) {
+                tracing::warn!("{} {object}: {rest} more of its fields cannot be honoured", kind.as_str());
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
 use super::{
     RunError, Settings, detect,
     devices::{Chosen, addresses},
+    few::by_service,
     loopback::{Loopback, Need},
     opt_outs::PodOptOuts,
     services::{Services, Written},
@@ -284,7 +285,13 @@ impl Syncer {
                 "tables change"
             );
         }
-        let refused = written.refused.iter().map(|refused| format!("{}: {}", refused.key, refused.reason));
+        let refused = by_service(&written.refused).flat_map(|(told, rest)| {
+            let lines = told.iter().map(|refused| format!("{}: {}", refused.key, refused.reason));
+            let service = told.first().filter(|_| rest > 0).map(|refused| &refused.key);
+            let more = service
+                .map(|key| format!("{}/{}: {rest} more of its ports do not fit", key.namespace, key.name));
+            lines.chain(more)
+        });
         self.refused.now(refused, |line| tracing::error!("{line}"));
         Ok(Some(written))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt as _;
 use kube::{
-    Api, Client,
+    Api, Client, Resource as _,
     core::Status,
     runtime::watcher::{self, Config, Event, InitialListStrategy, watcher},
 };
@@ -18,7 +18,7 @@ use super::{
     received::Received,
     told::{Entry, News},
 };
-use crate::model::ObjectKey;
+use crate::model::{ObjectKey, name::check_metadata};
 
 /// A streamed list that was begun this often and never became complete is asked for in pages from then on: some
 /// servers accept the question and never say that the list is complete.
@@ -91,8 +91,14 @@ pub(super) async fn follow<K: Kind, T>(
                         News::Complete(keys)
                     }
                 }
-                Ok(Event::Apply(object)) => News::Applied(entry(object)),
-                Ok(Event::Delete(object)) => News::Deleted(entry(object).key),
+                Ok(event @ (Event::Apply(_) | Event::Delete(_))) => {
+                    if let Some(news) = news(event) {
+                        news
+                    } else {
+                        sleep(delays.next().unwrap_or(pace.retry_most)).await;
+                        continue 'anew;
+                    }
+                }
                 Err(error) => {
                     let answer = answer::<K>(&error, &config, list.is_some());
                     say::<K>(&error, answer, &mut said);
@@ -145,11 +151,29 @@ fn is_streaming(config: &Config) -> bool {
     config.initial_list_strategy == InitialListStrategy::StreamingList
 }
 
-fn entry<K: Kind>(object: Received<K>) -> Entry<K> {
-    match object.0 {
-        Ok(object) => Entry::new(ObjectKey::of(object.meta()), Ok(stripped(object))),
-        Err(invalid) => Entry::new(ObjectKey::of(&invalid.metadata), Err(invalid.error)),
+/// An object by its name. One that no object may have is no better than an object that cannot be read.
+pub(super) fn entry<K: Kind>(object: Received<K>) -> Entry<K> {
+    let key = ObjectKey::of(object.meta());
+    let object = object.0.map_err(|invalid| invalid.error).and_then(|object| {
+        let named = check_metadata(object.meta(), K::NAMING);
+        named.map_err(|(field, message)| format!("{field}: {message}")).map(|()| stripped(object))
+    });
+    Entry::new(key, object)
+}
+
+/// What an event of a watch tells; `None` if nobody knows whom it is about, so that only a list can.
+pub(super) fn news<K: Kind>(event: Event<Received<K>>) -> Option<News<K>> {
+    let (object, is_gone) = match event {
+        Event::Apply(object) => (object, false),
+        Event::Delete(object) => (object, true),
+        Event::Init | Event::InitApply(_) | Event::InitDone => return None,
+    };
+    let entry = entry(object);
+    if !entry.is_named() {
+        tracing::warn!("API server: an event about a {} without a name: all are listed anew", K::kind(&()));
+        return None;
     }
+    Some(if is_gone { News::Deleted(entry.key) } else { News::Applied(entry) })
 }
 
 fn delays(pace: Pace) -> ExponentialBackoff {

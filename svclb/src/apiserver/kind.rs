@@ -14,7 +14,10 @@ use kube::Resource;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    model::{CONFIG_HASH, ObjectKey, SOCKET_LB},
+    model::{
+        CONFIG_HASH, ObjectKey, SOCKET_LB,
+        name::{LABEL, Naming, SUBDOMAIN},
+    },
     source::Change,
 };
 
@@ -40,6 +43,9 @@ pub(super) trait Kind:
     /// Whether the agent does without it where the server does not serve it to us.
     const IS_OPTIONAL: bool;
 
+    /// What they may be called.
+    const NAMING: Naming;
+
     /// The field selector, if not every object counts.
     fn fields(_node_name: &str) -> Option<String> {
         None
@@ -55,6 +61,7 @@ pub(super) trait Kind:
 impl Kind for Service {
     const LABELS: Option<&str> = Some("!service.kubernetes.io/service-proxy-name");
     const IS_OPTIONAL: bool = false;
+    const NAMING: Naming = Naming::Namespaced(LABEL);
 
     fn fields(_node_name: &str) -> Option<String> {
         Some("spec.clusterIP!=None".into())
@@ -77,6 +84,7 @@ impl Kind for Service {
 impl Kind for EndpointSlice {
     const LABELS: Option<&str> = Some("!service.kubernetes.io/headless");
     const IS_OPTIONAL: bool = false;
+    const NAMING: Naming = Naming::Namespaced(SUBDOMAIN);
 
     fn strip(&mut self) {
         for endpoint in &mut self.endpoints {
@@ -94,6 +102,7 @@ impl Kind for EndpointSlice {
 impl Kind for Node {
     const LABELS: Option<&str> = None;
     const IS_OPTIONAL: bool = true;
+    const NAMING: Naming = Naming::Cluster;
 
     fn fields(node_name: &str) -> Option<String> {
         Some(format!("metadata.name={node_name}"))
@@ -113,6 +122,7 @@ impl Kind for Node {
 impl Kind for ServiceCIDR {
     const LABELS: Option<&str> = None;
     const IS_OPTIONAL: bool = true;
+    const NAMING: Naming = Naming::Cluster;
 
     fn strip(&mut self) {
         self.status = None;
@@ -126,6 +136,7 @@ impl Kind for ServiceCIDR {
 impl Kind for Pod {
     const LABELS: Option<&str> = None;
     const IS_OPTIONAL: bool = true;
+    const NAMING: Naming = Naming::Namespaced(SUBDOMAIN);
 
     fn fields(node_name: &str) -> Option<String> {
         Some(format!("spec.nodeName={node_name}"))

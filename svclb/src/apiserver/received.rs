@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::text::Text;
+use crate::manifest::{decode::decode, fault::Fault, tree};
 
 /// An object, or what is known of one that cannot be read: a bad one must not take the list away that it is in.
 ///
@@ -40,6 +41,35 @@ struct Metadata {
     namespace: Option<String>,
     resource_version: Option<String>,
     uid: Option<String>,
+}
+
+impl Metadata {
+    /// Reads it, or of what cannot be read as much as it takes to know whose it is; and what is wrong with it.
+    fn read(text: &str) -> (Self, Option<String>) {
+        let error = match serde_json::from_str::<Option<Self>>(text) {
+            Ok(metadata) => return (metadata.unwrap_or_default(), None),
+            Err(error) => error,
+        };
+        let fields: Value = serde_json::from_str(text).unwrap_or_default();
+        let text_of = |field| fields.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
+        // By half a name an object would be taken for another one.
+        let has_namespace = fields.get("namespace").is_none_or(|it| it.is_string() || it.is_null());
+        let metadata = Self {
+            name: text_of("name").filter(|_| has_namespace),
+            namespace: text_of("namespace"),
+            resource_version: text_of("resourceVersion"),
+            uid: text_of("uid"),
+            ..Self::default()
+        };
+        let fault = explain::<Option<Self>>(text).unwrap_or_else(|| error.to_string());
+        (metadata, Some(format!("metadata.{fault}")))
+    }
+}
+
+/// Which field of `text` is no `T`, and why.
+fn explain<T: DeserializeOwned>(text: &str) -> Option<String> {
+    let Fault { field, message, .. } = decode::<T>(&tree::json(text)?).err()?;
+    (!field.is_empty()).then(|| format!("{field}: {message}"))
 }
 
 impl From<Metadata> for ObjectMeta {
@@ -81,10 +111,11 @@ where
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Received<K>, A::Error> {
-        let (mut metadata, mut rest) = (Metadata::default(), String::new());
+        let (mut metadata, mut fault, mut rest) = (Metadata::default(), None, String::new());
         while let Some(name) = fields.next_key::<String>()? {
             if name == "metadata" {
-                metadata = fields.next_value::<Option<Metadata>>()?.unwrap_or_default();
+                let Text(text) = fields.next_value()?;
+                (metadata, fault) = Metadata::read(&text);
             } else {
                 let Text(value) = fields.next_value()?;
                 rest.push(if rest.is_empty() { '{' } else { ',' });
@@ -95,12 +126,16 @@ where
         }
         rest.push_str(if rest.is_empty() { "{}" } else { "}" });
         let metadata = metadata.into();
-        Ok(Received(match serde_json::from_str::<K>(&rest) {
-            Ok(mut object) => {
+        Ok(Received(match (serde_json::from_str::<K>(&rest), fault) {
+            (_, Some(error)) => Err(Unreadable { metadata, error }),
+            (Ok(mut object), None) => {
                 *object.meta_mut() = metadata;
                 Ok(object)
             }
-            Err(error) => Err(Unreadable { metadata, error: error.to_string() }),
+            (Err(error), None) => {
+                let error = explain::<K>(&rest).unwrap_or_else(|| error.to_string());
+                Err(Unreadable { metadata, error })
+            }
         }))
     }
 }
@@ -190,9 +225,25 @@ mod tests {
             panic!("it can be read")
         };
         assert_eq!(unreadable.metadata.name.as_deref(), Some("a"));
-        assert!(unreadable.error.contains('x'), "{}", unreadable.error);
-        for nothing in [json!(17), json!({ "metadata": 3 })] {
-            assert!(serde_json::from_value::<Received<Service>>(nothing).is_err());
+        assert_eq!(unreadable.error, "spec.ports: invalid type: string \"x\", expected a sequence");
+        assert!(serde_json::from_value::<Received<Service>>(json!(17)).is_err());
+        let table = [
+            (json!(3), None, "metadata.invalid type: integer `3`"),
+            (
+                json!({ "name": "a", "labels": { "b": 1 } }),
+                Some("a"),
+                "metadata.labels.b: invalid type: integer `1`",
+            ),
+            (json!({ "name": 1 }), None, "metadata.name: invalid type: integer `1`"),
+            // Another object has that name in another namespace.
+            (json!({ "name": "a", "namespace": 1 }), None, "metadata.namespace: invalid type: integer `1`"),
+        ];
+        for (metadata, name, error) in table {
+            let object =
+                serde_json::from_value::<Received<Service>>(json!({ "metadata": metadata })).unwrap();
+            let Received(Err(unreadable)) = object else { panic!("{metadata} can be read") };
+            assert_eq!(unreadable.metadata.name.as_deref(), name, "{metadata}");
+            assert!(unreadable.error.starts_with(error), "{}", unreadable.error);
         }
         assert!(serde_json::from_value::<Received<Service>>(json!({ "metadata": null })).is_ok());
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::kind::Kind;
-use crate::{compact::compact, model::ObjectKey, source::Change};
+use crate::{compact::compact, manifest::parse::one_line, model::ObjectKey, source::Change};
 
 /// One object as it arrived.
 #[derive(Clone, Debug)]
@@ -29,6 +29,15 @@ impl<K: Kind> Entry<K> {
         };
         Self { key, object: object.map(with_digest) }
     }
+
+    /// Whether it is known which object it is.
+    pub(super) fn is_named(&self) -> bool {
+        is_name(&self.key)
+    }
+}
+
+fn is_name(key: &ObjectKey) -> bool {
+    !key.name.is_empty()
 }
 
 /// What is heard of a kind.
@@ -136,8 +145,11 @@ impl<K: Kind> Told<K> {
         }
     }
 
-    /// What is not in `listed` is gone.
+    /// What is not in `listed` is gone. Where something in it has no name, it may be any of those.
     fn keep_only(&mut self, listed: &BTreeSet<&ObjectKey>) {
+        if !listed.iter().all(|key| is_name(key)) {
+            return;
+        }
         let known = self.known.keys().chain(self.pending.keys()).chain(&self.unreadable);
         let gone: BTreeSet<ObjectKey> = known.filter(|key| !listed.contains(key)).cloned().collect();
         for key in gone {
@@ -153,7 +165,9 @@ impl<K: Kind> Told<K> {
             }
             Err(reason) => {
                 if self.unreadable.insert(key.clone()) {
-                    tracing::warn!("{} {key}: cannot be read and stays as it was: {reason}", K::kind(&()));
+                    let (kind, key) = (K::kind(&()), key.to_string());
+                    let (key, reason) = (one_line(&key), one_line(&reason));
+                    tracing::warn!("{kind} {key}: cannot be read and stays as it was: {reason}");
                 }
             }
         }
@@ -291,6 +305,19 @@ mod tests {
         assert!(told.is_partial());
         told.hear(News::Deleted(key("c")));
         assert!(!told.is_partial());
+    }
+
+    #[test]
+    fn a_list_with_something_without_a_name_takes_nothing_back() {
+        let mut told = Told::default();
+        told.hear(News::Listed(vec![good("a", 1), good("b", 2)]));
+        assert_eq!(told.take().count(), 2);
+        told.hear(News::Listed(vec![good("a", 3), bad("")]));
+        assert!(told.is_partial());
+        assert_eq!(told.take().collect::<Vec<_>>(), [set("a", 3)], "b may be what has no name");
+        told.hear(News::Listed(vec![good("a", 3)]));
+        assert!(!told.is_partial());
+        assert_eq!(told.take().collect::<Vec<_>>(), [gone("b")]);
     }
 
     #[test]

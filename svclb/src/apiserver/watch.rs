@@ -169,6 +169,8 @@ impl World {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{model::ObjectKey, source::Change};

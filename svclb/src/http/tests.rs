@@ -52,7 +52,13 @@ async fn a_slow_client_is_let_go() {
     for (request, patience) in table {
         let listener = listen(local()).unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve_patiently(patience, listener, |_path| pending(), CancellationToken::new()));
+        tokio::spawn(serve_patiently(
+            patience,
+            listener,
+            Guests::default(),
+            |_path| pending(),
+            CancellationToken::new(),
+        ));
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut rest = Vec::new();

@@ -4,23 +4,24 @@
 //! harm to the rest, such as an external IP that is no address, are left to the model, which says so.
 
 use ipnet::IpNet;
-use k8s_openapi::{
-    api::{
-        core::v1::{Node, Pod, Service, ServicePort},
-        discovery::v1::{EndpointPort, EndpointSlice},
-        networking::v1::ServiceCIDR,
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+use k8s_openapi::api::{
+    core::v1::{Node, Pod, Service, ServicePort},
+    discovery::v1::{EndpointPort, EndpointSlice},
+    networking::v1::ServiceCIDR,
 };
 
-use crate::model::{Family, Protocol, parse_address};
+use crate::model::{
+    Family, Protocol,
+    name::{self, LABEL, Naming, SUBDOMAIN, check_metadata},
+    parse_address,
+};
 
 /// The path of a field and what is wrong with it.
 pub(super) type Refusal = (String, String);
 
 /// Checks a `v1` Service.
 pub(super) fn service(service: &Service) -> Result<(), Refusal> {
-    metadata(&service.metadata)?;
+    check_metadata(&service.metadata, Naming::Namespaced(LABEL))?;
     let Some(spec) = &service.spec else { return Ok(()) };
     let traffic_policies = ["Cluster", "Local"];
     one_of("spec.type", spec.type_.as_ref(), &["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"])?;
@@ -42,7 +43,7 @@ pub(super) fn service(service: &Service) -> Result<(), Refusal> {
 
 /// Checks a `discovery.k8s.io/v1` EndpointSlice.
 pub(super) fn slice(slice: &EndpointSlice) -> Result<(), Refusal> {
-    metadata(&slice.metadata)?;
+    check_metadata(&slice.metadata, Naming::Namespaced(SUBDOMAIN))?;
     one_of("addressType", Some(&slice.address_type), &["IPv4", "IPv6", "FQDN"])?;
     for (i, port) in slice.ports.iter().flatten().enumerate() {
         endpoint_port(&format!("ports[{i}]"), port)?;
@@ -50,6 +51,9 @@ pub(super) fn slice(slice: &EndpointSlice) -> Result<(), Refusal> {
     for (i, endpoint) in slice.endpoints.iter().enumerate() {
         if endpoint.addresses.is_empty() {
             return Err((format!("endpoints[{i}].addresses"), "needs an address".to_owned()));
+        }
+        if let Some(node) = &endpoint.node_name {
+            name::check(node, SUBDOMAIN).map_err(|message| (format!("endpoints[{i}].nodeName"), message))?;
         }
         for (j, address) in endpoint.addresses.iter().enumerate() {
             endpoint_address(&format!("endpoints[{i}].addresses[{j}]"), address, &slice.address_type)?;
@@ -60,17 +64,17 @@ pub(super) fn slice(slice: &EndpointSlice) -> Result<(), Refusal> {
 
 /// Checks a `v1` Node.
 pub(super) fn node(node: &Node) -> Result<(), Refusal> {
-    metadata(&node.metadata)
+    check_metadata(&node.metadata, Naming::Cluster)
 }
 
 /// Checks a `v1` Pod.
 pub(super) fn pod(pod: &Pod) -> Result<(), Refusal> {
-    metadata(&pod.metadata)
+    check_metadata(&pod.metadata, Naming::Namespaced(SUBDOMAIN))
 }
 
 /// Checks a `networking.k8s.io/v1` ServiceCIDR.
 pub(super) fn service_cidr(object: &ServiceCIDR) -> Result<(), Refusal> {
-    metadata(&object.metadata)?;
+    check_metadata(&object.metadata, Naming::Cluster)?;
     let cidrs = object.spec.iter().flat_map(|spec| spec.cidrs.iter().flatten());
     let mut families = Vec::new();
     for (i, text) in cidrs.enumerate() {
@@ -88,14 +92,6 @@ pub(super) fn service_cidr(object: &ServiceCIDR) -> Result<(), Refusal> {
         families.push(family);
     }
     if families.is_empty() { Err(("spec.cidrs".to_owned(), "needs a range".to_owned())) } else { Ok(()) }
-}
-
-fn metadata(metadata: &ObjectMeta) -> Result<(), Refusal> {
-    match metadata.name.as_deref() {
-        None | Some("") => Err(("metadata.name".to_owned(), "not set".to_owned())),
-        Some(name) => label("metadata.name", name),
-    }?;
-    label("metadata.namespace", metadata.namespace.as_deref().unwrap_or_default())
 }
 
 fn service_port(path: &str, port: &ServicePort) -> Result<(), Refusal> {
@@ -154,13 +150,8 @@ fn one_of(path: &str, value: Option<&String>, known: &[&str]) -> Result<(), Refu
     }
 }
 
-/// Names are parts of lines and keys elsewhere, which hold because of this.
 fn label(path: &str, name: &str) -> Result<(), Refusal> {
-    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    if name.len() <= 253 && name.chars().all(is_allowed) {
-        return Ok(());
-    }
-    Err((path.to_owned(), format!("{name:?} is not a name of lower-case letters, digits, '-' and '.'")))
+    name::check(name, LABEL).map_err(|message| (path.to_owned(), message))
 }
 
 #[cfg(test)]
@@ -186,6 +177,7 @@ mod tests {
             (json!({ "name": "Web" }), Some("metadata.name")),
             (json!({ "name": "a\nb" }), Some("metadata.name")),
             (json!({ "name": "a".repeat(254) }), Some("metadata.name")),
+            (json!({ "name": "a", "namespace": "a".repeat(64) }), Some("metadata.namespace")),
             (json!({ "name": "web", "namespace": "a/b" }), Some("metadata.namespace")),
         ];
         for (metadata, field) in table {
@@ -193,8 +185,27 @@ mod tests {
             let field = field.map(ToOwned::to_owned);
             assert_eq!(refused(service, object.clone()), field, "{metadata}");
             assert_eq!(refused(slice, object.clone()), field, "{metadata}");
-            assert_eq!(refused(node, object), field, "{metadata}");
+            // A Node in a namespace would be a second one of its name.
+            let has_none = metadata.get("namespace").map(|_| "metadata.namespace".to_owned());
+            assert_eq!(refused(node, object), has_none.or(field), "{metadata}");
         }
+    }
+
+    #[test]
+    fn what_tables_have_no_room_for_is_no_name_of_a_service_or_a_port() {
+        let (fits, is_long) = ("a".repeat(63), "a".repeat(64));
+        let of = |name: &str, port: &str| json!({ "metadata": { "name": name }, "spec": { "ports": [{ "port": 1, "name": port }] } });
+        assert_eq!(refused(service, of(&fits, &fits)), None);
+        assert_eq!(refused(service, of(&is_long, &fits)), Some("metadata.name".to_owned()));
+        assert_eq!(refused(service, of(&fits, &is_long)), Some("spec.ports[0].name".to_owned()));
+        let node = |name: &str| {
+            json!({
+                "metadata": { "name": is_long }, "addressType": "IPv4",
+                "endpoints": [{ "addresses": ["10.1.0.1"], "nodeName": name }],
+            })
+        };
+        assert_eq!(refused(slice, node(&is_long)), None);
+        assert_eq!(refused(slice, node("a\nb")), Some("endpoints[0].nodeName".to_owned()));
     }
 
     #[test]

@@ -135,6 +135,12 @@ impl Contents {
         !self.unknown.is_empty()
     }
 
+    /// What would tell all objects in force.
+    #[cfg(test)]
+    pub(super) fn changes(&self) -> Vec<Change> {
+        self.standing.told().collect()
+    }
+
     /// All objects in force.
     pub(super) fn objects(&self) -> Objects {
         let mut objects = Objects::default();

@@ -4,23 +4,24 @@ use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use super::Metrics;
+use super::{Metrics, render::Render};
 use crate::http::{self, Answer, PLAIN};
 
 /// The type of the text format, version 0.0.4.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What the metrics server answers.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Pages {
     metrics: Metrics,
+    render: Render,
     configz: String,
 }
 
 impl Pages {
     /// Pages with these metrics and, under `/configz`, this configuration.
     pub fn new(metrics: Metrics, config: &impl Serialize) -> Self {
-        Self { metrics, configz: json!({ "svclb.io": config }).to_string() }
+        Self { metrics, render: Render::default(), configz: json!({ "svclb.io": config }).to_string() }
     }
 
     /// The answer at a path.
@@ -29,7 +30,7 @@ impl Pages {
             "/metrics" => {
                 // Large tables take a while to read, in which the agent has better things to do.
                 let metrics = self.metrics.clone();
-                match tokio::task::spawn_blocking(move || metrics.text()).await {
+                match self.render.text(move || metrics.text()).await {
                     Ok(text) => (EXPOSITION, text),
                     Err(error) => {
                         let text = format!("{error}\n");

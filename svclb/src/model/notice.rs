@@ -51,6 +51,8 @@ pub enum Reason {
     InvalidAffinityTimeout,
     /// An algorithm that nobody knows.
     InvalidAlgorithm,
+    /// Something that is no name.
+    InvalidName,
     /// A port that cannot be proxied.
     InvalidPort,
     /// Something that is no range of addresses.
@@ -73,6 +75,7 @@ impl Reason {
             Self::InvalidAddress => "InvalidAddress",
             Self::InvalidAffinityTimeout => "InvalidAffinityTimeout",
             Self::InvalidAlgorithm => "InvalidAlgorithm",
+            Self::InvalidName => "InvalidName",
             Self::InvalidPort => "InvalidPort",
             Self::InvalidRange => "InvalidRange",
             Self::InvalidWeight => "InvalidWeight",

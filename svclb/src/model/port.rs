@@ -1,10 +1,13 @@
 //! The ports of a Service, as its specification lists them.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::core::v1::{Service, ServicePort as ApiPort};
 
-use super::{Frontend, FrontendKind, Notice, Protocol, Reason};
+use super::{
+    Frontend, FrontendKind, Notice, Protocol, Reason,
+    name::{self, LABEL},
+};
 
 /// A port that can be proxied, before it is seen in one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +38,13 @@ impl ProxiedPort {
 pub(super) fn of_service(service: &Service) -> (Vec<ProxiedPort>, Vec<Notice>) {
     let listed = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
     let mut ports: Vec<ProxiedPort> = Vec::new();
+    // A search through the ports for each of them would cost a Service with thousands of ports seconds.
+    let mut taken = HashSet::new();
     let mut notices = Vec::new();
     for (i, entry) in listed.iter().enumerate() {
         let (reason, field, message) = match parse(entry) {
             Err((field, message)) => (Reason::InvalidPort, field, message.to_owned()),
-            Ok(port) if ports.iter().any(|p| p.name == port.name && p.protocol == port.protocol) => {
+            Ok(port) if !taken.insert((Arc::clone(&port.name), port.protocol)) => {
                 let message = "an earlier port has the same name and protocol: this one is left out";
                 (Reason::InvalidPort, "name", message.to_owned())
             }
@@ -59,8 +64,10 @@ fn parse(port: &ApiPort) -> Result<ProxiedPort, (&'static str, &'static str)> {
     let protocol = Protocol::parse(port.protocol.as_deref());
     let number = u16::try_from(port.port).ok().filter(|&number| number != 0);
     let node_port = u16::try_from(port.node_port.unwrap_or(0)).ok();
+    let name = port.name.as_deref().unwrap_or_default();
+    name::check(name, LABEL).map_err(|_why| ("name", "not a name: the port is left out"))?;
     Ok(ProxiedPort {
-        name: port.name.as_deref().unwrap_or_default().into(),
+        name: name.into(),
         protocol: protocol.ok_or(("protocol", "not a known protocol: the port is left out"))?,
         number: number.ok_or(("port", not_a_number))?,
         node_port: Some(node_port.ok_or(("nodePort", not_a_number))?).filter(|&port| port != 0),

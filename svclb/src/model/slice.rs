@@ -7,7 +7,12 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::{Family, Notice, ObjectKey, Protocol, Reason, parse_address, pool::Pool};
+use super::{
+    Family, Notice, ObjectKey, Protocol, Reason,
+    name::{self, SUBDOMAIN},
+    parse_address,
+    pool::Pool,
+};
 
 const LABEL_SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The endpoints of headless Services, which nobody proxies.
@@ -147,12 +152,20 @@ fn of_endpoint(endpoint: &ApiEndpoint, family: Family) -> Option<Endpoint> {
     };
     Some(Endpoint {
         address,
-        node: endpoint.node_name.as_deref().map(Into::into),
+        node: node_name(endpoint).filter(|name| is_node_name(name)).map(Into::into),
         ready: conditions.ready.unwrap_or(true),
         serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or(false),
         hints: (hints != Hints::default()).then(|| Box::new(hints)),
     })
+}
+
+fn node_name(endpoint: &ApiEndpoint) -> Option<&str> {
+    endpoint.node_name.as_deref()
+}
+
+fn is_node_name(name: &str) -> bool {
+    name::check(name, SUBDOMAIN).is_ok()
 }
 
 fn notices(slice: &EndpointSlice, family: Family) -> Vec<Notice> {
@@ -166,7 +179,12 @@ fn notices(slice: &EndpointSlice, family: Family) -> Vec<Notice> {
         let is_unusable = of_endpoint(endpoint, family).is_none();
         is_unusable.then(|| Notice::slice(slice, Reason::InvalidAddress, field(), message))
     });
-    ports.chain(endpoints).collect()
+    let nodes = slice.endpoints.iter().enumerate().filter_map(|(i, endpoint)| {
+        let is_none = node_name(endpoint).is_some_and(|name| !is_node_name(name));
+        let (field, message) = (format!("endpoints[{i}].nodeName"), "not a name: the endpoint is on no node");
+        is_none.then(|| Notice::slice(slice, Reason::InvalidName, field, message))
+    });
+    ports.chain(endpoints).chain(nodes).collect()
 }
 
 #[cfg(test)]

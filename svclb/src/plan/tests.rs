@@ -2,6 +2,7 @@
 
 mod converge;
 mod cost;
+pub(crate) mod follower;
 mod incremental;
 mod kernel;
 mod publish;

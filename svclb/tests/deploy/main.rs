@@ -4,6 +4,7 @@
 mod agent;
 mod chart;
 mod objects;
+mod privileges;
 mod rights;
 mod template;
 mod types;

@@ -51,7 +51,7 @@ fn rows(page: &str) -> impl Iterator<Item = Row<'_>> {
 }
 
 /// What is wrong with one entry of the last column.
-fn judge(entry: &str, read: impl Fn(&str) -> Option<String>) -> Option<String> {
+pub(super) fn judge(entry: &str, read: impl Fn(&str) -> Option<String>) -> Option<String> {
     if entry.strip_prefix(NONE).is_some_and(|reason| !reason.is_empty()) {
         return None;
     }

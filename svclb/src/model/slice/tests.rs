@@ -11,7 +11,8 @@ fn what_cannot_be_used_is_named() {
         { "port": 1 }, { "name": "a", "port": 0 }, { "name": "b", "port": 1, "protocol": "tcp" },
         { "name": "c", "port": 1 },
     ]);
-    let endpoints = json!([{ "addresses": ["10.1.0.1"] }, { "addresses": [] }, { "addresses": ["fd00::1"] }]);
+    let endpoints = json!([{ "addresses": ["10.1.0.1"] }, { "addresses": [] }, { "addresses": ["fd00::1"] },
+        { "addresses": ["10.1.0.2"], "nodeName": "a\nb" }]);
     let fields = |address_type: &str| -> Vec<String> {
         let slice = fixture::slice("s", "web", address_type, &ports, &endpoints);
         let facts = SliceFacts::of(&slice);
@@ -23,6 +24,7 @@ fn what_cannot_be_used_is_named() {
         "ports[2].protocol",
         "endpoints[1].addresses",
         "endpoints[2].addresses",
+        "endpoints[3].nodeName",
     ];
     assert_eq!(fields("IPv4"), expected);
     assert!(fields("FQDN").is_empty());

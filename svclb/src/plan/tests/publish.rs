@@ -38,12 +38,22 @@ fn sources(desired: &Snapshot, key: &ServicePortKey) -> Option<BTreeSet<IpNet>> 
 
 /// One plan's way from `old` to `new`.
 #[derive(Clone, Copy)]
-struct Way<'a> {
-    old: &'a Snapshot,
-    new: &'a Snapshot,
+pub(super) struct Way<'a> {
+    pub(super) old: &'a Snapshot,
+    pub(super) new: &'a Snapshot,
 }
 
 impl Way<'_> {
+    /// Whoever looks at tables that were `start` and are `kernel` now.
+    pub(super) fn check(self, start: &Kernel, kernel: &Kernel) {
+        for family in FAMILIES {
+            self.check_reader(kernel, family);
+            self.check_sources(kernel, family);
+            self.check_cluster_ips(kernel, family);
+            self.check_late_reader(start, kernel, family);
+        }
+    }
+
     /// Backends that a list may have on the way.
     fn allowed(self, key: &ServicePortKey, list: List) -> BTreeSet<BackendKey> {
         &wanted(self.old, key, list) | &wanted(self.new, key, list)
@@ -157,12 +167,7 @@ proptest! {
             let (start, way) = (kernel.clone(), Way { old: &old, new: &new });
             for op in advance(&new, &mut applied) {
                 kernel.write(&op);
-                for family in FAMILIES {
-                    way.check_reader(&kernel, family);
-                    way.check_sources(&kernel, family);
-                    way.check_cluster_ips(&kernel, family);
-                    way.check_late_reader(&start, &kernel, family);
-                }
+                way.check(&start, &kernel);
             }
             old = new;
         }

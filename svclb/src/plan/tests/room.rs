@@ -20,14 +20,15 @@ use crate::{
 
 /// What a program finds of a service port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Found {
+pub(super) struct Found {
     frontends: BTreeSet<FrontendKey>,
     lists: [BTreeSet<BackendKey>; LISTS],
     policy: Policy,
     ranges: BTreeSet<IpNet>,
 }
 
-fn found(kernel: &Kernel) -> BTreeMap<ServicePortKey, Found> {
+/// What a program finds of each service port.
+pub(super) fn found(kernel: &Kernel) -> BTreeMap<ServicePortKey, Found> {
     let mut all = BTreeMap::new();
     for family in [Family::V4, Family::V6] {
         let tables = kernel.tables(family);
@@ -66,7 +67,8 @@ fn advance(snapshot: &Snapshot, applied: &mut Applied, limits: &Limits) -> Plan 
     plan
 }
 
-fn assert_within(kernel: &Kernel, limits: &Limits) {
+/// No table holds more than there is room for.
+pub(super) fn assert_within(kernel: &Kernel, limits: &Limits) {
     assert!(kernel.raw.nodes.keys().all(|&id| id < limits.nodes));
     for family in [Family::V4, Family::V6] {
         let tables = kernel.tables(family);
@@ -77,6 +79,37 @@ fn assert_within(kernel: &Kernel, limits: &Limits) {
         assert!(ranges <= limits.source_ranges as usize);
         let addresses = tables.frontends.keys().filter(|key| key.address.is_some());
         assert!(addresses.count() <= limits.frontends as usize);
+    }
+}
+
+/// What a plan has made of `before`: each service port of `snapshot` is as it is wanted, or refused. Of one that is refused
+/// there is what was there and is still wanted.
+pub(super) fn assert_whole(
+    before: &BTreeMap<ServicePortKey, Found>,
+    after: &BTreeMap<ServicePortKey, Found>,
+    snapshot: &Snapshot,
+    refused: &[Refused],
+) {
+    assert!(after.keys().all(|key| snapshot.services.contains_key(key)));
+    for key in snapshot.services.keys() {
+        let want = desired(snapshot, key);
+        let reason = refused.iter().find(|refused| refused.key == *key).map(|refused| refused.reason);
+        let Some(got) = after.get(key) else {
+            assert!(reason.is_some() && !before.contains_key(key), "{key} is not there");
+            continue;
+        };
+        // Its clients are never more than those whom it wants.
+        assert!(got.ranges.is_subset(&want.ranges));
+        assert!(reason.is_some() || got.ranges == want.ranges);
+        let expected = match before.get(key) {
+            Some(old) if reason.is_some_and(|reason| reason != Refusal::SourceRanges) => Found {
+                frontends: old.frontends.iter().filter(|it| want.frontends.contains(it)).copied().collect(),
+                lists: List::EACH.map(|list| &old.lists[list as usize] & &want.lists[list as usize]),
+                ..want
+            },
+            _ => want,
+        };
+        assert_eq!(got, &Found { ranges: got.ranges.clone(), ..expected }, "{key}");
     }
 }
 
@@ -107,29 +140,7 @@ proptest! {
                 kernel.write(op);
                 assert_within(&kernel, &limits);
             }
-            let after = found(&kernel);
-            prop_assert!(after.keys().all(|key| snapshot.services.contains_key(key)));
-            for key in snapshot.services.keys() {
-                let want = desired(snapshot, key);
-                let refused = plan.refused.iter().find(|refused| refused.key == *key);
-                let reason = refused.map(|refused| refused.reason);
-                let Some(got) = after.get(key) else {
-                    prop_assert!(reason.is_some() && !before.contains_key(key));
-                    continue;
-                };
-                // Its clients are never more than those whom it wants.
-                prop_assert!(got.ranges.is_subset(&want.ranges));
-                prop_assert!(reason.is_some() || got.ranges == want.ranges);
-                let expected = match before.get(key) {
-                    Some(old) if reason.is_some_and(|reason| reason != Refusal::SourceRanges) => Found {
-                        frontends: old.frontends.iter().filter(|it| want.frontends.contains(it)).copied().collect(),
-                        lists: List::EACH.map(|list| &old.lists[list as usize] & &want.lists[list as usize]),
-                        ..want
-                    },
-                    _ => want,
-                };
-                prop_assert_eq!(got, &Found { ranges: got.ranges.clone(), ..expected });
-            }
+            assert_whole(&before, &found(&kernel), snapshot, &plan.refused);
         }
     }
 
