@@ -148,7 +148,7 @@ fn demote<A: Address, T: FlowTables<A>>(
     key: &FlowKey<A>,
     found: &FlowRecord<A>,
 ) -> Result<bool, T::Error> {
-    // Packets find it at all times; while both tables have it, they use the established one.
+    // Packets find it at all times; while both tables have it, they may use either.
     tables.put_back(Home::HalfOpen, key, found)?;
     let is_moved = tables.take(Home::Flows, key, found)?;
     if !is_moved {

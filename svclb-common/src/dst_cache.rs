@@ -1,8 +1,9 @@
 //! What the kernel said of the way to a destination a moment ago.
 //!
 //! Many flows go to few destinations, and to ask for a route costs more than most of what else a first packet needs.
-//! An answer counts for the [`Epoch`] in which it was given, like the one that a flow's entry keeps ([`Hop`]), so that
-//! no packet takes an old way for longer because of this.
+//! A next hop counts for the [`Epoch`] in which it was given, like the one that a flow's entry keeps ([`Hop`]), so that
+//! no packet takes an old way for longer because of this. An address becomes a flow's for its life: it counts for a
+//! [`moment`] only, which is enough for many flows where there are many.
 
 use crate::{
     family::Address,
@@ -22,6 +23,9 @@ pub struct CachedDst<A> {
     source: A,
     /// When that was asked.
     asked: Epoch,
+    /// In which [`moment`].
+    moment: u32,
+    pad: u32,
     /// The device of that way.
     device: u32,
     /// Where packets come from whose next hop is known.
@@ -33,15 +37,16 @@ pub struct CachedDst<A> {
 impl<A: Address> CachedDst<A> {
     /// The device that leads to `dst`, and the address that the node uses on the way.
     #[inline(always)]
-    pub fn source(&self, dst: A, now: Epoch) -> Option<(u32, A)> {
-        (self.asked == now && self.dst.is(dst)).then_some((self.device, self.source))
+    pub fn source(&self, dst: A, now: Epoch, moment: u32) -> Option<(u32, A)> {
+        (self.asked == now && self.moment == moment && self.dst.is(dst)).then_some((self.device, self.source))
     }
 
     /// Notes them.
     #[inline(always)]
-    pub fn note_source(&mut self, dst: A, now: Epoch, device: u32, source: A) {
+    pub fn note_source(&mut self, dst: A, now: Epoch, moment: u32, (device, source): (u32, A)) {
         self.turn_to(dst);
         (self.device, self.source) = (device, source);
+        self.moment = moment;
         self.asked = now;
     }
 
@@ -68,6 +73,12 @@ impl<A: Address> CachedDst<A> {
             self.hop.begin(0);
         }
     }
+}
+
+/// The number of a short time: 8 jiffies, which are 8 to 80 ms.
+#[inline(always)]
+pub fn moment(jiffies: u64) -> u32 {
+    (jiffies >> 3) as u32
 }
 
 /// The place of a destination.
@@ -100,6 +111,8 @@ mod tests {
             dst: Addr4(0),
             source: Addr4(0),
             asked: Epoch::NEVER,
+            moment: 0,
+            pad: 0,
             device: 0,
             src: Addr4(0),
             hop: Hop::default(),
@@ -109,13 +122,14 @@ mod tests {
     #[test]
     fn an_answer_counts_for_its_destination_and_its_time() {
         let mut cached = nothing();
-        assert_eq!(cached.source(Addr4(0), now()), None, "nothing is known at first");
-        cached.note_source(FAR, now(), 8, NODE);
-        assert_eq!(cached.source(FAR, now()), Some((8, NODE)));
-        assert_eq!((cached.source(FAR, later()), cached.source(OTHER, now())), (None, None));
+        assert_eq!(cached.source(Addr4(0), now(), 0), None, "nothing is known at first");
+        cached.note_source(FAR, now(), 5, (8, NODE));
+        assert_eq!(cached.source(FAR, now(), 5), Some((8, NODE)));
+        assert_eq!(cached.source(FAR, now(), 6), None, "an address counts for a moment");
+        assert_eq!((cached.source(FAR, later(), 5), cached.source(OTHER, now(), 5)), (None, None));
 
         cached.note_hop((NODE, FAR), now(), 1500, 8, LINK);
-        assert_eq!(cached.source(FAR, now()), Some((8, NODE)), "it is about the same destination");
+        assert_eq!(cached.source(FAR, now(), 5), Some((8, NODE)), "it is about the same destination");
         assert_eq!(cached.hop((NODE, FAR), now(), 1500), Some((8, LINK)));
         for (ends, at, size) in [
             ((VIP, FAR), now(), 40),
@@ -128,16 +142,21 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_is_a_few_jiffies() {
+        assert_eq!((moment(8), moment(15), moment(16)), (1, 1, 2));
+    }
+
+    #[test]
     fn another_destination_in_its_place_knows_nothing_of_it() {
         let mut cached = nothing();
-        cached.note_source(FAR, now(), 8, NODE);
+        cached.note_source(FAR, now(), 5, (8, NODE));
         cached.note_hop((NODE, FAR), now(), 1500, 8, LINK);
-        cached.note_source(OTHER, now(), 9, VIP);
+        cached.note_source(OTHER, now(), 5, (9, VIP));
         assert_eq!(cached.hop((NODE, OTHER), now(), 40), None);
-        assert_eq!((cached.source(FAR, now()), cached.hop((NODE, FAR), now(), 40)), (None, None));
+        assert_eq!((cached.source(FAR, now(), 5), cached.hop((NODE, FAR), now(), 40)), (None, None));
 
         cached.note_hop((VIP, FAR), now(), 1500, 8, LINK);
-        assert_eq!((cached.source(FAR, now()), cached.source(OTHER, now())), (None, None));
+        assert_eq!((cached.source(FAR, now(), 5), cached.source(OTHER, now(), 5)), (None, None));
         assert_eq!(cached.hop((VIP, FAR), now(), 40), Some((8, LINK)));
     }
 }

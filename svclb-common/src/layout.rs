@@ -149,8 +149,10 @@ pub mod map {
     pub const OPT_OUTS: &str = "OPT_OUTS";
     /// How often the node's routes and neighbours have changed: one word.
     pub const ROUTES: &str = "ROUTES";
+    /// Whether a search for a source port has ever found none, by [`place`](crate::snat::PortsKey::place).
+    pub const SEARCHED: &str = "SEARCHED";
     /// Maps that exist once.
-    pub const SHARED: [&str; 7] = [NODES, DROPS, EVENTS, STATE, OPT_OUTS, XDP_UPLINKS, ROUTES];
+    pub const SHARED: [&str; 8] = [NODES, DROPS, EVENTS, STATE, OPT_OUTS, XDP_UPLINKS, ROUTES, SEARCHED];
     /// Devices that XDP programs may redirect frames to, by their index.
     pub const XDP_UPLINKS: &str = "XDP_UPLINKS";
 }

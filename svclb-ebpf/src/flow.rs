@@ -131,6 +131,18 @@ pub(crate) fn open<F: FlowMaps>(
     })
 }
 
+/// Copies the entry, and tells whether it was the flow's before and after. Both are asked: the tag covers what is written
+/// first only, and an entry that is given away meanwhile is written from its beginning.
+#[inline(always)]
+fn take_copy<F: FlowMaps>(
+    key: &FlowKey<F::Addr>,
+    entry: &FlowEntry<F::Addr>,
+    copy: &mut FlowEntry<F::Addr>,
+) -> bool {
+    copy.copy_from(entry);
+    copy.recipe.is_for(key) && entry.recipe.is_for(key)
+}
+
 /// Makes a half-open entry an established one. A failure is repaired by the next packet.
 #[inline(always)]
 pub(crate) fn establish<F: FlowMaps>(
@@ -141,8 +153,7 @@ pub(crate) fn establish<F: FlowMaps>(
     filter::note::<F>(key);
     // Another CPU that was faster has written it, and has perhaps given the entry at hand to another flow since: or the
     // table has.
-    copy.copy_from(entry);
-    if copy.recipe.is_for(key) && F::flows().insert(key, &*copy, BPF_NOEXIST.into()).is_ok() {
+    if take_copy::<F>(key, entry, copy) && F::flows().insert(key, &*copy, BPF_NOEXIST.into()).is_ok() {
         let _gone = F::half_open().remove(key);
     }
 }
@@ -156,8 +167,7 @@ pub(crate) fn retire<F: FlowMaps>(
 ) {
     filter::note::<F>(key);
     // As above.
-    copy.copy_from(entry);
-    if copy.recipe.is_for(key) && F::half_open().insert(key, &*copy, BPF_NOEXIST.into()).is_ok() {
+    if take_copy::<F>(key, entry, copy) && F::half_open().insert(key, &*copy, BPF_NOEXIST.into()).is_ok() {
         let _gone = F::flows().remove(key);
     }
 }

@@ -26,8 +26,8 @@ static SEARCHES_V4: Searches<Addr4> = LruHashMap::new();
 #[btf_map(name = "SEARCHES_V6")]
 static SEARCHES_V6: Searches<Addr6> = LruHashMap::new();
 
-/// Whether a search whose key has this place has ever found none: 1 for ever. Most nodes have no such, and need
-/// not look for what it says.
+/// Whether a search whose key has this place has ever found none: 1 as long as these tables are. Most nodes have no such,
+/// and need not look for what it says.
 #[btf_map]
 static SEARCHED: Array<u32, { SIGNS as usize }> = Array::new();
 

@@ -11,6 +11,7 @@ use aya_ebpf::{
 use svclb_common::{
     balance::Route,
     cell::Word32,
+    dst_cache::moment,
     family::{Addr4, Addr6, Address as _, Family as _, V4, V6},
     flow::{Epoch, Link},
     layout::capacity,
@@ -143,9 +144,10 @@ fn mtu(params: &FibParams) -> u16 {
 #[inline(never)]
 fn towards<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Addr) -> i64 {
     let now = epoch(medium.ifindex());
+    let moment = moment(observe::jiffies());
     let cached = dst_cache::of::<F>(dst);
     if let Some(cached) = &cached
-        && let Some((device, known)) = cached.source(*dst, now)
+        && let Some((device, known)) = cached.source(*dst, now, moment)
     {
         *source = known;
         return i64::from(device);
@@ -157,7 +159,7 @@ fn towards<F: RouteMaps, M: Medium>(medium: M, dst: &F::Addr, source: &mut F::Ad
     if let Some(cached) = cached
         && device >= 0
     {
-        cached.note_source(*dst, now, device.cast_unsigned() as u32, *source);
+        cached.note_source(*dst, now, moment, (device.cast_unsigned() as u32, *source));
     }
     device
 }

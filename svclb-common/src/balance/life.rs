@@ -174,7 +174,7 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
     flags: TcpFlags,
 ) -> Memory {
     let Scratch { key, peer: peer_key, backend, sport, home, entry: copy, .. } = scratch;
-    // Of the established ones it was none, or the packet would not be here.
+    // Most packets that come here have not been found among the established ones.
     let Some((own, entry)) = find(tables, key, Home::HalfOpen) else { return Memory::Nothing };
     *home = own as u32;
     if !entry.recipe.is_original() {
@@ -207,6 +207,10 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
         }
         *backend = found;
         *sport = entry.recipe.sport;
+        if own == Home::Flows {
+            // Both entries are written where new ones are: none stays behind to be found instead.
+            tables.retire(key, entry, copy);
+        }
         return Memory::Half;
     };
     let speaks = peer.is_seen() && !flags.any(TcpFlags::SYN | TcpFlags::RST);

@@ -10,6 +10,7 @@ use crate::{
         translates_towards,
         vacant::vacant,
     },
+    collect::Home,
     encap::Carry,
     family::Family,
     fragment::{FragmentHead, FragmentKey},
@@ -29,6 +30,9 @@ pub fn learn_part<F: Carry, T: Tables<F>>(
 ) -> Learned {
     let is_inner = is_inner(place, scratch);
     let is_known = !scratch.outline.is_plain() && is_established(tables, scratch, transport, flags, is_inner);
+    if is_known {
+        scratch.home = Home::Flows as u32;
+    }
     let learned = if is_known { Learned::Known } else { learn(tables, place, scratch, transport, flags) };
     if scratch.outline.is_first() && learned == Learned::Known {
         note(tables, scratch);

@@ -15,6 +15,7 @@ use crate::{
         source::{is_internal, is_restricted},
         tables::{PutError, Repeat, Tables},
     },
+    collect::Home,
     config::{BPF_LOOP, DSR_GUE, DSR_TCP, DSR_UDP},
     encap::{Carry, Encapsulation},
     family::{Address as _, Family},
@@ -150,6 +151,7 @@ pub(super) fn open<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F:
     }
     match pin(tables, scratch) {
         None => {
+            scratch.home = Home::HalfOpen as u32;
             if !scratch.is_kept() {
                 tables.count_flow(scratch.frontend.service, scratch.backend.id);
             }

@@ -1,6 +1,9 @@
 //! What happens when a table forgets half of a flow.
 
-use svclb_common::{flow::Action, wire::Transport};
+use svclb_common::{
+    flow::{Action, FlowState},
+    wire::Transport,
+};
 
 use crate::{
     pair::Pair,
@@ -52,6 +55,22 @@ everywhere! {
 }
 
 families! {
+    /// An established flow whose other half was pushed out is written anew as a whole: no old copy of the client's entry
+    /// stays behind that would not hear of the end.
+    fn half_a_flow_ends_as_a_whole_one<F>() {
+        let pair = Pair::<F>::new(Transport::Tcp);
+        let sent = pair.there(SYN);
+        pair.back(sent, SYN | ACK);
+        pair.there(ACK);
+        assert_eq!(pair.world.flows.len(), 2);
+        pair.world.flows.retain(|entry| entry.recipe.is_original());
+        assert_eq!(pair.there(FIN | ACK), sent);
+        assert_eq!((pair.world.flows.len(), pair.world.half_open.len()), (0, 2), "each once");
+        pair.back(sent, FIN | ACK);
+        pair.there(ACK);
+        assert_eq!(pair.world.collect().states, [FlowState::TimeWait]);
+    }
+
     /// The end of a connection is translated by the entry that is left, and a reset of
     /// nothing opens nothing.
     fn half_of_a_flow_knows_its_end<F>() {

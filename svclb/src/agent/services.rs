@@ -56,6 +56,7 @@ impl Services {
             tracing::warn!("tables repaired: {}", repair.fault);
             tables.apply(&repair.op)?;
         }
+        tables.recount_frontends()?;
         tables.release()?;
         Ok(Self {
             model: Model::new(settings),

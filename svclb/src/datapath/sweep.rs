@@ -66,7 +66,6 @@ type Addr<F> = <F as svclb_common::family::Family>::Addr;
 /// A walk through the tables of a family.
 pub struct Sweep<F: MapFamily> {
     tables: FlowMaps<F>,
-    filter: Filter,
     sockets: Hash<SocketKey<F::Addr>, SocketPeer<F::Addr>>,
     affinities: Hash<AffinityKey<F::Addr>, Affinity>,
     services: MappedArray<ServiceCell>,
@@ -88,10 +87,10 @@ impl<F: MapFamily> Sweep<F> {
                 flows: open_hash(pins, &F::map(map::FLOWS))?,
                 half_open: open_hash(pins, &F::map(map::HALF_OPEN))?,
                 backends: open_array(pins, &F::map(map::BACKENDS), Access::Read)?,
-            },
-            filter: Filter {
-                lines: open_array(pins, &F::map(map::FLOW_FILTER), Access::Write)?,
-                eras: open_array(pins, &F::map(map::FLOW_ERAS), Access::Write)?,
+                filter: Filter {
+                    lines: open_array(pins, &F::map(map::FLOW_FILTER), Access::Write)?,
+                    eras: open_array(pins, &F::map(map::FLOW_ERAS), Access::Write)?,
+                },
             },
             sockets: open_hash(pins, &F::map(map::SOCKETS))?,
             affinities: open_hash(pins, &F::map(map::AFFINITIES))?,
@@ -110,7 +109,7 @@ impl<F: MapFamily> Sweep<F> {
         // From before anything is read: what is used meanwhile is younger.
         let judge = Judge { now: now(), timeouts: self.timeouts };
         if self.stage == Stage::Flows && self.next.is_none() {
-            self.filter.turn(Eras::walk);
+            self.tables.filter.turn(Eras::walk);
         }
         match self.next_of(judge) {
             Ok(Some(next)) => {
@@ -126,7 +125,7 @@ impl<F: MapFamily> Sweep<F> {
         self.stage = match self.stage {
             Stage::Flows => Stage::HalfOpen,
             Stage::HalfOpen => {
-                self.filter.turn(Eras::walked);
+                self.tables.filter.turn(Eras::walked);
                 Stage::Sockets
             }
             Stage::Sockets => Stage::Affinities,
@@ -156,7 +155,7 @@ impl<F: MapFamily> Sweep<F> {
         let name = FlowMaps::<F>::name(home);
         let Batch { entries, next } = batch(self.tables.map(home), &name, self.next)?;
         for (key, record) in entries {
-            self.filter.renew(&key);
+            self.tables.filter.renew(&key);
             let Met { state, removed, is_demoted } = judge.meet(&self.tables, &key, &record)?;
             if let Some(state) = state {
                 self.walked.flows[state as usize] += 1;
@@ -234,6 +233,7 @@ struct FlowMaps<F: MapFamily> {
     flows: Flows<F>,
     half_open: Flows<F>,
     backends: MappedArray<BackendCell<F::Addr>>,
+    filter: Filter,
 }
 
 impl<F: MapFamily> FlowMaps<F> {
@@ -268,6 +268,8 @@ impl<F: MapFamily> FlowTables<F::Addr> for FlowMaps<F> {
     }
 
     fn take(&self, home: Home, key: &FlowKey<F::Addr>, judged: &FlowRecord<F::Addr>) -> Result<bool, Error> {
+        // Before it is written again, if it must be.
+        self.filter.renew(key);
         take(self.map(home), &Self::name(home), key, judged)
     }
 
@@ -277,6 +279,7 @@ impl<F: MapFamily> FlowTables<F::Addr> for FlowMaps<F> {
         key: &FlowKey<F::Addr>,
         record: &FlowRecord<F::Addr>,
     ) -> Result<(), Error> {
+        self.filter.renew(key);
         let written = hash::insert(fd(self.map(home)), key, record);
         written.map(drop).map_err(|error| Error::map(Self::name(home), &error))
     }

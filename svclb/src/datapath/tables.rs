@@ -242,6 +242,23 @@ impl<F: MapFamily> FamilyTables<F> {
         self.write_frontend(key, frontend)
     }
 
+    /// Counts all frontends anew, for who takes over what others have counted. Nobody else writes either table.
+    fn recount_frontends(&self) -> Result<(), Error> {
+        let mut counts = vec![0_u8; filter::PLACES as usize];
+        for key in self.frontends.keys() {
+            let key = key.map_err(|error| Error::map(F::map(map::FRONTENDS), &error))?;
+            let count = &mut counts[filter::place(&key) as usize];
+            *count = count.saturating_add(1);
+        }
+        for (place, count) in (0..).zip(counts) {
+            let line = element(&self.frontend_filter, F::map(map::FRONTEND_FILTER), Line::of(place))?;
+            if line.at(place).load() != count {
+                line.at(place).store(count);
+            }
+        }
+        Ok(())
+    }
+
     /// Counts it in before it is there, and out when it is gone. What fails between leaves a place that looks taken.
     fn write_frontend(&mut self, key: FrontendKey<F::Addr>, frontend: Option<Frontend>) -> Result<(), Error> {
         let name = F::map(map::FRONTENDS);
@@ -276,6 +293,11 @@ impl Tables {
             nodes: open_hash(pins, map::NODES)?,
             state: open_array(pins, map::STATE, access)?,
         })
+    }
+
+    /// Counts all frontends anew in what says where some are.
+    pub fn recount_frontends(&self) -> Result<(), Error> {
+        self.v4.recount_frontends().and_then(|()| self.v6.recount_frontends())
     }
 
     /// What the agent tells other processes.
@@ -327,7 +349,6 @@ fn address<F: MapFamily>(name: &str, ip: IpAddr) -> Result<F::Addr, Error> {
         .ok_or_else(|| Error::Map { map: F::map(name), reason: format!("{ip} is of the other family") })
 }
 
-/// The key of a source range: the service's number counts as the first bits of the prefix.
 /// Puts an address into a set, or takes it out.
 fn list<F: MapFamily>(
     set: &mut Hash<F::Addr, u32>,
@@ -340,6 +361,7 @@ fn list<F: MapFamily>(
     written.map_err(|error| Error::map(F::map(name), &error))
 }
 
+/// The key of a source range: the service's number counts as the first bits of the prefix.
 fn range_key<F: MapFamily>(service: u32, range: IpNet) -> Result<Key<RangeKey<F::Addr>>, Error> {
     let addr = address::<F>(map::SOURCE_RANGES, range.network())?;
     Ok(Key::new(u32::BITS + u32::from(range.prefix_len()), RangeKey { service, addr }))

@@ -12,6 +12,7 @@ mod dns;
 mod dsr;
 mod errors;
 mod files;
+mod filter;
 mod health;
 mod ingress;
 mod large;
