@@ -74,10 +74,10 @@ fn frontends_are_counted_as_they_come_and_go() -> anyhow::Result<()> {
         let agent = Agent::start(world, &[])?;
         let all = agree(world, |count| count > 1)?;
         // An address that changes hands is written again, not counted again.
-        let cluster_ip = Frontend::ClusterIp.of(SERVICE, Family::V4).ip();
-        let external =
-            Service::new("other", SERVICE + 1, &[POD2]).spec(&format!("externalIPs: [{cluster_ip}]"));
-        world.publish(&external)?;
+        let cluster_ip = Frontend::ClusterIp.of(SERVICE, Family::V4).ip().to_string();
+        let external = Frontend::ExternalIp.of(SERVICE + 1, Family::V4).ip().to_string();
+        let other = Service::new("other", SERVICE + 1, &[POD2]).yaml().replace(&external, &cluster_ip);
+        world.publish_text("other.yaml", &other)?;
         let more = agree(world, |count| count > all)?;
         fs::remove_file(world.manifests().join("counted.yaml"))?;
         agree(world, |count| count < more)?;
