@@ -20,6 +20,7 @@
 //! | [`clsact`] | attachment for kernels without TCX |
 //! | [`counters`] | what the programs count |
 //! | [`flows`] | the flows that the programs keep |
+//! | [`frontends`] | the map of frontends, and the filter in front of it |
 //! | [`sweep`] | walking through what programs write, and forgetting what is over |
 //! | [`loopback`] | sysctls of the loopback device, for `--socket-lb=off` and for SCTP |
 //! | [`lock`] | one agent per set of pins |
@@ -37,6 +38,7 @@ mod error;
 pub mod events;
 pub mod family;
 pub mod flows;
+mod frontends;
 pub mod loader;
 pub mod lock;
 pub mod loopback;

@@ -72,7 +72,7 @@ fn protocol(number: u8) -> Option<Protocol> {
 
 fn frontends<F: MapFamily>(tables: &FamilyTables<F>) -> Result<BTreeMap<FrontendKey, FrontendEntry>, Error> {
     let mut found = BTreeMap::new();
-    for item in &tables.frontends {
+    for item in &tables.frontends.map {
         let (key, frontend) = item.map_err(|error| read_error(F::map(map::FRONTENDS), &error))?;
         if let (Some(protocol), Some(kind)) = (protocol(key.proto), FrontendKind::of(frontend.kind)) {
             let key = FrontendKey { address: Some(key.addr.into()), port: u16::from_be(key.port), protocol };

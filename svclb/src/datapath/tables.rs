@@ -17,16 +17,15 @@ use svclb_common::{
     family::{V4, V6},
     key::FrontendKey,
     layout::map,
-    line::Line,
     service::{
         BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendCell, BackendHead, Frontend, LABEL_LEN,
-        List, NODE_NAME_LEN, NodeName, RangeKey, ServiceCell, ServiceName, Slab, filter, node_port_index,
+        List, NODE_NAME_LEN, NodeName, RangeKey, ServiceCell, ServiceName, Slab, node_port_index,
     },
     state::AgentState,
     wire::Transport,
 };
 
-use super::{Error, error::chain, family::MapFamily, pins::Pins};
+use super::{Error, error::chain, family::MapFamily, frontends::Frontends, pins::Pins};
 use crate::{
     model::{Family, ServicePortKey},
     plan::{BackendEntry, BackendFlags, FrontendEntry, MapOp, TableOp},
@@ -41,8 +40,7 @@ pub type Trie<K, V> = LpmTrie<MapData, K, V>;
 
 /// The maps of one family.
 pub struct FamilyTables<F: MapFamily> {
-    pub(super) frontends: Hash<FrontendKey<F::Addr>, Frontend>,
-    frontend_filter: MappedArray<Line>,
+    pub(super) frontends: Frontends<F>,
     pub(super) node_ports: MappedArray<Word32>,
     pub(super) services: MappedArray<ServiceCell>,
     pub(super) names: Hash<u32, ServiceName>,
@@ -100,8 +98,7 @@ pub fn disown(pins: &Pins) -> Result<(), Error> {
 impl<F: MapFamily> FamilyTables<F> {
     fn open(pins: &Pins, access: Access) -> Result<Self, Error> {
         Ok(Self {
-            frontends: open_hash(pins, &F::map(map::FRONTENDS))?,
-            frontend_filter: open_array(pins, &F::map(map::FRONTEND_FILTER), access)?,
+            frontends: Frontends::open(pins, access)?,
             node_ports: open_array(pins, &F::map(map::NODE_PORTS), access)?,
             services: open_array(pins, &F::map(map::SERVICES), access)?,
             names: open_hash(pins, &F::map(map::NAMES))?,
@@ -117,7 +114,7 @@ impl<F: MapFamily> FamilyTables<F> {
     fn release(&mut self) -> Result<(), Error> {
         let failed =
             |name| move |error: io::Error| Error::Map { map: F::map(name), reason: error.to_string() };
-        self.frontend_filter.release().map_err(failed(map::FRONTEND_FILTER))?;
+        self.frontends.release().map_err(failed(map::FRONTEND_FILTER))?;
         self.node_ports.release().map_err(failed(map::NODE_PORTS))?;
         self.services.release().map_err(failed(map::SERVICES))?;
         self.slots.release().map_err(failed(map::SLOTS))?;
@@ -239,48 +236,7 @@ impl<F: MapFamily> FamilyTables<F> {
         let addr = self::address::<F>(map::FRONTENDS, address)?;
         let key = FrontendKey::new(addr, key.port.to_be(), transport);
         let frontend = entry.map(|FrontendEntry { service, kind }| Frontend { service, kind: kind as u32 });
-        self.write_frontend(key, frontend)
-    }
-
-    /// Counts all frontends anew, for who takes over what others have counted. Nobody else writes either table.
-    fn recount_frontends(&self) -> Result<(), Error> {
-        let mut counts = vec![0_u8; filter::PLACES as usize];
-        for key in self.frontends.keys() {
-            let key = key.map_err(|error| Error::map(F::map(map::FRONTENDS), &error))?;
-            let count = &mut counts[filter::place(&key) as usize];
-            *count = count.saturating_add(1);
-        }
-        for (place, count) in (0..).zip(counts) {
-            let line = element(&self.frontend_filter, F::map(map::FRONTEND_FILTER), Line::of(place))?;
-            if line.at(place).load() != count {
-                line.at(place).store(count);
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts it in before it is there, and out when it is gone. What fails between leaves a place that looks taken.
-    fn write_frontend(&mut self, key: FrontendKey<F::Addr>, frontend: Option<Frontend>) -> Result<(), Error> {
-        let name = F::map(map::FRONTENDS);
-        let place = filter::place(&key);
-        let line = element(&self.frontend_filter, F::map(map::FRONTEND_FILTER), Line::of(place))?;
-        let Some(frontend) = frontend else {
-            return match self.frontends.remove(&key) {
-                Ok(()) => {
-                    filter::count_out(line, place);
-                    Ok(())
-                }
-                Err(error) => absent(error).map_err(|error| Error::map(name, &error)),
-            };
-        };
-        filter::count_in(line, place);
-        let mut written = self.frontends.insert(key, frontend, NOEXIST);
-        if written.as_ref().is_err_and(exists) {
-            // It was counted when it came.
-            filter::count_out(line, place);
-            written = self.frontends.insert(key, frontend, 0);
-        }
-        written.map_err(|error| Error::map(name, &error))
+        self.frontends.set(key, frontend)
     }
 }
 
@@ -297,7 +253,7 @@ impl Tables {
 
     /// Counts all frontends anew in what says where some are.
     pub fn recount_frontends(&self) -> Result<(), Error> {
-        self.v4.recount_frontends().and_then(|()| self.v6.recount_frontends())
+        self.v4.frontends.recount().and_then(|()| self.v6.frontends.recount())
     }
 
     /// What the agent tells other processes.
@@ -365,14 +321,6 @@ fn list<F: MapFamily>(
 fn range_key<F: MapFamily>(service: u32, range: IpNet) -> Result<Key<RangeKey<F::Addr>>, Error> {
     let addr = address::<F>(map::SOURCE_RANGES, range.network())?;
     Ok(Key::new(u32::BITS + u32::from(range.prefix_len()), RangeKey { service, addr }))
-}
-
-/// `BPF_NOEXIST` (linux/bpf.h).
-const NOEXIST: u64 = 1;
-
-/// Whether it is there already.
-fn exists(error: &MapError) -> bool {
-    matches!(error, MapError::SyscallError(error) if error.io_error.kind() == io::ErrorKind::AlreadyExists)
 }
 
 /// What is not there need not be removed.

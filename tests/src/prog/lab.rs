@@ -128,16 +128,10 @@ impl Lab {
         loader.override_global("CONFIG", &config, true);
         let shapes = shapes(&svclb::datapath::object::Capacities::new())?;
         for (name, shape) in &shapes {
-            let has_meaning = [
-                map::NODE_PORTS,
-                map::STRANGERS,
-                map::FLOW_FILTER,
-                map::FRONTEND_FILTER,
-                map::EVENTS,
-                map::DROPS,
-            ]
-            .iter()
-            .any(|fixed| name.starts_with(fixed));
+            let is_any = |fixed: &str| name.starts_with(fixed);
+            let has_meaning =
+                [map::NODE_PORTS, map::STRANGERS, map::EVENTS, map::DROPS].into_iter().any(is_any)
+                    || [map::FLOW_FILTER, map::FRONTEND_FILTER].into_iter().any(is_any);
             if !has_meaning && shape.max_entries > ENTRIES {
                 loader.map_max_entries(name, ENTRIES);
             }

@@ -1,6 +1,7 @@
 //! A simulated node: the tables that a kernel would hold, and the way a packet takes
 //! through them. What a test asserts is judged by etherparse, not by svclb's own parser.
 
+mod cells;
 mod collect;
 mod complaint;
 mod cost;
@@ -20,10 +21,8 @@ use std::{
 
 use svclb_common::{
     balance::{Route, Tables as _},
-    cell::{Quiet, Word32},
     client::{ANY_DEVICE, PodRange},
     config::{DatapathConfig, SocketMode},
-    family::Address,
     flow::{
         FlowEntry,
         filter::{EraWord, Eras, PLACES},
@@ -34,13 +33,14 @@ use svclb_common::{
     packet::Packet,
     service::{
         Affinity, BACKEND_FREE, BACKEND_LOCAL, BackendCell, BackendHead, BackendId, Frontend, FrontendKind,
-        LISTS, LOCAL_ADDRESS, LOCAL_NODE_PORTS, List, Policy, Range, ServiceId, ServiceRanges, Slab, Slot,
+        LISTS, LOCAL_ADDRESS, LOCAL_NODE_PORTS, List, Policy, ServiceId, ServiceRanges, Slab, Slot,
     },
     snat::PortsMemory,
     socket::SocketPeer,
     wire::{Cursor, Eth, Transport},
 };
 
+use cells::{cell, ranges};
 pub(crate) use collect::{Entry, Walk};
 pub(crate) use complaint::{Complaint, Fault, Told, complaint, ips};
 pub(crate) use cost::Cost;
@@ -340,20 +340,6 @@ impl<F: Net> World<F> {
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 32) as u32
     }
-}
-
-fn cell<A: Address>(addr: A, port: u16, proto: u8, flags: u8) -> BackendCell<A> {
-    let head = BackendHead { port: port.to_be(), proto, flags };
-    BackendCell { addr: Quiet::new(addr), head: word(head.pack()), generation: word(1), node: word(0) }
-}
-
-fn ranges<A: Address>() -> ServiceRanges<A> {
-    let range = || Range { addr: Quiet::new(A::ZERO), mask: Quiet::new(A::ZERO) };
-    ServiceRanges { cover: range(), cidrs: std::array::from_fn(|_| range()), len: word(0), reserved: word(0) }
-}
-
-fn word(value: u32) -> Word32 {
-    Word32::new(value)
 }
 
 fn frontend_key<F: Net>(transport: Transport, end: SocketAddr) -> Vec<u8> {
