@@ -131,7 +131,7 @@ impl Lab {
             let is_any = |fixed: &str| name.starts_with(fixed);
             let has_meaning =
                 [map::NODE_PORTS, map::STRANGERS, map::EVENTS, map::DROPS].into_iter().any(is_any)
-                    || [map::FLOW_FILTER, map::FRONTEND_FILTER].into_iter().any(is_any);
+                    || [map::FLOW_FILTER, map::FRONTEND_FILTER, map::SEARCHED].into_iter().any(is_any);
             if !has_meaning && shape.max_entries > ENTRIES {
                 loader.map_max_entries(name, ENTRIES);
             }
