@@ -115,7 +115,8 @@ fn follows(world: &World, flags: &[&str]) -> anyhow::Result<()> {
     let to = (SECOND.parse::<std::net::IpAddr>()?, node_port(SERVICE)).into();
     let first = Frontend::NodePort.of(SERVICE, Family::V4);
     for place in [Place::Host, Place::Pod(POD1), Place::Outside] {
-        ensure!(!answered(world, place, to)?, "{flags:?} {place:?}: {to} is nobody's yet");
+        // The node's own stack knows sooner that the address has gone than the agent does.
+        until("an address of nobody's", PROMISE, || Ok((!answered(world, place, to)?).then_some(())))?;
         for is_there in [true, false] {
             let what = if is_there { "add" } else { "delete" };
             world.ip(NODE1.name, &format!("address {what} {SECOND}/24 dev eth0\n"))?;
