@@ -37,9 +37,9 @@ mod tunnel;
 mod vacant;
 
 use crate::{
-    collect::Home,
     encap::Carry,
     family::{Address as _, Family},
+    flow::Home,
     key::{FlowKey, FrontendKey, Hook},
     service::{Frontend, FrontendKind, LOCAL_NODE_PORTS},
     verdict::DropReason,

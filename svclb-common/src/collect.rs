@@ -6,7 +6,7 @@
 
 use crate::{
     family::Address,
-    flow::{FlowRecord, FlowState, Timeouts},
+    flow::{FlowRecord, FlowState, Home, Timeouts},
     key::FlowKey,
     service::{Affinity, BackendId},
     wire::Transport,
@@ -14,16 +14,6 @@ use crate::{
 
 /// Nanoseconds of a second.
 const SECOND: u64 = 1_000_000_000;
-
-/// Which of the flow tables an entry is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Home {
-    /// That of established flows.
-    Flows,
-    /// The other one.
-    HalfOpen,
-}
 
 /// The flow tables of a family, and the backends that flows were made for.
 pub trait FlowTables<A: Address> {

@@ -25,7 +25,6 @@ pub struct CachedDst<A> {
     asked: Epoch,
     /// In which [`moment`].
     moment: u32,
-    pad: u32,
     /// The device of that way.
     device: u32,
     /// Where packets come from whose next hop is known.
@@ -112,7 +111,6 @@ mod tests {
             source: Addr4(0),
             asked: Epoch::NEVER,
             moment: 0,
-            pad: 0,
             device: 0,
             src: Addr4(0),
             hop: Hop::default(),

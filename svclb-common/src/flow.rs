@@ -5,6 +5,7 @@
 //! it writes, reversed, is the tuple that the other direction's packets carry.
 
 pub mod filter;
+mod home;
 mod hop;
 mod life;
 mod record;
@@ -14,6 +15,7 @@ mod tag;
 mod timeout;
 
 pub use self::{
+    home::Home,
     hop::{Epoch, Hop, Link},
     life::{FIN, LEFT, Life, Lived, RST, SEEN, SPOKE, TICK_NS, Tick},
     record::FlowRecord,

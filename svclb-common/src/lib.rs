@@ -30,6 +30,7 @@
 //! | [`dst_cache`] | what the kernel said of the way to a destination a moment ago |
 //! | [`snat`] | searches for a free source port, and what is remembered of them |
 //! | [`config`] | what the agent tells the programs at load time |
+//! | [`line`] | elements of arrays of bytes |
 //! | [`layout`] | map names, capacities, the layout's version |
 //! | [`state`] | what the agent tells other processes |
 #![no_std]

@@ -102,14 +102,14 @@ pub(crate) fn half_open<F: FlowMaps>(key: &FlowKey<F::Addr>) -> Option<&'static 
     unsafe { F::half_open().get(key) }
 }
 
-/// The entry of a flow that was just found or made, wherever it is: in the table of established ones, if it `is_at_home`.
+/// The entry of a flow that was just found or made, wherever it is: in the table of established ones, if it `seems_established`.
 /// Another CPU may move it between two looks.
 #[inline(always)]
 pub(crate) fn any<F: FlowMaps>(
     key: &FlowKey<F::Addr>,
-    is_at_home: bool,
+    seems_established: bool,
 ) -> Option<&'static FlowEntry<F::Addr>> {
-    let early = if is_at_home { None } else { half_open::<F>(key) };
+    let early = if seems_established { None } else { half_open::<F>(key) };
     early.or_else(|| find::<F>(key)).or_else(|| half_open::<F>(key)).or_else(|| find::<F>(key))
 }
 
@@ -131,8 +131,9 @@ pub(crate) fn open<F: FlowMaps>(
     })
 }
 
-/// Copies the entry, and tells whether it was the flow's before and after. Both are asked: the tag covers what is written
-/// first only, and an entry that is given away meanwhile is written from its beginning.
+/// Copies the entry, and tells whether it was the flow's before and after. Both are asked, since the tag covers the tuple
+/// and not what lies behind it: an entry that is given away meanwhile shows in one of them, unless its new owner has come
+/// no further than to what no tag covers.
 #[inline(always)]
 fn take_copy<F: FlowMaps>(
     key: &FlowKey<F::Addr>,

@@ -7,7 +7,6 @@ use svclb_common::{
     balance::{self, Edge, Learned, Place, decides},
     encap::is_gue,
     family::{Family, V4, V6},
-    flow::stranger::may_be_strange,
     key::{Hook, put_wide},
     outline::{HEADERS, Outline},
     packet::{Packet, Unparsed},
@@ -182,7 +181,7 @@ fn established<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
             if hook == Hook::Ingress && is_gue(&packet) {
                 return GUE;
             }
-            let is_strange = found.is_none() && may_be_strange(packet.flags);
+            let is_strange = found.is_none() && packet.flags.is_midway();
             if is_strange && stranger::is_known::<F>(&scratch.key) { M::NEXT } else { KNOWN }
         }
         Err(Unparsed::Foreign) => M::NEXT,
@@ -234,7 +233,7 @@ fn learn<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     };
     match balance::learn_part::<F, _>(&Kernel { medium }, place, scratch, transport, flags) {
         Learned::NotOurs => {
-            if !is_inner && scratch.outline.is_plain() && may_be_strange(flags) {
+            if !is_inner && scratch.outline.is_plain() && flags.is_midway() {
                 stranger::note::<F>(&scratch.key);
             }
             M::NEXT
@@ -255,7 +254,7 @@ fn act_on_known<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
     let Some(packet) = parse::<F, M>(medium, scratch.outline) else { return M::NEXT };
     scratch.key = packet.flow(hook);
-    match flow::any::<F>(&scratch.key, scratch.is_at_home()) {
+    match flow::any::<F>(&scratch.key, scratch.seems_established()) {
         Some(entry) => act(medium, packet, entry, hook),
         // Evicted a moment after it was found: the sender repeats itself.
         None => drop::<F, M>(medium, &scratch.key, DropReason::FlowTableFull),

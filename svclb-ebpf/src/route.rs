@@ -1,6 +1,6 @@
 //! The node's routes, asked by `bpf_fib_lookup`; the map of source addresses.
 
-use core::{hint::black_box, mem::MaybeUninit};
+use core::mem::MaybeUninit;
 
 use aya_ebpf::{
     bindings::{bpf_fib_lookup as FibParams, xdp_md},
@@ -281,20 +281,20 @@ pub(crate) fn next_hop<F: Maps>(
     size: u16,
     eth: &mut Eth,
 ) -> Option<u32> {
-    let scratch = flow::scratch::<F>()?;
-    (scratch.from, scratch.to) = (*src, *dst);
-    // The function finds the same value in its map: what was written to it is written before, and read anew after.
-    let scratch = black_box(scratch);
+    {
+        // The function finds the same value in its map, so nobody holds it meanwhile.
+        let scratch = flow::scratch::<F>()?;
+        (scratch.from, scratch.to) = (*src, *dst);
+    }
     let device = if F::AF == V4::AF {
         svclb_next_hop_v4(frame.0, size.into())
     } else {
         svclb_next_hop_v6(frame.0, size.into())
     };
-    let scratch = black_box(scratch);
     if device == 0 {
         return None;
     }
-    eth.set_link(scratch.link);
+    eth.set_link(flow::scratch::<F>()?.link);
     Some(device)
 }
 

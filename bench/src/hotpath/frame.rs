@@ -29,15 +29,17 @@ fn places(family: Family) -> Places {
 
 /// The frame of an established connection between two ends: 64 bytes, or 78 of IPv6.
 pub(crate) fn between(source: SocketAddr, destination: SocketAddr) -> anyhow::Result<Vec<u8>> {
-    let data = if source.is_ipv4() { "0123456789" } else { "0123" };
-    let packet: Packet = format!("tcp {source} > {destination} ack seq=1001 ack=7001 data={data}").parse()?;
-    Ok(packet.frame())
+    frame(source, destination, "ack seq=1001 ack=7001")
 }
 
-/// The frame of a connection's first packet.
+/// The first frame of a connection, of the same size.
 pub(crate) fn first(source: SocketAddr, destination: SocketAddr) -> anyhow::Result<Vec<u8>> {
+    frame(source, destination, "syn seq=1000")
+}
+
+fn frame(source: SocketAddr, destination: SocketAddr, fields: &str) -> anyhow::Result<Vec<u8>> {
     let data = if source.is_ipv4() { "0123456789" } else { "0123" };
-    let packet: Packet = format!("tcp {source} > {destination} syn seq=1000 data={data}").parse()?;
+    let packet: Packet = format!("tcp {source} > {destination} {fields} data={data}").parse()?;
     Ok(packet.frame())
 }
 

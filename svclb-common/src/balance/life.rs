@@ -6,9 +6,8 @@
 
 use crate::{
     balance::{scratch::Scratch, tables::Tables},
-    collect::Home,
     family::Family,
-    flow::{FlowEntry, state::has_ended, stranger::may_be_strange},
+    flow::{FlowEntry, Home, state::has_ended},
     key::FlowKey,
     wire::{TcpFlags, Transport},
 };
@@ -21,7 +20,7 @@ pub fn established<'t, F: Family>(
     key: &FlowKey<F::Addr>,
     flags: TcpFlags,
 ) -> Option<&'t FlowEntry<F::Addr>> {
-    if may_be_strange(flags) { tables.flow(key) } else { None }
+    if flags.is_midway() { tables.flow(key) } else { None }
 }
 
 /// Whether an established entry still decides this packet, or [`learn`](super::learn)

@@ -12,10 +12,9 @@ use crate::{
         tables::{PutError, Tables},
         tunnel,
     },
-    collect::Home,
     encap::Carry,
     family::Family,
-    flow::{Direction, Owner, Tuple},
+    flow::{Direction, Home, Owner, Tuple},
     key::Hook,
     verdict::DropReason,
 };

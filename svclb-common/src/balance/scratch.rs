@@ -2,9 +2,8 @@
 
 use crate::{
     balance::{choice::Choice, path::Path},
-    collect::Home,
     family::Address,
-    flow::{FlowEntry, Link, Recipe},
+    flow::{FlowEntry, Home, Link, Recipe},
     key::FlowKey,
     outline::Outline,
     service::{AffinityKey, Backend, Frontend},
@@ -61,7 +60,7 @@ pub struct Scratch<A: Address> {
     /// [`is_kept`](Self::is_kept), as the verifier shall not know it: it would follow all
     /// that comes after once for each answer.
     kept: u32,
-    /// Which table probably has the packet's entry: a [`Home`](crate::collect::Home).
+    /// Which table probably has the packet's entry: a [`Home`].
     pub(super) home: u32,
     /// Bytes of the headers around the packet; 0 if it travels alone.
     around: u32,
@@ -104,7 +103,7 @@ impl<A: Address> Scratch<A> {
 
     /// Whether the packet's entry probably is an established one: where to look for it first.
     #[inline(always)]
-    pub fn is_at_home(&self) -> bool {
+    pub fn seems_established(&self) -> bool {
         self.home == Home::Flows as u32
     }
 

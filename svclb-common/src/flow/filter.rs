@@ -12,7 +12,7 @@
 
 use crate::{cell::Word64, family::Address, key::FlowKey, line::Line};
 
-/// Places for tuples: four for each entry that the tables of established flows have room for.
+/// Places for tuples: four for each entry that the table of established flows has room for by default.
 pub const PLACES: u32 = 1 << 20;
 
 /// The last era before the first one comes again. The one behind it would have the mark of a place without one.
@@ -110,7 +110,6 @@ impl Eras {
 
 #[cfg(test)]
 mod tests {
-
     use std::{vec, vec::Vec};
 
     use super::*;
@@ -163,9 +162,11 @@ mod tests {
     /// writes its entry, the collector walks twice, somebody asks for the entry once it is there.
     #[test]
     fn no_order_of_steps_hides_an_entry_that_is_there() {
-        const WRITER: [&str; 3] = ["reads the word", "leaves the mark", "writes the entry"];
-        const COLLECTOR: [&str; 6] = ["walk", "meets it", "walked", "walk", "meets it", "walked"];
-        const READER: [&str; 2] = ["reads the word", "reads the mark"];
+        // Reads the word, leaves the mark, writes the entry; begins a walk, meets the entry, ends it, and again; reads the
+        // word, reads the mark.
+        const WRITER: u32 = 3;
+        const COLLECTOR: u32 = 6;
+        const READER: u32 = 2;
         for first in [0, 1, 252, 253, 254] {
             let mut orders = vec![(0, 0, 0, Vec::new())];
             let mut complete = 0;
@@ -175,17 +176,17 @@ mod tests {
                     order.push(who);
                     orders.push((writer, collector, reader, order));
                 };
-                if writer < WRITER.len() {
+                if writer < WRITER {
                     more("writer", writer + 1, collector, reader);
                 }
-                if collector < COLLECTOR.len() {
+                if collector < COLLECTOR {
                     more("collector", writer, collector + 1, reader);
                 }
                 // Nobody asks for what is not there yet.
-                if writer == WRITER.len() && reader < READER.len() {
+                if writer == WRITER && reader < READER {
                     more("reader", writer, collector, reader + 1);
                 }
-                if (writer, collector, reader) == (WRITER.len(), COLLECTOR.len(), READER.len()) {
+                if (writer, collector, reader) == (WRITER, COLLECTOR, READER) {
                     complete += u32::from(is_found(first, &order));
                 }
             }

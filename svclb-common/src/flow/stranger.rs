@@ -4,7 +4,7 @@
 //! What was found counts for the rest of a jiffy: the packets of a connection that come in bursts are
 //! asked about once, and what changes meanwhile is noticed before anybody sends again.
 
-use crate::{family::Address, key::FlowKey, wire::TcpFlags};
+use crate::{family::Address, key::FlowKey};
 
 /// Places for tuples, of each CPU.
 pub const STRANGERS: u32 = 1024;
@@ -44,13 +44,6 @@ impl<A: Address> Stranger<A> {
     }
 }
 
-/// Whether a packet may be taken for a stranger's without a closer look: what begins or ends a
-/// connection changes what a tuple means.
-#[inline(always)]
-pub fn may_be_strange(flags: TcpFlags) -> bool {
-    !flags.any(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST)
-}
-
 /// The place of a tuple.
 #[inline(always)]
 pub fn place<A: Address>(key: &FlowKey<A>) -> u32 {
@@ -74,14 +67,6 @@ mod tests {
         assert!(!stranger.is(&FlowKey { hook: 1, ..key(3) }, 7));
         stranger.forget();
         assert!(!stranger.is(&key(3), 7));
-    }
-
-    #[test]
-    fn what_begins_or_ends_is_looked_at() {
-        for flag in [TcpFlags::SYN, TcpFlags::FIN, TcpFlags::RST] {
-            assert!(!may_be_strange(TcpFlags(flag | TcpFlags::ACK)));
-        }
-        assert!(may_be_strange(TcpFlags(TcpFlags::ACK)) && may_be_strange(TcpFlags::default()));
     }
 
     #[test]

@@ -27,6 +27,12 @@ impl TcpFlags {
     pub fn opens(self) -> bool {
         self.0 & (Self::SYN | Self::ACK | Self::RST) == Self::SYN
     }
+
+    /// A packet in the midst of a connection: it neither begins nor ends one, which would change what its tuple means.
+    #[inline(always)]
+    pub fn is_midway(self) -> bool {
+        !self.any(Self::SYN | Self::FIN | Self::RST)
+    }
 }
 
 /// Transport protocols by their IANA number.
@@ -109,5 +115,18 @@ impl SctpTail {
             SHUTDOWN | SHUTDOWN_ACK | SHUTDOWN_COMPLETE => TcpFlags::FIN | TcpFlags::ACK,
             _ => TcpFlags::ACK,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_or_ends_is_not_midway() {
+        for flag in [TcpFlags::SYN, TcpFlags::FIN, TcpFlags::RST] {
+            assert!(!TcpFlags(flag | TcpFlags::ACK).is_midway() && !TcpFlags(flag).is_midway());
+        }
+        assert!(TcpFlags(TcpFlags::ACK).is_midway() && TcpFlags::default().is_midway());
     }
 }

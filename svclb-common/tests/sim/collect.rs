@@ -4,9 +4,9 @@ use std::{cell::Cell, convert::Infallible};
 
 use svclb_common::{
     balance::Tables as _,
-    collect::{FlowTables, Home, Judge},
+    collect::{FlowTables, Judge},
     family::Family,
-    flow::{Action, FlowRecord, FlowState, Timeouts},
+    flow::{Action, FlowRecord, FlowState, Home, Timeouts},
     key::FlowKey,
     service::BackendId,
     wire::Transport,

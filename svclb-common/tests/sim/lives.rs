@@ -5,9 +5,8 @@ use std::collections::{HashMap, HashSet};
 use proptest::{collection::vec, prelude::*};
 use svclb_common::{
     balance::Tables as _,
-    collect::Home,
     family::{V4, V6},
-    flow::{FlowRecord, FlowState, TICK_NS, Timeouts},
+    flow::{FlowRecord, FlowState, Home, TICK_NS, Timeouts},
     key::{FlowKey, Hook},
     wire::Transport,
 };

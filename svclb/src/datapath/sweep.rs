@@ -8,9 +8,9 @@ use std::{
 use aya::maps::{IterableMap as _, MapError};
 use nix::time::{ClockId, clock_gettime};
 use svclb_common::{
-    collect::{FlowTables, Home, Judge, Met},
+    collect::{FlowTables, Judge, Met},
     flow::{
-        FlowRecord, FlowState, Timeouts,
+        FlowRecord, FlowState, Home, Timeouts,
         filter::{self, EraWord, Eras, place},
     },
     key::{FlowKey, SocketKey},

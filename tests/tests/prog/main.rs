@@ -8,6 +8,7 @@
 //! | [`scenario`] | fixtures and running them |
 //! | [`ports`] | source ports, to the last one |
 //! | [`flood`] | many flows at once |
+//! | [`web`] | a node with one Service |
 //! | [`strangers`] | tuples that are nobody's |
 //! | [`filter`] | the filters in front of the tables |
 //! | [`fuzz`] | any bytes |
@@ -25,6 +26,7 @@ mod life;
 mod ports;
 mod scenario;
 mod strangers;
+mod web;
 
 use svclb_tests::prog::{cidr, lab, node, tables};
 

@@ -5,28 +5,17 @@ use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
-use svclb_common::{config::DatapathConfig, flow::stranger::STRANGERS, layout::map};
-use svclb_tests::packet::Packet;
+use svclb_common::{flow::stranger::STRANGERS, layout::map};
 
 use crate::{
-    lab::{Hook, Lab, Verdict, of},
-    node::Node,
-    tables::{Services, Written},
+    lab::{Hook, Verdict, of},
+    web::Web,
 };
-
-const SERVICES: &str = "\
-web:
-  frontends: [cluster-ip 10.96.0.10:80/tcp]
-  backends: [10.244.2.7:8080/tcp]
-";
 
 /// A [`Stranger`](svclb_common::flow::Stranger) of IPv4: the tuple, and the jiffy.
 type Noted = [u64; 3];
 
-struct World {
-    node: Node,
-    lab: Lab,
-}
+struct World(Web);
 
 impl World {
     /// Everything runs on one CPU: each notes for itself.
@@ -34,21 +23,16 @@ impl World {
         let mut first = CpuSet::new();
         first.set(0).unwrap();
         sched_setaffinity(Pid::from_raw(0), &first).unwrap();
-        let node = Node::new().unwrap();
-        let mut lab = Lab::new(DatapathConfig::PER_PACKET, &[]).unwrap();
-        let services: Services = serde_saphyr::from_str(SERVICES).unwrap();
-        Written::new(&mut lab, &node, &services, |_| true).unwrap();
-        Self { node, lab }
+        Self(Web::new())
     }
 
     fn sends(&mut self, line: &str) -> Verdict {
-        let frame = line.parse::<Packet>().unwrap().frame();
-        self.lab.run(&self.node, Hook::PodIngress, &frame).unwrap().0
+        self.0.send(Hook::PodIngress, line).0
     }
 
     /// What is noted.
     fn noted(&mut self) -> Vec<Noted> {
-        let table = self.lab.map_mut(&of(map::STRANGERS, true)).unwrap();
+        let table = self.0.lab.map_mut(&of(map::STRANGERS, true)).unwrap();
         let table = PerCpuArray::<_, Noted>::try_from(table).unwrap();
         let places = (0..STRANGERS).flat_map(|place| table.get(&place, 0).unwrap().to_vec());
         places.filter(|noted| noted[2] != 0).collect()
@@ -84,11 +68,10 @@ fn a_tuple_that_becomes_a_flows_is_forgotten() {
     let mut world = World::new();
     // What a backend sends of itself, before a client has called.
     let from_backend = "tcp 10.244.2.7:8080 > 10.244.1.5:40000 ack data=early";
-    let frame = from_backend.parse::<Packet>().unwrap().frame();
-    world.lab.run(&world.node, Hook::PodEgress, &frame).unwrap();
+    world.0.send(Hook::PodEgress, from_backend);
     assert_eq!(world.noted().len(), 1);
     world.sends("tcp 10.244.1.5:40000 > 10.96.0.10:80 syn");
     assert_eq!(world.noted(), Vec::<Noted>::new());
-    let (verdict, out) = world.lab.run(&world.node, Hook::PodEgress, &frame).unwrap();
-    assert_ne!(out, frame, "{verdict:?}: the answer keeps the backend's name");
+    let (verdict, is_changed) = world.0.send(Hook::PodEgress, from_backend);
+    assert!(is_changed, "{verdict:?}: the answer keeps the backend's name");
 }

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use svclb_common::{
     balance::Tables as _,
-    collect::{FlowTables, Home, Judge},
-    flow::{FlowEntry, FlowRecord, FlowState},
+    collect::{FlowTables, Judge},
+    flow::{FlowEntry, FlowRecord, FlowState, Home},
     key::FlowKey,
     service::BackendId,
 };

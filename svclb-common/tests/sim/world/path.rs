@@ -134,7 +134,7 @@ impl<F: Net> World<F> {
 
     fn finish(&self, learned: Learned, scratch: &Scratch<F::Addr>, packet: &mut Packet<'_, F>) -> Verdict {
         let key = &scratch.key;
-        let early = || if scratch.is_at_home() { None } else { self.half_open(key) };
+        let early = || if scratch.seems_established() { None } else { self.half_open(key) };
         match learned {
             Learned::Known => match early().or_else(|| self.flow(key)).or_else(|| self.half_open(key)) {
                 Some(entry) => self.act(packet, entry),
