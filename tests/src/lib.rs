@@ -10,5 +10,6 @@ pub mod packet;
 pub mod probe;
 pub mod prog;
 pub mod semantics;
+pub mod soak;
 pub mod spread;
 pub mod traffic;

@@ -12,6 +12,7 @@
 //! | `hold-udp` | as `sendto`, once per line of standard input, which may name another address |
 //! | `hold-connected` | asks on one connected socket, once per line of standard input, which may be `sendto` |
 //! | `table` | `tcp` for each line `ADDRESS COUNT` of standard input, all lines at once |
+//! | `steady` | many clients at a moderate rate (`probe/steady.rs`) |
 //!
 //! COUNT may be `-`: until standard input closes. The outcome is one line of JSON on
 //! standard output, for `table` an object by address; those that hold write one line per request, and
@@ -32,6 +33,8 @@ use std::{
 
 #[path = "probe/option.rs"]
 mod option;
+#[path = "probe/steady.rs"]
+mod steady;
 
 use anyhow::{Context as _, bail};
 use nix::errno::Errno;
@@ -52,6 +55,9 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|mode| mode == "table") {
         return table();
+    }
+    if arguments.first().is_some_and(|mode| mode == "steady") {
+        return steady::steady();
     }
     let [mode, address, count] = arguments.as_slice() else { bail!("usage: svclb-probe MODE ADDRESS COUNT") };
     let address: SocketAddr = address.parse().context("ADDRESS")?;
