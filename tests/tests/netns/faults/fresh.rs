@@ -37,7 +37,7 @@ fn come_and_go(flags: &[&str]) -> anyhow::Result<()> {
         let mut script = String::new();
         for number in 0..DEVICES {
             writeln!(script, "link add brief{number} type veth peer name other{number}")?;
-            writeln!(script, "link add uplink0 type dummy\nlink set uplink0 up")?;
+            writeln!(script, "link add uplink0 type veth peer name wan0\nlink set uplink0 up")?;
             writeln!(script, "link del uplink0\nlink del brief{number}")?;
         }
         world.ip(NODE1.name, &script)?;
