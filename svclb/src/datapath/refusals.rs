@@ -41,5 +41,17 @@ impl Refusals {
 
 /// Whether a device has gone since it was listed, of which the next list will know.
 pub(super) fn is_gone(ifindex: u32) -> bool {
-    if_indextoname(ifindex).is_err()
+    // nix takes the null pointer of a failure for an empty name.
+    if_indextoname(ifindex).map_or(true, |name| name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_without_a_device_is_gone() {
+        assert!(!is_gone(1), "loopback");
+        assert!(is_gone(u32::MAX >> 1));
+    }
 }
