@@ -90,8 +90,8 @@ fn programs(world: &World, is_clsact: bool) -> anyhow::Result<usize> {
 
 /// Name, index and address are those of the device before: nothing that is listed tells them apart.
 fn takes_the_place(flags: &[&str]) -> anyhow::Result<()> {
-    const ADD: &str = "link add spare index 700 address 02:00:00:00:07:00 type veth peer name other\n\
-                       link set spare up\n";
+    const ADD: &str = "link add spare index 700 address 02:00:00:00:07:00 type veth \
+                       peer name other index 701 address 02:00:00:00:07:01\nlink set spare up\n";
     world(|world| {
         let is_clsact = flags.contains(&"clsact");
         world.publish(&Service::new("brief", SERVICE, &[POD2]))?;
