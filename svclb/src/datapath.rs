@@ -31,7 +31,9 @@
 pub mod active;
 pub mod addresses;
 pub mod attach;
+mod bpffs;
 pub mod cleanup;
+mod clock;
 pub mod clsact;
 pub mod counters;
 mod error;
@@ -49,6 +51,7 @@ pub mod pods;
 pub mod probe;
 pub mod ranges;
 pub mod readback;
+mod refusals;
 pub mod sweep;
 pub mod tables;
 pub mod translations;

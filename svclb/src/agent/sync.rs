@@ -314,12 +314,16 @@ impl Syncer {
 
     /// Hooks come after the tables: a program that finds a frontend finds its backends.
     async fn sync_hooks(&mut self, network: &Network) -> Result<(), Error> {
+        let is_same = |index: &u32| {
+            network.links.contains_key(index)
+                && self.seen.as_ref().is_none_or(|seen| seen.births.of(*index) == network.births.of(*index))
+        };
+        self.uplinks.retain(is_same);
         let xdp = attached_xdp(&self.settings.pins);
         let Chosen { mut wanted, missing, without_xdp } =
             self.settings.devices.chosen(network, &self.uplinks, &xdp);
         self.without_xdp.now(without_xdp, |line| tracing::info!("{line}"));
         self.missing.now(missing, |name| tracing::warn!("--uplink {name}: there is no such device"));
-        self.uplinks.retain(|index| network.links.contains_key(index));
         self.uplinks.extend(&network.default_routes);
         // What is in the tables counts, told by the source or not: another agent may just take over.
         let need = match (wanted.loopback, self.services.have_streams()) {

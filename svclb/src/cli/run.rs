@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use svclb_common::config::SocketMode;
 
 use super::DeviceArgs;
 use crate::{
     agent::{self, RunError},
     config::{
         Algorithm, Bind, ClusterCidrs, ConfigError, DsrEncapsulation, Environment, ExternalMode, Layer,
-        Masquerade, NodePortAddresses, PortRange, Source, TableSize, Tc, resolve,
+        Masquerade, NodePortAddresses, PortRange, SocketLb, Source, TableSize, Tc, resolve,
     },
     ports,
 };
@@ -135,17 +136,20 @@ pub(super) fn settings(mut args: RunArgs) -> Result<agent::Settings, RunError> {
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
     }
-    let config = resolved.config;
+    let mut config = resolved.config;
     for overlap in ports::overlaps(config.snat_ports) {
         tracing::warn!("{overlap}");
     }
     let devices = super::devices(
         config.cgroup.clone(),
-        config.socket_lb,
+        resolved.socket_lb,
         config.uplinks.clone(),
         config.pod_interfaces.clone(),
         config.xdp,
     )?;
+    if devices.socket_mode == SocketMode::Off {
+        config.socket_lb = SocketLb::Off;
+    }
     Ok(agent::Settings::new(config, resolved.file, devices))
 }
 
@@ -156,7 +160,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::{Resolved, SocketLb, Xdp};
+    use crate::config::{Resolved, Xdp};
 
     #[derive(Debug, Parser)]
     struct Line {

@@ -6,7 +6,6 @@ use std::{
 };
 
 use aya::maps::MapError;
-use nix::time::{ClockId, clock_gettime};
 use svclb_common::{
     FlowRecord,
     family::{Address, V4, V6},
@@ -17,7 +16,7 @@ use svclb_common::{
 };
 
 use super::{
-    Error,
+    Error, clock,
     family::MapFamily,
     pins::Pins,
     tables::{element, open_array, open_hash, read_error},
@@ -55,8 +54,7 @@ pub struct Flow {
 
 /// All flows of both families.
 pub fn read(pins: &Pins) -> Result<Vec<Flow>, Error> {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
-        .map_or(0, |now| std::time::Duration::from(now).as_secs());
+    let now = clock::now() / 1_000_000_000;
     let timeouts = timeouts(pins)?;
     let mut flows = of_family::<V4>(pins, now, &timeouts)?;
     flows.extend(of_family::<V6>(pins, now, &timeouts)?);

@@ -6,7 +6,6 @@ use std::{
 };
 
 use aya::maps::{IterableMap as _, MapError};
-use nix::time::{ClockId, clock_gettime};
 use svclb_common::{
     collect::{FlowTables, Judge, Met},
     flow::{
@@ -23,6 +22,7 @@ use svclb_common::{
 
 use super::{
     Error,
+    clock::now,
     family::MapFamily,
     pins::Pins,
     tables::{Hash, open_array, open_hash},
@@ -314,10 +314,4 @@ fn take<K: aya::Pod, V: aya::Pod + PartialEq>(
         Some(value) => hash::insert(fd(map), key, &value).map(|_is_written| false).map_err(failed),
         None => Ok(false),
     }
-}
-
-/// `CLOCK_MONOTONIC_COARSE` in nanoseconds, which is what programs read.
-fn now() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
-        .map_or(0, |now| u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
 }

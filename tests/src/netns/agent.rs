@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde::Deserialize;
 
 use super::{
@@ -108,6 +111,16 @@ impl Agent {
     /// Waits until it ends by itself.
     pub fn wait(mut self) -> anyhow::Result<ExitStatus> {
         self.process.wait()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill(Pid::from_raw(i32::try_from(self.process.pid())?), signal)?)
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        self.process.has_ended()
     }
 
     /// Kills it, as the kernel does when memory runs out.

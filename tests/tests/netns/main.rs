@@ -11,6 +11,7 @@ mod devices;
 mod dns;
 mod dsr;
 mod errors;
+mod faults;
 mod files;
 mod filter;
 mod health;
