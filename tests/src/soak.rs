@@ -85,7 +85,7 @@ impl Soak {
         let mut outcome = Outcome { tables: String::new(), lines: String::new(), is_kept: true };
         for way in Way::ALL {
             let ledger = self.run_way(way, ground.clone(), &mut random)?;
-            outcome.tables += &format!("{}\n\n{}\n", way.title(), ledger.tables());
+            outcome.tables += &[way.title(), "\n\n", &ledger.tables(), "\n"].concat();
             outcome.lines += &ledger.lines(way)?;
             outcome.is_kept &= ledger.is_kept();
         }
