@@ -14,13 +14,25 @@ use crate::{
         wait::{PATIENCE, here},
     },
     probe::Outcome,
-    reference::{Expected, Protocol, Verdict, claim::Frontend, verdict::Class},
+    reference::{
+        Expected, Protocol, Verdict,
+        claim::{Frontend, Kind},
+        verdict::Class,
+    },
 };
 
 /// How long silence must last to count as one. An answer that is expected may take as long as any.
 const SILENCE: Duration = Duration::from_millis(150);
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// Where nobody serves an address, a node may say that its own router is nearer, and the client would ask there for ever.
+const STUBBORN: [(&str, &str); 4] = [
+    ("ipv4/conf/all/accept_redirects", "0"),
+    ("ipv4/conf/eth0/accept_redirects", "0"),
+    ("ipv6/conf/all/accept_redirects", "0"),
+    ("ipv6/conf/eth0/accept_redirects", "0"),
+];
 
 /// One client in each place, which asks many at once.
 pub struct Clients {
@@ -38,6 +50,9 @@ struct Question {
     frontend: Frontend,
     to: SocketAddr,
     allowed: Allowed,
+    /// Whether the client's address decides and nobody but the Node, which says nothing of it, could tell it: a socket has
+    /// none when it connects.
+    is_unknown: bool,
 }
 
 /// What may become of a question.
@@ -52,11 +67,12 @@ enum Allowed {
 impl Clients {
     /// Starts clients in a pod, on the node and outside.
     pub fn start(world: &World, seed: u64) -> anyhow::Result<Self> {
+        let client = world.namespace(CLIENT.name);
+        client.sysctl(&STUBBORN)?;
         // A router would send ClusterIPs to some node.
-        world.ip(
-            CLIENT.name,
-            &format!("route add 10.96.0.0/16 via {}\nroute add fd00:10:96::/48 via {}\n", NODE1.v4, NODE1.v6),
-        )?;
+        let [v4, v6] = ["10.96.0.0/16", "fd00:10:96::/48"];
+        let routes = format!("route replace {v4} via {}\nroute replace {v6} via {}\n", NODE1.v4, NODE1.v6);
+        world.ip(CLIENT.name, &routes)?;
         let start = |place: Place| {
             let probe = world.ground().probe.to_string_lossy().into_owned();
             anyhow::Ok((place, world.start(place, &probe, &["each"])?))
@@ -72,20 +88,37 @@ impl Clients {
         gone: &BTreeSet<Frontend>,
         most: usize,
     ) -> anyhow::Result<Vec<Difference>> {
-        let mut chosen: Vec<_> =
-            expected.frontends.keys().filter(|it| it.protocol != Protocol::Sctp).collect();
+        let can_be_asked = |it: &&Frontend| it.protocol != Protocol::Sctp;
+        let mut chosen: Vec<_> = expected.frontends.keys().filter(can_be_asked).copied().collect();
         self.rng.shuffle(&mut chosen);
         chosen.truncate(most);
-        chosen.extend(
-            gone.iter()
-                .filter(|it| it.protocol != Protocol::Sctp && !expected.frontends.contains_key(it))
-                .take(2),
-        );
+        let gone = gone.iter().filter(can_be_asked).filter(|it| !expected.frontends.contains_key(it));
+        chosen.extend(gone.take(2));
         let mut questions = Vec::new();
         for frontend in chosen {
             let at = self.rng.usize(0..self.all.len());
-            questions.extend(self.question(expected, *frontend, at));
+            questions.extend(self.question(expected, frontend, at));
         }
+        self.ask_them(questions)
+    }
+
+    /// Asks all frontends from everywhere.
+    pub fn ask_all(
+        &mut self,
+        expected: &Expected,
+        gone: &BTreeSet<Frontend>,
+    ) -> anyhow::Result<Vec<Difference>> {
+        let mut questions = Vec::new();
+        let all = expected.frontends.keys().chain(gone).filter(|it| it.protocol != Protocol::Sctp);
+        for frontend in all {
+            for at in 0..self.all.len() {
+                questions.extend(self.question(expected, *frontend, at));
+            }
+        }
+        self.ask_them(questions)
+    }
+
+    fn ask_them(&mut self, questions: Vec<Question>) -> anyhow::Result<Vec<Difference>> {
         for question in &questions {
             let silence = matches!(question.allowed, Allowed::Nobody | Allowed::Verdict(Verdict::Dropped));
             let patience = here(if silence { SILENCE } else { ANSWER }).as_millis();
@@ -127,8 +160,12 @@ impl Clients {
             Some(verdict) => Allowed::Verdict(verdict),
             None => Allowed::Nobody,
         };
+        let owner = expected.frontends.get(&frontend).filter(|owner| owner.kind == Kind::LoadBalancer);
+        let sources = owner.and_then(|owner| expected.ports.get(&owner.port)?.sources.as_ref());
+        let is_unknown = place == Place::Host && sources.is_some_and(|sources| !sources.admits_node);
         self.next += 1;
-        Some(Question { id: self.next, place, frontend, to: (address, frontend.port).into(), allowed })
+        let to = (address, frontend.port).into();
+        Some(Question { id: self.next, place, frontend, to, allowed, is_unknown })
     }
 }
 
@@ -145,6 +182,7 @@ impl Question {
     /// What is wrong with an outcome.
     fn judge(&self, outcome: &Outcome) -> Option<Difference> {
         let is_right = match (&self.allowed, outcome.answer.as_deref(), outcome.error.as_deref()) {
+            (Allowed::Verdict(_), None, Some("EPERM")) if self.is_unknown => true,
             (Allowed::Verdict(Verdict::Backends(some)), Some(answer), _) => {
                 let name = answer.split(' ').next().unwrap_or_default();
                 let family = if self.to.is_ipv4() { Family::V4 } else { Family::V6 };

@@ -4,10 +4,7 @@
 //! force as a whole, and of each kind of objects an API server tells one after the other. So where both markers are in the
 //! tables and these are in sync, the step is.
 
-use std::{
-    fmt::Write as _,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{fmt::Write as _, net::Ipv4Addr};
 
 use serde_json::{Value, json};
 
@@ -111,6 +108,11 @@ impl Feed<'_> {
         }
     }
 
+    /// Whether a step is told as a whole.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Folder)
+    }
+
     /// The step that takes everything away.
     pub fn clearing(reference: &Reference) -> Step {
         use crate::reference::Change;
@@ -118,9 +120,4 @@ impl Feed<'_> {
         let slices = reference.slices.keys().cloned().map(Change::NoSlice);
         services.chain(slices).chain(reference.node.iter().map(|_| Change::NoNode)).collect()
     }
-}
-
-/// The marker's address.
-pub fn address() -> IpAddr {
-    ADDRESS.into()
 }

@@ -51,7 +51,12 @@ pub struct Session<'a> {
     gone: BTreeSet<Frontend>,
     /// How many steps there were, with those that took everything away.
     steps: u32,
+    /// What becomes of objects on their way to the agent.
+    distortion: Option<Distortion>,
 }
+
+/// Something that is wrong with the objects that an agent is told of: as if it had misread them.
+pub type Distortion = fn(&mut Reference);
 
 impl<'a> Session<'a> {
     /// Begins beside a running agent, which may have done what it likes before: what is not the namespace's is not looked
@@ -74,12 +79,11 @@ impl<'a> Session<'a> {
             reference: Reference::new(&ground.node),
             expected: Expected::default(),
             gone: BTreeSet::new(),
-            // The marker of the first step must be another one than there is.
             steps: 0,
+            distortion: None,
         };
-        while session.tables.mark()?.is_some_and(|mark| mark == Mark::of(session.steps)) {
-            session.steps += 1;
-        }
+        // Whoever was here before has left a mark.
+        session.steps = session.tables.mark()?.map_or(0, |mark| mark.affinity.saturating_sub(1));
         session.tell(&Step::new())?;
         Ok(session)
     }
@@ -88,6 +92,11 @@ impl<'a> Session<'a> {
     pub fn with_clients(&mut self, seed: u64) -> anyhow::Result<()> {
         self.clients = Some(Clients::start(self.world, seed)?);
         Ok(())
+    }
+
+    /// Lets the agent misread what it is told from now on. Only a folder of manifests can.
+    pub fn distort(&mut self, distortion: Option<Distortion>) {
+        self.distortion = distortion;
     }
 
     /// The clients, if there are some.
@@ -118,7 +127,9 @@ impl<'a> Session<'a> {
         self.gone = gone.collect();
         let after = self.tell(step)?;
         let mut differences = self.look(self.steps % self.closeness.every == 0)?;
-        if let Some(before) = before.filter(|_| is_same && self.closeness.is_alone) {
+        // A server tells of one change after the other, and what is between two of them is written as well.
+        let is_whole = self.feed.is_whole() || step.len() <= 1;
+        if let Some(before) = before.filter(|_| is_same && is_whole && self.closeness.is_alone) {
             let writes = after.saturating_sub(before);
             if writes != Mark::WRITES {
                 let about = "writes for a step that changes nothing, with the marker's";
@@ -129,6 +140,12 @@ impl<'a> Session<'a> {
             differences.extend(self.ask()?);
         }
         Ok(differences)
+    }
+
+    /// Asks all frontends that there are, and those that the last step took away, from everywhere.
+    pub fn ask_all(&mut self) -> anyhow::Result<Vec<Difference>> {
+        let Some(clients) = &mut self.clients else { return Ok(Vec::new()) };
+        clients.ask_all(&self.expected, &self.gone)
     }
 
     /// What is wrong now.
@@ -151,7 +168,11 @@ impl<'a> Session<'a> {
     fn tell(&mut self, step: &Step) -> anyhow::Result<u64> {
         self.steps += 1;
         let mark = Mark::of(self.steps);
-        self.feed.publish(self.world, (&self.reference, &self.ground.namespace), step, mark)?;
+        let mut told = self.reference.clone();
+        if let Some(distort) = self.distortion {
+            distort(&mut told);
+        }
+        self.feed.publish(self.world, (&told, &self.ground.namespace), step, mark)?;
         let arrives = until("a step in the tables", PATIENCE, || {
             // The mark first: whoever writes it has said before that the tables are not in sync.
             let has_arrived = self.tables.mark()? == Some(mark);

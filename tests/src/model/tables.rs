@@ -175,7 +175,7 @@ where
     }
 
     fn cell_of(&self, namespace: &str) -> anyhow::Result<Option<u32>> {
-        for item in self.names.iter() {
+        for item in &self.names {
             let (cell, name) = item?;
             if text(&name.namespace) == namespace {
                 return Ok(Some(cell));
@@ -202,7 +202,7 @@ where
         // Of all namespaces: a cell's owner decides which of the rest is looked at.
         let mut owners: BTreeMap<u32, Option<PortKey>> = BTreeMap::new();
         let (mut used, mut slabs) = (BTreeSet::new(), BTreeMap::new());
-        for item in self.names.iter() {
+        for item in &self.names {
             let (cell, name) = item?;
             let protocol = protocol(name.proto)?;
             let port = ServedPort::default();
@@ -284,7 +284,7 @@ where
         seen: &mut Seen,
     ) -> anyhow::Result<BTreeSet<IpAddr>> {
         let mut foreign = BTreeSet::new();
-        for item in self.frontends.iter() {
+        for item in &self.frontends {
             let (key, value) = item?;
             let frontend = Frontend {
                 family: self.family,

@@ -10,8 +10,8 @@ use anyhow::{Context as _, bail, ensure};
 
 use super::{
     difference::Difference,
-    feed::Feed,
-    session::{Closeness, Session},
+    feed::{Feed, Mark},
+    session::{Closeness, Distortion, Session},
 };
 use crate::{
     netns::{Agent, World, layout::NODE1},
@@ -37,6 +37,10 @@ pub struct Trial<'a> {
     pub regressions: PathBuf,
     /// How closely steps are looked at.
     pub closeness: Closeness,
+    /// What the agent is to misread, to see whether that is found.
+    pub distortion: Option<Distortion>,
+    /// Whether scripts are played to the end and then everything is asked.
+    asks_at_the_end: bool,
 }
 
 /// What a trial came to.
@@ -59,7 +63,17 @@ impl<'a> Trial<'a> {
         start: &'a dyn Fn() -> anyhow::Result<Agent>,
     ) -> Self {
         let regressions = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/netns/model/regressions");
-        Self { world, feed, ground, start, agent: None, regressions, closeness: Closeness::default() }
+        Self {
+            world,
+            feed,
+            ground,
+            start,
+            agent: None,
+            regressions,
+            closeness: Closeness::default(),
+            distortion: None,
+            asks_at_the_end: false,
+        }
     }
 
     /// Makes that many changes of a seed. What fails is made small and written down.
@@ -70,16 +84,19 @@ impl<'a> Trial<'a> {
         self.ready()?;
         let ground = self.ground.clone();
         let mut session = Session::begin(self.world, self.feed, &ground, self.closeness)?;
+        session.distort(self.distortion);
         if is_asking {
             session.with_clients(seed)?;
         }
         while script.changes() < changes {
             let step = generator.next(session.reference());
             script.steps.push(step.clone());
-            let differences = session.step(&step)?;
+            let differences = followed(&mut session, &step);
             if !differences.is_empty() {
+                // Scripts are played from an empty world on.
+                let is_clean = session.clear().is_ok_and(|left| left.is_empty());
                 drop(session);
-                return self.fail(script, &differences);
+                return self.fail(script, &differences, is_clean);
             }
         }
         let asked = session.clients().map(|clients| clients.outcomes).unwrap_or_default();
@@ -107,19 +124,27 @@ impl<'a> Trial<'a> {
     pub fn play(&mut self, script: &Script) -> anyhow::Result<Vec<Difference>> {
         self.ready()?;
         let ground = self.ground.clone();
-        let closeness = Closeness { every: 1, ..self.closeness };
+        let closeness = self.closeness;
         let mut session = Session::begin(self.world, self.feed, &ground, closeness)?;
-        if closeness.questions > 0 {
+        session.distort(self.distortion);
+        if closeness.questions > 0 || self.asks_at_the_end {
             session.with_clients(1)?;
         }
         let mut found = Vec::new();
         for step in &script.steps {
-            found = session.step(step)?;
+            found = followed(&mut session, step);
             if !found.is_empty() {
                 break;
             }
         }
-        let left = session.clear()?;
+        if found.is_empty() {
+            found = session.look(true)?;
+        }
+        if found.is_empty() {
+            found = session.ask_all()?;
+        }
+        let nothing = Feed::clearing(session.reference());
+        let left = followed(&mut session, &nothing);
         if found.is_empty() {
             found = left.clone();
         }
@@ -131,14 +156,21 @@ impl<'a> Trial<'a> {
         Ok(found)
     }
 
-    fn fail(&mut self, script: Script, differences: &[Difference]) -> anyhow::Result<Tried> {
+    fn fail(&mut self, script: Script, differences: &[Difference], is_clean: bool) -> anyhow::Result<Tried> {
         let first = told(differences);
+        // Long before the smallest script is known.
+        eprintln!("{} steps: {first}", script.steps.len());
         let log = self.agent.as_ref().map(|agent| agent.log().text()).unwrap_or_default();
         let last: Vec<_> = log.lines().rev().take(20).collect();
         let log: Vec<_> = last.into_iter().rev().collect();
-        self.restart()?;
+        if !is_clean {
+            self.restart()?;
+        }
         let begin = Instant::now();
         let wanted = is_asked(differences);
+        // What is asked is chosen at random; here it is everything, at the end.
+        let questions = std::mem::take(&mut self.closeness.questions);
+        self.asks_at_the_end = wanted;
         let mut small = shrink(&script, ATTEMPTS, |script| {
             if begin.elapsed() > PATIENCE {
                 return Ok(false);
@@ -147,6 +179,7 @@ impl<'a> Trial<'a> {
             Ok(!found.is_empty() && is_asked(&found) == wanted)
         })?;
         let found = self.play(&small)?;
+        (self.asks_at_the_end, self.closeness.questions) = (false, questions);
         small.about.extend(found.iter().take(TOLD).map(ToString::to_string));
         let seed = script.about.join(" ").chars().filter(char::is_ascii_digit).collect::<String>();
         let path = self.regressions.join(format!("seed-{seed}.yaml"));
@@ -178,14 +211,16 @@ impl<'a> Trial<'a> {
         let cleanup = self.world.svclb_on(&NODE1, &["cleanup"])?;
         ensure!(cleanup.status.success(), "svclb cleanup: {}", String::from_utf8_lossy(&cleanup.stderr));
         let nothing = crate::reference::Reference::new(&self.ground.node);
-        self.feed.publish(
-            self.world,
-            (&nothing, &self.ground.namespace),
-            &Step::new(),
-            Default::default(),
-        )?;
+        self.feed.publish(self.world, (&nothing, &self.ground.namespace), &Step::new(), Mark::of(0))?;
         self.ready()
     }
+}
+
+/// What is wrong after a step, be it that the agent does not follow.
+fn followed(session: &mut Session<'_>, step: &Step) -> Vec<Difference> {
+    session
+        .step(step)
+        .unwrap_or_else(|error| vec![Difference::new("the agent", "to follow", error.to_string())])
 }
 
 /// Whether it was an answer that was wrong, and not a table.

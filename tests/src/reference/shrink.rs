@@ -4,7 +4,7 @@
 //! single changes; then what is left in each object is left out field by field.
 
 use super::{
-    object::{Change, Service, Slice, Step},
+    object::{Change, IpMode, Service, ServiceType, Slice, Step},
     script::Script,
 };
 
@@ -110,13 +110,13 @@ fn services(service: &Service) -> Vec<Service> {
     }
     for i in 0..service.ingress.len() {
         with(&|it| without(&mut it.ingress, i));
-        with(&|it| it.ingress[i].mode = Default::default());
+        with(&|it| it.ingress[i].mode = IpMode::default());
     }
     for i in 0..service.source_ranges.len() {
         with(&|it| without(&mut it.source_ranges, i));
     }
     with(&|it| it.created = None);
-    with(&|it| it.kind = Default::default());
+    with(&|it| it.kind = ServiceType::default());
     with(&|it| it.affinity = None);
     with(&|it| it.internal_local = false);
     with(&|it| it.external_local = false);

@@ -7,8 +7,12 @@ use std::{env, time::Instant};
 
 use anyhow::{Context as _, ensure};
 use svclb_tests::{
-    model::{Feed, Trial, ground, session::Closeness},
+    model::{
+        Feed, Trial, ground,
+        session::{Closeness, Distortion},
+    },
     netns::{Agent, World},
+    reference::{Script, object::IpMode},
 };
 
 use crate::{apiserver::serve, support::world};
@@ -67,6 +71,58 @@ fn tables_follow_random_changes_of_an_api_server() -> anyhow::Result<()> {
             Ok(agent)
         };
         changes(&mut Trial::new(world, Feed::Api(&server), ground::of_world(), &start), 2)
+    })
+}
+
+/// What is wrong with an agent that misreads objects so is found, and little is left of the script.
+#[test]
+fn a_fault_is_found_and_made_small() -> anyhow::Result<()> {
+    const DISTORTIONS: [(&str, Distortion); 5] = [
+        ("what terminates is no fallback", |told| {
+            for slice in told.slices.values_mut() {
+                slice.endpoints.retain(|it| it.terminating != Some(true) || it.ready == Some(true));
+            }
+        }),
+        ("hints are nothing", |told| {
+            for endpoint in told.slices.values_mut().flat_map(|slice| &mut slice.endpoints) {
+                endpoint.zones.clear();
+                endpoint.nodes.clear();
+            }
+        }),
+        ("the younger has an address", |told| {
+            for service in told.services.values_mut() {
+                service.created = service.created.map(|second| 9 - second);
+            }
+        }),
+        ("a node port stays", |told| {
+            if let Some(port) = told.services.get_mut("ada").and_then(|it| it.ports.first_mut()) {
+                port.node_port = port.node_port.max(31_005);
+            }
+        }),
+        ("a mode is not read", |told| {
+            for ingress in told.services.values_mut().flat_map(|service| &mut service.ingress) {
+                ingress.mode = IpMode::VIP;
+            }
+        }),
+    ];
+    world(|world| {
+        let start = || Agent::start(world, &["--socket-lb", "off"]);
+        let mut trial = Trial::new(world, Feed::Folder, ground::of_world(), &start);
+        trial.regressions = world.path("regressions");
+        for (number, (what, distortion)) in (1..).zip(DISTORTIONS) {
+            trial.distortion = Some(distortion);
+            let found = trial.random(number, 2000);
+            ensure!(found.is_err(), "{what}: not found: {found:?}");
+            let path = trial.regressions.join(format!("seed-{number}.yaml"));
+            let script = Script::read(&path).with_context(|| format!("{what}: {found:?}"))?;
+            ensure!(script.changes() <= 5, "{what}: {} changes are left", script.changes());
+            eprintln!("{what}:\n{}", script.text()?);
+            // It fails for that reason alone.
+            trial.distortion = None;
+            let differences = trial.play(&script)?;
+            ensure!(differences.is_empty(), "{what}: {differences:?}");
+        }
+        Ok(())
     })
 }
 
