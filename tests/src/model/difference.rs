@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::tables::Seen;
-use crate::reference::Expected;
+use crate::reference::{Expected, Protocol, claim::PortKey, expected::ServedPort};
 
 /// One disagreement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +37,32 @@ pub fn compare(expected: &Expected, seen: &Seen) -> Vec<Difference> {
     let mut all: Vec<_> =
         seen.faults.iter().map(|fault| Difference::new("the tables", "nothing of the kind", fault)).collect();
     maps("frontend", &expected.frontends, &seen.frontends, &mut all);
-    maps("service port", &expected.ports, &seen.ports, &mut all);
+    maps("service port", &expected.ports, &agreed(expected, seen), &mut all);
     sets("ClusterIPs", &expected.cluster_ips(), &seen.cluster_ips, &mut all);
     sets("other addresses of Services", &expected.external_ips(), &seen.external_ips, &mut all);
     all
+}
+
+/// What was seen of service ports, but for what Services say differently of one endpoint: on which node it is, and whether
+/// it is on its way out. But for UDP they have a cell in common, which says what one of them says.
+fn agreed(expected: &Expected, seen: &Seen) -> BTreeMap<PortKey, ServedPort> {
+    let mut ports = seen.ports.clone();
+    for (key, port) in &mut ports {
+        for (at, serving) in &mut port.serving {
+            let is_cell = |other: &PortKey| {
+                other == key
+                    || (other.family, other.protocol) == (key.family, key.protocol)
+                        && key.protocol != Protocol::Udp
+            };
+            let of_cell = expected.ports.iter().filter(|(other, _)| is_cell(other));
+            let mut said = of_cell.filter_map(|(_, other)| other.serving.get(at));
+            let own = expected.ports.get(key).and_then(|own| own.serving.get(at));
+            if let Some(own) = own.filter(|_| said.any(|said| said == serving)) {
+                serving.clone_from(own);
+            }
+        }
+    }
+    ports
 }
 
 fn maps<K: Ord + Debug, V: PartialEq + Debug>(

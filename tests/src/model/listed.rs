@@ -42,7 +42,6 @@ struct ListedFrontend {
 struct ListedBackend {
     address: IpAddr,
     port: u16,
-    node: Option<String>,
     lists: Vec<String>,
 }
 
@@ -87,10 +86,8 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
 
 fn line_of_listed(listed: &Listed) -> Line {
     let frontends = listed.frontends.iter().map(|it| format!("{} {} {}", it.r#type, it.address, it.port));
-    let backends = listed.backends.iter().map(|it| {
-        let node = it.node.as_deref().unwrap_or_default();
-        format!("{} {} {node} {}", it.address, it.port, it.lists.join(" "))
-    });
+    let backends =
+        listed.backends.iter().map(|it| format!("{} {} {}", it.address, it.port, it.lists.join(" ")));
     let policies = [&listed.internal_traffic_policy, &listed.external_traffic_policy];
     let ranges = listed.source_ranges.clone().map(sorted);
     let about = format!(
@@ -120,13 +117,12 @@ fn line_of_expected(expected: &Expected, key: &PortKey) -> Line {
         let address = frontend.address.map_or_else(|| anywhere.to_owned(), |address| address.to_string());
         format!("{kind} {address} {}", frontend.port)
     });
-    let backends = port.serving.iter().map(|(at, serving)| {
+    let backends = port.serving.keys().map(|at| {
         let lists: Vec<_> = [(port.cluster.contains(at), "cluster"), (port.local.contains(at), "local")]
             .into_iter()
             .filter_map(|(is_in, name)| is_in.then_some(name))
             .collect();
-        let node = serving.node.as_deref().unwrap_or_default();
-        format!("{} {} {node} {}", at.ip(), at.port(), lists.join(" "))
+        format!("{} {} {}", at.ip(), at.port(), lists.join(" "))
     });
     let policy = |is_local| if is_local { "Local" } else { "Cluster" }.to_owned();
     let policies = [policy(port.internal_local), policy(port.external_local)];
