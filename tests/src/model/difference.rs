@@ -43,21 +43,13 @@ pub fn compare(expected: &Expected, seen: &Seen) -> Vec<Difference> {
     all
 }
 
-/// What was seen of service ports, but for what Services say differently of one endpoint: on which node it is, and whether
-/// it is on its way out. But for UDP they have a cell in common, which says what one of them says.
+/// What was seen of service ports, but for what a cell says that Services have in common: all but those of UDP. On which
+/// node an endpoint is, and whether it is on its way out, is there what one of them has said, maybe one that is gone.
 fn agreed(expected: &Expected, seen: &Seen) -> BTreeMap<PortKey, ServedPort> {
     let mut ports = seen.ports.clone();
-    for (key, port) in &mut ports {
+    for (key, port) in ports.iter_mut().filter(|(key, _)| key.protocol != Protocol::Udp) {
         for (at, serving) in &mut port.serving {
-            let is_cell = |other: &PortKey| {
-                other == key
-                    || (other.family, other.protocol) == (key.family, key.protocol)
-                        && key.protocol != Protocol::Udp
-            };
-            let of_cell = expected.ports.iter().filter(|(other, _)| is_cell(other));
-            let mut said = of_cell.filter_map(|(_, other)| other.serving.get(at));
-            let own = expected.ports.get(key).and_then(|own| own.serving.get(at));
-            if let Some(own) = own.filter(|_| said.any(|said| said == serving)) {
+            if let Some(own) = expected.ports.get(key).and_then(|own| own.serving.get(at)) {
                 serving.clone_from(own);
             }
         }
