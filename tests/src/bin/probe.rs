@@ -11,6 +11,7 @@
 //! | `hold` | asks again on the one connection, once per line of standard input |
 //! | `hold-udp` | as `sendto`, once per line of standard input, which may name another address |
 //! | `hold-connected` | asks on one connected socket, once per line of standard input, which may be `sendto` |
+//! | `each` | asks what each line `ID PROTOCOL ADDRESS MILLISECONDS` of standard input says, all at once |
 //! | `table` | `tcp` for each line `ADDRESS COUNT` of standard input, all lines at once |
 //! | `steady` | many clients at a moderate rate (`probe/steady.rs`) |
 //!
@@ -31,6 +32,8 @@ use std::{
     time::Duration,
 };
 
+#[path = "probe/each.rs"]
+mod each;
 #[path = "probe/option.rs"]
 mod option;
 #[path = "probe/steady.rs"]
@@ -58,6 +61,9 @@ fn main() -> anyhow::Result<()> {
     }
     if arguments.first().is_some_and(|mode| mode == "steady") {
         return steady::steady();
+    }
+    if arguments.first().is_some_and(|mode| mode == "each") {
+        return each::run();
     }
     let [mode, address, count] = arguments.as_slice() else { bail!("usage: svclb-probe MODE ADDRESS COUNT") };
     let address: SocketAddr = address.parse().context("ADDRESS")?;

@@ -19,6 +19,7 @@ mod ingress;
 mod large;
 mod lives;
 mod manifests;
+mod model;
 mod path_mtu;
 mod policy;
 mod privileges;

@@ -28,9 +28,12 @@ const WALL: &[(&str, &str)] = &[
     ("svclb/src/metrics.rs", "metrics tell when, and compare with times of the API"),
 ];
 
+/// What the reference would have to share code with.
+const JUDGED: &[&str] = &["svclb", "svclb_common"];
+
 /// One line for each place that breaks a rule.
 pub(super) fn check(source: &Source) -> Vec<String> {
-    [purpose, length, leftovers, promises, tests_run, unsafety, exceptions, wall_clock]
+    [purpose, length, leftovers, promises, tests_run, unsafety, exceptions, wall_clock, independence]
         .iter()
         .flat_map(|rule| rule(source))
         .map(|(line, advice)| format!("{}:{line}: {advice}", source.path))
@@ -97,6 +100,21 @@ fn wall_clock(source: &Source) -> Vec<Finding> {
     let reads = ["SystemTime::now", "Timestamp::now", "Zoned::now", "CLOCK_REALTIME"];
     lines(&source.code, |line| reads.iter().any(|read| line.contains(read)))
         .map(|line| (line, "ask a clock that does not jump, or list the file in xtask/src/tidy/rules.rs"))
+        .collect()
+}
+
+/// A reference that shares code with what it judges would be wrong together with it.
+fn independence(source: &Source) -> Vec<Finding> {
+    let folder = "tests/src/reference";
+    if source.path != format!("{folder}.rs") && !source.path.starts_with(&format!("{folder}/")) {
+        return vec![];
+    }
+    let is_foreign = |line: &str| {
+        let inside = line.match_indices("crate::").any(|(at, _)| !line[at..].starts_with("crate::reference"));
+        inside || JUDGED.iter().any(|word| has_word(line, word))
+    };
+    lines(&source.code, is_foreign)
+        .map(|line| (line, "the reference shares no code with the rest: write it here"))
         .collect()
 }
 
@@ -182,6 +200,17 @@ mod tests {
             assert!(advice(path, "SystemTime::now()").is_empty(), "{path}");
         }
         assert!(advice("svclb/src/a.rs", "Instant::now(); // not SystemTime::now()").is_empty());
+    }
+
+    #[test]
+    fn a_reference_that_is_not_independent() {
+        let shares = |path: &str, body: &str| !advice(path, body).is_empty();
+        for body in ["use svclb::model::Policy;", "use svclb_common::key;", "use crate::netns::World;"] {
+            assert!(shares("tests/src/reference/state.rs", body), "{body}");
+            assert!(shares("tests/src/reference.rs", body), "{body}");
+            assert!(!shares("tests/src/model/tables.rs", body), "{body}");
+        }
+        assert!(!shares("tests/src/reference/state.rs", "use crate::reference::Family; // as svclb does"));
     }
 
     #[test]
