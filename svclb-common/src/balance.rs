@@ -47,6 +47,7 @@ use crate::{
 use life::{ENDS, Memory, ends, recall};
 
 pub(crate) use affinity::{NOWHERE, remember, returns};
+pub use choice::ask;
 pub(crate) use life::any;
 pub use life::{claim, decides, established};
 pub use part::{follow, follow_inner, learn_part};

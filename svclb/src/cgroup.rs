@@ -26,7 +26,7 @@ pub fn is_group(folder: &Path) -> bool {
     folder.join("cgroup.controllers").is_file()
 }
 
-/// The group and the place of each mount of cgroup v2 (proc_pid_mountinfo(5)); another mount may hide it.
+/// The group and the place of each mount of cgroup v2 (`proc_pid_mountinfo`(5)); another mount may hide it.
 fn mount_points(mountinfo: &str) -> impl Iterator<Item = (&str, PathBuf)> {
     mountinfo.lines().filter_map(|line| {
         let (mount, filesystem) = line.split_once(" - ")?;

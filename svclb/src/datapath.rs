@@ -21,6 +21,7 @@
 //! | [`counters`] | what the programs count |
 //! | [`flows`] | the flows that the programs keep |
 //! | [`frontends`] | the map of frontends, and the filter in front of it |
+//! | [`resize`] | flow tables of another size than those that are pinned |
 //! | [`sweep`] | walking through what programs write, and forgetting what is over |
 //! | [`loopback`] | sysctls of the loopback device, for `--socket-lb=off` and for SCTP |
 //! | [`lock`] | one agent per set of pins |
@@ -52,6 +53,7 @@ pub mod probe;
 pub mod ranges;
 pub mod readback;
 mod refusals;
+pub mod resize;
 pub mod sweep;
 pub mod tables;
 pub mod translations;

@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(rest[ROOM - 1], "svclb: 7 lines of this log were lost: nobody read it");
         queue.push(b"later\n");
         assert_eq!(lines.next().unwrap(), "later");
-        queue.flush(Duration::from_secs(60));
+        queue.flush(Duration::from_mins(1));
         let state = queue.lock();
         assert!(state.is_done() && !state.is_writing && state.lost_ever == 7);
     }

@@ -1,6 +1,6 @@
 //! One pass from what is wanted to what is in the kernel.
 
-use std::{collections::BTreeSet, net::IpAddr, process, sync::Arc};
+use std::{collections::BTreeSet, mem, net::IpAddr, process, sync::Arc};
 
 use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
 
@@ -25,6 +25,7 @@ use crate::{
         pods::PodMaps,
         ranges::RangeMaps,
         readback,
+        resize::{Moving, Resize},
         tables::Tables,
         xdp::attached_xdp,
     },
@@ -40,6 +41,9 @@ pub(super) struct Syncer {
     settings: Settings,
     services: Services,
     programs: Programs,
+    /// Flow tables that change their size.
+    resize: Resize,
+    moving: Option<Moving>,
     addresses: AddressMaps,
     ranges: RangeMaps,
     pods: PodMaps,
@@ -83,7 +87,9 @@ impl Syncer {
     /// Loads the programs and takes over what is in the kernel.
     pub(super) fn new(settings: &Settings) -> Result<Self, RunError> {
         let pins = &settings.pins;
-        let programs = loader::load(pins, &settings.capacities(), &settings.datapath()?)?;
+        let capacities = settings.capacities();
+        let resize = Resize::plan(pins, &capacities)?;
+        let programs = loader::load(pins, &capacities, &resize, &settings.datapath()?)?;
         let tables = Tables::open(pins, Access::Write)?;
         let state = tables.state()?;
         state.synced.store(0);
@@ -103,6 +109,8 @@ impl Syncer {
             services: Services::adopt(tables, read, limits, settings.model.clone())?,
             uplinks: attachments.uplinks(),
             programs,
+            resize,
+            moving: None,
             addresses: AddressMaps::open(pins)?,
             ranges: RangeMaps::open(pins)?,
             pods: PodMaps::open(pins)?,
@@ -338,8 +346,17 @@ impl Syncer {
         }
         // Until it is sure, nothing is.
         self.attached = None;
+        if self.moving.is_none() && !self.resize.is_empty() {
+            self.moving = Some(self.resize.begin(pins)?);
+        }
         self.attachments.apply(&mut self.programs, &wanted).await?;
         self.attached = Some(wanted);
+        // A device that refuses keeps its old programs, and those their tables.
+        if !self.attachments.is_incomplete()
+            && let Some(moving) = self.moving.take()
+        {
+            mem::take(&mut self.resize).finish(moving, pins)?;
+        }
         Ok(())
     }
 

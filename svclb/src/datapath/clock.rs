@@ -11,7 +11,7 @@ static AHEAD: LazyLock<i128> = LazyLock::new(|| {
     monotonic(&offsets).unwrap_or_default()
 });
 
-/// What `timens_offsets` (time_namespaces(7)) says of the monotonic clock.
+/// What `timens_offsets` (`time_namespaces`(7)) says of the monotonic clock.
 fn monotonic(offsets: &str) -> Option<i128> {
     let mut words = offsets.lines().find_map(|line| line.strip_prefix("monotonic "))?.split_whitespace();
     let seconds: i128 = words.next()?.parse().ok()?;

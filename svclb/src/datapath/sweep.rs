@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd},
 };
 
-use aya::maps::{IterableMap as _, MapError};
+use aya::maps::{IterableMap as _, MapError, MapInfo};
 use svclb_common::{
     collect::{FlowTables, Judge, Met},
     flow::{
@@ -101,6 +101,15 @@ impl<F: MapFamily> Sweep<F> {
             walked: Walked::default(),
             gone: HashSet::new(),
             going: HashSet::new(),
+        })
+    }
+
+    /// Whether these are the flow tables that are pinned: those of another size may have taken their place.
+    pub fn is_current(&self, pins: &Pins) -> bool {
+        [Home::Flows, Home::HalfOpen].into_iter().all(|home| {
+            let pinned = MapInfo::from_pin(pins.map(&FlowMaps::<F>::name(home))).map(|info| info.id());
+            let opened = self.tables.map(home).map().info().map(|info| info.id());
+            matches!((pinned, opened), (Ok(pinned), Ok(opened)) if pinned == opened)
         })
     }
 
@@ -289,7 +298,7 @@ impl<F: MapFamily> FlowTables<F::Addr> for FlowMaps<F> {
     }
 }
 
-fn fd<K: aya::Pod, V: aya::Pod>(map: &Hash<K, V>) -> BorrowedFd<'_> {
+pub(super) fn fd<K: aya::Pod, V: aya::Pod>(map: &Hash<K, V>) -> BorrowedFd<'_> {
     map.map().fd().as_fd()
 }
 

@@ -126,7 +126,7 @@ impl<'a> Session<'a> {
         let gone = old.frontends.into_keys().filter(|it| !self.expected.frontends.contains_key(it));
         self.gone = gone.collect();
         let after = self.tell(step)?;
-        let mut differences = self.look(self.steps % self.closeness.every == 0)?;
+        let mut differences = self.look(self.steps.is_multiple_of(self.closeness.every))?;
         // A server tells of one change after the other, and what is between two of them is written as well.
         let is_whole = self.feed.is_whole() || step.len() <= 1;
         if let Some(before) = before.filter(|_| is_same && is_whole && self.closeness.is_alone) {

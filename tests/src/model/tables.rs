@@ -298,7 +298,7 @@ where
                 4 => Kind::LoadBalancer,
                 other => anyhow::bail!("a frontend of kind {other}"),
             };
-            foreign.extend(self.owned(owners, value.service, frontend, kind, seen));
+            foreign.extend(Self::owned(owners, value.service, frontend, kind, seen));
         }
         Ok(foreign)
     }
@@ -315,7 +315,7 @@ where
             let mut look = |port: u16, service: u32| {
                 if service != 0 {
                     let frontend = Frontend { family: self.family, address: None, port, protocol };
-                    self.owned(owners, service, frontend, Kind::NodePort, seen);
+                    Self::owned(owners, service, frontend, Kind::NodePort, seen);
                 }
             };
             if depth == Depth::Every {
@@ -333,7 +333,6 @@ where
 
     /// Takes in a frontend of the namespace; gives back the address of another one's.
     fn owned(
-        &self,
         owners: &BTreeMap<u32, Option<PortKey>>,
         service: u32,
         frontend: Frontend,

@@ -96,7 +96,7 @@ impl<'a> Trial<'a> {
                 // Scripts are played from an empty world on.
                 let is_clean = session.clear().is_ok_and(|left| left.is_empty());
                 drop(session);
-                return self.fail(script, &differences, is_clean);
+                return self.fail(&script, &differences, is_clean);
             }
         }
         let asked = session.clients().map(|clients| clients.outcomes).unwrap_or_default();
@@ -146,7 +146,7 @@ impl<'a> Trial<'a> {
         let nothing = Feed::clearing(session.reference());
         let left = followed(&mut session, &nothing);
         if found.is_empty() {
-            found = left.clone();
+            found.clone_from(&left);
         }
         drop(session);
         if !left.is_empty() {
@@ -156,7 +156,7 @@ impl<'a> Trial<'a> {
         Ok(found)
     }
 
-    fn fail(&mut self, script: Script, differences: &[Difference], is_clean: bool) -> anyhow::Result<Tried> {
+    fn fail(&mut self, script: &Script, differences: &[Difference], is_clean: bool) -> anyhow::Result<Tried> {
         let first = told(differences);
         // Long before the smallest script is known.
         eprintln!("{} steps: {first}", script.steps.len());
@@ -171,7 +171,7 @@ impl<'a> Trial<'a> {
         // What is asked is chosen at random; here it is everything, at the end.
         let questions = std::mem::take(&mut self.closeness.questions);
         self.asks_at_the_end = wanted;
-        let mut small = shrink(&script, ATTEMPTS, |script| {
+        let mut small = shrink(script, ATTEMPTS, |script| {
             if begin.elapsed() > PATIENCE {
                 return Ok(false);
             }

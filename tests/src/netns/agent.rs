@@ -28,12 +28,27 @@ pub struct Status {
     pub synced: bool,
     /// Flow entries.
     pub flows: usize,
+    /// How full the tables of flows are.
+    pub flow_tables: Vec<Fill>,
+    /// Process of the agent, while one runs.
+    pub agent: Option<u32>,
     /// What is attached.
     pub attached: Vec<Attached>,
     /// Writes to tables since the agent started.
     pub writes: u64,
     /// Packets and calls that were not simply translated, by reason.
     pub drops: std::collections::BTreeMap<String, u64>,
+}
+
+/// How full a table is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Fill {
+    /// Its name.
+    pub map: String,
+    /// Entries in it.
+    pub entries: u64,
+    /// Entries that it has room for.
+    pub capacity: u64,
 }
 
 /// One attachment.

@@ -40,7 +40,9 @@ impl Reference {
 
     /// Lets all changes of a step happen.
     pub fn apply_all(&mut self, step: &Step) {
-        step.iter().for_each(|change| self.apply(change));
+        for change in step {
+            self.apply(change);
+        }
     }
 
     /// What follows from all that.

@@ -56,7 +56,7 @@ fn a_log_that_nobody_reads_keeps_nobody_waiting() -> anyhow::Result<()> {
         ensure!(status.code() == Some(2), "{status}");
 
         // Who comes to read finds the beginning of the log, behind what was there.
-        let (mut bytes, mut text) = ([0; 65536], String::new());
+        let (mut bytes, mut text) = (vec![0; 65536], String::new());
         while let Ok(count) = pipe.read(&mut bytes) {
             text.push_str(&String::from_utf8_lossy(&bytes[..count]));
         }

@@ -30,13 +30,16 @@ fn empty(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// What is done to pins.
+type Damage = fn(&Pins) -> io::Result<()>;
+
 #[test]
 fn what_was_deleted_is_made_again() -> anyhow::Result<()> {
     world(|world| {
         world.publish(&Service::new("meddled", SERVICE, &[POD2, POD3]))?;
         let start = || Agent::start(world, &[]);
         start()?.kill()?;
-        let cases: [(&str, fn(&Pins) -> io::Result<()>); 4] = [
+        let cases: [(&str, Damage); 4] = [
             ("some tables", |pins| {
                 let names = ["BACKENDS_V4", "FRONTENDS_V6", "SERVICES_V4", "NAMES_V6", "FLOWS_V4", "STATE"];
                 names.iter().try_for_each(|name| fs::remove_file(pins.map(name)))
