@@ -99,6 +99,21 @@ impl Shared {
     }
 }
 
+/// The objects of a server, for other threads.
+#[derive(Clone)]
+pub struct Objects(Arc<Shared>);
+
+impl Objects {
+    /// Creates or replaces all of them at once, and forgets all that happened before the last `kept` changes, as
+    /// compaction does.
+    pub fn apply_all(&self, objects: impl IntoIterator<Item = Value>, kept: usize) {
+        self.0.with(|state| {
+            objects.into_iter().for_each(|object| state.store.apply(object));
+            state.store.compact(kept);
+        });
+    }
+}
+
 /// A server. What it knows outlives its being stopped.
 pub struct ApiServer {
     shared: Arc<Shared>,
@@ -163,6 +178,11 @@ impl ApiServer {
             self.address,
         );
         Ok(fs::write(path, text)?)
+    }
+
+    /// Its objects, whether it runs or not.
+    pub fn objects(&self) -> Objects {
+        Objects(Arc::clone(&self.shared))
     }
 
     /// Creates an object or replaces it.

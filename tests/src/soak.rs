@@ -6,10 +6,12 @@
 //! | `clients` | the clients, and what they ask |
 //! | `scene` | the world, the API server and the agent |
 //! | `event` | what is done to them |
+//! | `churn` | endpoints that change beside all that |
 //! | `ledger` | what became of it |
 //!
 //! Clients and events know nothing of each other. Requests are counted for the event during which they were answered.
 
+mod churn;
 mod clients;
 mod event;
 mod ledger;
@@ -18,7 +20,13 @@ pub mod tally;
 
 use std::time::{Duration, Instant};
 
-use self::{clients::Clients, event::Event, ledger::Ledger, scene::Scene};
+use self::{
+    churn::Churning,
+    clients::{Clients, News},
+    event::Event,
+    ledger::Ledger,
+    scene::Scene,
+};
 use crate::netns::{World, ground::Ground, world::PodNetwork};
 
 /// What is to be done.
@@ -95,6 +103,7 @@ impl Soak {
     fn run_way(self, way: Way, ground: Ground, random: &mut fastrand::Rng) -> anyhow::Result<Ledger> {
         let mut scene = Scene::build(World::build(ground, PodNetwork::PointToPoint)?, way)?;
         let mut clients = Clients::start(scene.world())?;
+        let churning = Churning::start(scene.objects())?;
         let mut ledger = Ledger::default();
         let end = Instant::now() + self.time / 2;
         let mut is_first = true;
@@ -115,6 +124,7 @@ impl Soak {
         }
         let (news, tally) = clients.finish()?;
         ledger.note(Event::Quiet, 1, news, None);
+        ledger.note(Event::Churn, churning.finish()?, News::default(), None);
         ledger.close(tally);
         Ok(ledger)
     }

@@ -77,6 +77,16 @@ impl Store {
         self.pages.clear();
     }
 
+    /// Forgets what has happened before the last `kept` changes.
+    pub fn compact(&mut self, kept: usize) {
+        // Not with each change: it moves all that is kept.
+        if self.history.len() > 2 * kept {
+            let old = self.history.len() - kept;
+            self.forgotten = self.history[old - 1].version;
+            self.history.drain(..old);
+        }
+    }
+
     /// All objects of a kind that are selected.
     pub fn list(&self, plural: &str, selector: &Selector) -> Vec<Value> {
         let of_kind = self.objects.iter().filter(|((kind, ..), _)| *kind == plural);
@@ -155,6 +165,18 @@ mod tests {
         store.forget();
         assert_eq!(types(&store, 5, &selector), None);
         assert_eq!(types(&store, 6, &selector), Some(vec![]));
+    }
+
+    #[test]
+    fn what_is_compacted_is_forgotten_and_no_more() {
+        let selector = Selector::parse("", "").unwrap();
+        let mut store = Store::default();
+        for number in 1..=10 {
+            store.apply(service("a", &format!("10.0.0.{number}")));
+            store.compact(4);
+        }
+        assert_eq!(types(&store, 4, &selector), None);
+        assert_eq!(types(&store, 5, &selector).map(|types| types.len()), Some(5));
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub struct Churning {
 impl Churn {
     /// Some endpoints beside the one that stays: of the others any, in any state, and a few that nobody has ever heard of
     /// and that terminate, so that nobody is sent to them.
-    fn service(&self) -> Service {
+    pub fn service(&self) -> Service {
         let states = [State::Ready, State::Draining, State::Terminating, State::NotReady];
         let service = Service::new(self.name, self.number, &[self.always]);
         let service =

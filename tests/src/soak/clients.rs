@@ -20,6 +20,9 @@ pub(super) const AFFINE: u8 = 62;
 /// One that is flooded, with a few connections of its own.
 pub(super) const FLOODED: u8 = 63;
 
+/// One whose endpoints change all the time.
+pub(super) const CHURNED: u8 = 64;
+
 /// Where clients are.
 const PLACES: [Place; 3] = [Place::Pod(POD1), Place::Host, Place::Outside];
 
@@ -38,6 +41,8 @@ const TARGETS: &[(u8, Frontend, &[Kind])] = &[
     (STEADY, Frontend::LoadBalancer, &[Kind::Short, Kind::Long, Kind::Datagram]),
     (ROLLING, Frontend::ClusterIp, &[Kind::Short, Kind::Long, Kind::Datagram]),
     (ROLLING, Frontend::NodePort, &[Kind::Short, Kind::Long]),
+    (CHURNED, Frontend::ClusterIp, &[Kind::Short]),
+    (CHURNED, Frontend::NodePort, &[Kind::Short]),
     (AFFINE, Frontend::ClusterIp, &[Kind::Affine]),
     (AFFINE, Frontend::LoadBalancer, &[Kind::Affine]),
     (FLOODED, Frontend::LoadBalancer, &[Kind::Long, Kind::Idle]),

@@ -11,6 +11,8 @@ pub(super) enum Event {
     Stop,
     /// The next agent translates at pods' sockets as well, or no more.
     Settings,
+    /// The next agent has flow tables of another size.
+    Resize,
     /// A second agent is started by mistake.
     Second,
     /// The API server goes away and comes back.
@@ -21,25 +23,34 @@ pub(super) enum Event {
     HalfList,
     /// Backends come and go in good order.
     Rolling,
+    /// First packets from everywhere, to one Service.
+    Flood,
+    /// Services and endpoints change at random, and the tables are compared with the reference.
+    Model,
     /// A pod's device comes and goes.
     Device,
     /// The uplink gets another address and loses it.
     Address,
     /// Nothing.
     Quiet,
+    /// Endpoints of one Service change; that goes on beside all others.
+    Churn,
 }
 
 impl Event {
-    /// All of them.
-    pub(super) const ALL: [Self; 11] = [
+    /// All that happen one after the other.
+    pub(super) const ALL: [Self; 14] = [
         Self::Kill,
         Self::Stop,
         Self::Settings,
+        Self::Resize,
         Self::Second,
         Self::Outage,
         Self::Expiry,
         Self::HalfList,
         Self::Rolling,
+        Self::Flood,
+        Self::Model,
         Self::Device,
         Self::Address,
         Self::Quiet,
@@ -57,14 +68,18 @@ impl Event {
             Self::Kill => "the agent is killed",
             Self::Stop => "the agent is stopped",
             Self::Settings => "pods' sockets begin or cease to count",
+            Self::Resize => "flow tables change their size",
             Self::Second => "a second agent is started",
             Self::Outage => "the API server is away",
             Self::Expiry => "the API server has forgotten",
             Self::HalfList => "half a list",
             Self::Rolling => "backends come and go",
+            Self::Flood => "a flood of SYNs",
+            Self::Model => "random changes, compared",
             Self::Device => "a device comes and goes",
             Self::Address => "an address comes and goes",
             Self::Quiet => "nothing happens",
+            Self::Churn => "changes of endpoints all the while",
         }
     }
 }

@@ -6,30 +6,48 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 use super::{
-    Way,
+    Way, churn,
     clients::{AFFINE, FLOODED, ROLLING, STEADY},
     event::Event,
 };
 use crate::{
     apiserver::{
-        ApiServer, Expiry,
+        ApiServer, Expiry, Objects,
         call::Verb,
         fault::{Fault, Interruption},
     },
+    model::{
+        difference::Difference,
+        feed::Feed,
+        ground,
+        session::{Closeness, Session},
+    },
     netns::{
         Agent, World,
-        layout::{Family, Frontend, Machine, NODE1, NODE2, POD2, POD3, POD4},
+        flood::Flood,
+        layout::{CLIENT, Family, Frontend, LATE, Machine, NODE1, NODE2, POD2, POD3, POD4},
         manifest::{Service, State},
+        server::Server,
         wait::{PATIENCE, until},
     },
+    reference::{Generator, Script, Step},
 };
 
 /// Where the API server listens: on the other node, so that the agent reaches it through its uplink.
 const PORT: u16 = 6443;
+
+/// `--max-flows` in turn.
+const SIZES: [&str; 2] = ["262144", "131072"];
+
+/// Packets of a flood: enough to fill the smaller table of half-open flows three times.
+const FLOOD: u64 = 100_000;
+
+/// Random steps at once.
+const STEPS: usize = 20;
 
 /// The numbers of a Service that is published to see that everything before it is in force.
 const MARKERS: [u8; 2] = [90, 91];
@@ -46,28 +64,42 @@ pub(super) struct Scene {
     agent: Option<Agent>,
     server: ApiServer,
     kubeconfig: PathBuf,
+    /// The other port of the pods.
+    #[expect(dead_code, reason = "they serve until this is dropped")]
+    servers: Vec<Server>,
     world: World,
     way: Way,
     /// How often settings have changed.
     settings: usize,
+    /// How often flow tables have got another size.
+    sizes: usize,
     /// How often a marker was published.
     marks: usize,
 }
 
 impl Scene {
     /// Publishes the Services of the clients, and starts an agent.
-    pub(super) fn build(world: World, way: Way) -> anyhow::Result<Self> {
+    pub(super) fn build(mut world: World, way: Way) -> anyhow::Result<Self> {
+        world.add_pod(&LATE)?;
+        let servers = ground::serve(&world)?;
         let server = ApiServer::serve(listener(&world)?)?;
         let kubeconfig = world.path("kubeconfig");
         server.write_kubeconfig(&kubeconfig)?;
-        let mut scene = Self { agent: None, server, kubeconfig, world, way, settings: 0, marks: 0 };
+        let mut scene =
+            Self { agent: None, server, kubeconfig, servers, world, way, settings: 0, sizes: 0, marks: 0 };
         let affinity = Service::new("affine", AFFINE, &[POD2, POD3, POD4]).spec("sessionAffinity: ClientIP");
         scene.publish(&Service::new("steady", STEADY, &[POD2, POD3]))?;
         scene.publish(&Service::new("rolling", ROLLING, &[POD2, POD3]))?;
-        scene.publish(&Service::new("flooded", FLOODED, &[POD2, POD3]))?;
+        scene.publish(&Service::new("flooded", FLOODED, &[LATE]))?;
         scene.publish(&affinity)?;
+        scene.publish(&churn::service())?;
         scene.start()?;
         Ok(scene)
+    }
+
+    /// The objects of its API server.
+    pub(super) fn objects(&self) -> Objects {
+        self.server.objects()
     }
 
     /// The world.
@@ -92,14 +124,20 @@ impl Scene {
                 self.settings += 1;
                 self.stop_and_start()
             }
+            Event::Resize => {
+                self.sizes += 1;
+                self.stop_and_start()
+            }
             Event::Second => self.second(),
             Event::Outage => self.outage(|_| ()),
             Event::Expiry => self.outage(|server| server.expire(Expiry::Status)),
             Event::HalfList => self.half_list(random),
             Event::Rolling => self.rolling(),
+            Event::Flood => self.flood(),
+            Event::Model => self.model(random),
             Event::Device => self.device(),
             Event::Address => self.address(),
-            Event::Quiet => silence(),
+            Event::Quiet | Event::Churn => silence(),
         }
     }
 
@@ -108,9 +146,10 @@ impl Scene {
         Ok(())
     }
 
-    fn flags(&self) -> [&'static str; 2] {
+    fn flags(&self) -> [&'static str; 4] {
         let modes = self.way.modes();
-        ["--socket-lb", modes[self.settings % modes.len()]]
+        let size = SIZES[self.sizes % SIZES.len()];
+        ["--socket-lb", modes[self.settings % modes.len()], "--max-flows", size]
     }
 
     fn take_agent(&mut self) -> anyhow::Result<Agent> {
@@ -176,6 +215,34 @@ impl Scene {
         Ok(())
     }
 
+    fn flood(&mut self) -> anyhow::Result<()> {
+        for family in Family::ALL {
+            let target = Frontend::LoadBalancer.of(FLOODED, family);
+            Flood::Syns.start(self.world.namespace(CLIENT.name), target, FLOOD)?.finish()?;
+            self.in_force()?;
+        }
+        Ok(())
+    }
+
+    /// Random steps in a namespace of their own. It is empty afterwards: the next agent may begin with other tables.
+    fn model(&self, random: &mut fastrand::Rng) -> anyhow::Result<()> {
+        let ground = ground::of_world();
+        // Cells that nobody uses are other Services' as well, which change meanwhile.
+        let closeness = Closeness { every: u32::MAX, questions: 4, is_alone: false };
+        let mut session = Session::begin(&self.world, Feed::Api(&self.server), &ground, closeness)?;
+        session.with_clients(random.u64(..))?;
+        let mut generator = Generator::new(random.u64(..), ground.clone());
+        let mut steps = Vec::new();
+        for _ in 0..STEPS {
+            let step = generator.next(session.reference());
+            let differences = session.step(&step)?;
+            steps.push(step);
+            agrees(&differences, &steps)?;
+        }
+        let differences = session.clear()?;
+        agrees(&differences, &steps)
+    }
+
     fn device(&self) -> anyhow::Result<()> {
         let is_attached = || -> anyhow::Result<bool> {
             Ok(self.world.status()?.attached.iter().any(|attached| attached.device == "veth-soak"))
@@ -213,6 +280,12 @@ impl Scene {
         })
         .map(drop)
     }
+}
+
+fn agrees(differences: &[Difference], steps: &[Step]) -> anyhow::Result<()> {
+    let Some(first) = differences.first() else { return Ok(()) };
+    let script = Script { about: Vec::new(), steps: steps.to_vec() }.text()?;
+    bail!("{} differences from the reference, the first of them {first}, after\n{script}", differences.len())
 }
 
 /// Lets some time pass.

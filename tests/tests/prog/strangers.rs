@@ -72,6 +72,8 @@ fn a_tuple_that_becomes_a_flows_is_forgotten() {
     assert_eq!(world.noted().len(), 1);
     world.sends("tcp 10.244.1.5:40000 > 10.96.0.10:80 syn");
     assert_eq!(world.noted(), Vec::<Noted>::new());
-    let (verdict, is_changed) = world.0.send(Hook::PodEgress, from_backend);
-    assert!(is_changed, "{verdict:?}: the answer keeps the backend's name");
+    for answer in ["tcp 10.244.2.7:8080 > 10.244.1.5:40000 syn ack", from_backend] {
+        let (verdict, is_changed) = world.0.send(Hook::PodEgress, answer);
+        assert!(is_changed, "{verdict:?}: {answer} keeps the backend's name");
+    }
 }
