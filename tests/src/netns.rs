@@ -22,6 +22,7 @@ pub mod cgroup;
 pub mod client;
 pub mod ground;
 pub mod kernel;
+pub mod kube_proxy;
 pub mod layout;
 pub(crate) mod leftover;
 pub mod manifest;

@@ -22,12 +22,12 @@ fn socket(transport: Transport, in_host: bool) -> Socket {
 
 /// A datagram socket that is about to be connected.
 fn fixed(cookie: u64, in_host: bool) -> Socket {
-    Socket { cookie, in_host, transport: Transport::Udp, unconnected: false, connected: false }
+    Socket { cookie, in_host, transport: Transport::Udp, port: 0, unconnected: false, connected: false }
 }
 
 /// A UDP socket that names the destination of each datagram.
 fn free(cookie: u64) -> Socket {
-    Socket { cookie, in_host: HOST, transport: Transport::Udp, unconnected: true, connected: false }
+    Socket { cookie, in_host: HOST, transport: Transport::Udp, port: 0, unconnected: true, connected: false }
 }
 
 fn call<F: Net>(world: &World<F>, socket: Socket, end: SocketAddr) -> SocketVerdict<F::Addr> {

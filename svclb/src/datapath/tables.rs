@@ -19,7 +19,7 @@ use svclb_common::{
     layout::map,
     service::{
         BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendCell, BackendHead, Frontend, LABEL_LEN,
-        List, NODE_NAME_LEN, NodeName, RangeKey, ServiceCell, ServiceName, Slab, node_port_index,
+        List, NODE_NAME_LEN, NodeName, Policy, RangeKey, ServiceCell, ServiceName, Slab, node_port_index,
     },
     state::AgentState,
     wire::Transport,
@@ -259,6 +259,13 @@ impl Tables {
     /// What the agent tells other processes.
     pub fn state(&self) -> Result<&AgentState, Error> {
         element(&self.state, map::STATE.into(), 0)
+    }
+
+    /// Writes the policy of cell 0, which is no service's: what programs are to know of the node.
+    pub fn set_node_policy(&self, policy: Policy) -> Result<(), Error> {
+        self.v4.service(0)?.policy.store(policy.pack());
+        self.v6.service(0)?.policy.store(policy.pack());
+        Ok(())
     }
 
     /// Carries out one write and counts it.

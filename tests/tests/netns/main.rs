@@ -33,5 +33,6 @@ mod sources;
 mod spread;
 mod streams;
 mod support;
+mod takeover;
 mod types;
 mod xdp;
