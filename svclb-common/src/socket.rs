@@ -14,7 +14,10 @@ use crate::{
     family::{Address, Family},
     hash::{self, Hash},
     key::{FrontendKey, SocketKey, SocketWay, Wide},
-    service::{AffinityKey, Algorithm, BackendId, Frontend, FrontendKind, NODE_HAS_INHERITED, Policy, SERVICE_ADMITS_HOST},
+    service::{
+        AffinityKey, Algorithm, BackendId, Frontend, FrontendKind, NODE_HAS_INHERITED, Policy,
+        SERVICE_ADMITS_HOST,
+    },
     verdict::DropReason,
     wire::Transport,
 };

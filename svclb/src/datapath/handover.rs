@@ -238,7 +238,11 @@ mod tests {
             // A SYN that nobody has answered is repeated, and goes by the rules then.
             let is_repeated = state == FlowState::SynSent;
             let is_sctp = tracked(state, true) == Tracked::Sctp;
-            assert_eq!(is_told, !is_over && !is_repeated && !is_sctp || state == FlowState::Reset, "{state:?}");
+            assert_eq!(
+                is_told,
+                !is_over && !is_repeated && !is_sctp || state == FlowState::Reset,
+                "{state:?}"
+            );
         }
         for state in [FlowState::UdpNew, FlowState::UdpStream] {
             assert_eq!(tracked(state, false), Tracked::Not, "its backend is gone");

@@ -63,7 +63,10 @@ impl InheritedFlows {
     }
 
     /// Leaves no sockets alone but those of `flows`: an earlier agent may have known others.
-    pub fn keep_sockets<'a>(&mut self, flows: impl Iterator<Item = &'a Inherited> + Clone) -> Result<(), Error> {
+    pub fn keep_sockets<'a>(
+        &mut self,
+        flows: impl Iterator<Item = &'a Inherited> + Clone,
+    ) -> Result<(), Error> {
         self.v4.keep_sockets(flows.clone())?;
         self.v6.keep_sockets(flows)
     }
@@ -115,10 +118,16 @@ impl<F: MapFamily> Maps<F> {
             written.map_err(|error| Error::map(F::map(map::SOCKETS), &error))?;
         }
         if ties.has_affinity && owner.backend != 0 {
-            let (name, client) = (F::map(map::AFFINITIES), if flow.is_host { F::Addr::ZERO } else { keys.client });
+            let (name, client) =
+                (F::map(map::AFFINITIES), if flow.is_host { F::Addr::ZERO } else { keys.client });
             let key = AffinityKey { service: flow.service, client };
-            let affinity =
-                Affinity { backend: owner.backend, generation: owner.generation, seen: now(), place: 0, pad: 0 };
+            let affinity = Affinity {
+                backend: owner.backend,
+                generation: owner.generation,
+                seen: now(),
+                place: 0,
+                pad: 0,
+            };
             crate::sys::hash::insert(super::sweep::fd(&self.affinities), &key, &affinity)
                 .map_err(|error| Error::map(name, &error))?;
         }
@@ -218,12 +227,7 @@ fn is_inherited(cookie: [u32; 2]) -> bool {
 }
 
 /// An entry that leaves packets of `key` as they are.
-fn kept<A: Address>(
-    key: &FlowKey<A>,
-    direction: Direction,
-    owner: Owner,
-    flags: Option<u8>,
-) -> FlowEntry<A> {
+fn kept<A: Address>(key: &FlowKey<A>, direction: Direction, owner: Owner, flags: Option<u8>) -> FlowEntry<A> {
     let mut recipe = Recipe::empty(key);
     let same = Tuple { src: key.src, dst: key.dst, sport: key.sport, dport: key.dport };
     let peer_hook = if key.hook == Hook::Ingress as u8 { Hook::Egress } else { Hook::Ingress };

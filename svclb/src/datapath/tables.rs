@@ -334,6 +334,7 @@ fn range_key<F: MapFamily>(service: u32, range: IpNet) -> Result<Key<RangeKey<F:
 pub(super) fn absent(error: MapError) -> Result<(), MapError> {
     match error {
         MapError::KeyNotFound => Ok(()),
+        MapError::SyscallError(error) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
         error => Err(error),
     }
 }

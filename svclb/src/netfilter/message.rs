@@ -1,8 +1,6 @@
 //! Messages of `nfnetlink` (`linux/netfilter/nfnetlink.h`) and their attributes (`linux/netlink.h`), as bytes.
 
-use rtnetlink::packet_core::{
-    NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader,
-};
+use rtnetlink::packet_core::{NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader};
 
 /// Bytes of `struct nlmsghdr`.
 const HEADER: usize = size_of::<NetlinkHeader>();

@@ -141,7 +141,8 @@ mod tests {
     const MASQUERADED: &str = "192.0.2.11:1234";
 
     fn entry(protocol: u8, [client, to, backend, source]: [&str; 4]) -> Entry {
-        let tuple = |src: &str, dst: &str| Tuple { src: src.parse().unwrap(), dst: dst.parse().unwrap(), protocol };
+        let tuple =
+            |src: &str, dst: &str| Tuple { src: src.parse().unwrap(), dst: dst.parse().unwrap(), protocol };
         Entry {
             original: tuple(client, to),
             reply: tuple(backend, source),
@@ -178,8 +179,7 @@ mod tests {
         ];
         for &(protocol, ends, wanted) in rows {
             let found = inherited(&entry(protocol, ends), &Fake);
-            let seen =
-                found.map(|it| [it.is_host, it.takes_port, it.is_by_socket, it.cell.is_some()]);
+            let seen = found.map(|it| [it.is_host, it.takes_port, it.is_by_socket, it.cell.is_some()]);
             assert_eq!(seen, wanted, "{protocol} {ends:?}");
         }
     }

@@ -42,8 +42,7 @@ impl Watch {
     /// Watches `flows`. `lapsed` is told when one is over that a socket may still go by.
     pub(super) fn start(pins: &Pins, flows: Flows, lapsed: Arc<Notify>) -> io::Result<Self> {
         let (stop, stopped) = channel();
-        let (conntrack, writer) =
-            (Conntrack::open()?, InheritedFlows::open(pins).map_err(io::Error::other)?);
+        let (conntrack, writer) = (Conntrack::open()?, InheritedFlows::open(pins).map_err(io::Error::other)?);
         let now = Instant::now();
         let due = flows.keys().map(|key| ((now, *key), ())).collect();
         let watcher = Watcher { conntrack, writer, flows, due, lapsed, stopped };
@@ -118,7 +117,8 @@ fn left(entry: &Entry, protocol: Protocol) -> Option<u32> {
         return None;
     }
     if protocol == Protocol::Udp {
-        return entry.timeout.checked_sub(MARGIN).filter(|seconds| *seconds > 0);
+        // Whoever shortens the kernel's memory shortens it from the next packet on.
+        return entry.timeout.checked_sub(MARGIN).filter(|seconds| *seconds > 0).map(|it| it.min(PERIOD));
     }
     Some(entry.timeout.clamp(1, PERIOD))
 }
@@ -130,17 +130,16 @@ mod tests {
 
     #[test]
     fn datagrams_are_svclbs_before_the_kernel_forgets_them() {
-        let tuple = Tuple {
-            src: "10.0.0.1:1".parse().unwrap(),
-            dst: "10.0.0.2:2".parse().unwrap(),
-            protocol: 17,
-        };
-        let entry = Entry { original: tuple, reply: tuple.reversed(), status: 0, timeout: 0, tcp: None, zone: 0 };
+        let tuple =
+            Tuple { src: "10.0.0.1:1".parse().unwrap(), dst: "10.0.0.2:2".parse().unwrap(), protocol: 17 };
+        let entry =
+            Entry { original: tuple, reply: tuple.reversed(), status: 0, timeout: 0, tcp: None, zone: 0 };
         for (timeout, udp, tcp) in [
             (0, None, Some(1)),
             (MARGIN, None, Some(5)),
             (MARGIN + 1, Some(1), Some(6)),
-            (120, Some(120 - MARGIN), Some(PERIOD)),
+            (20, Some(20 - MARGIN), Some(20)),
+            (120, Some(PERIOD), Some(PERIOD)),
         ] {
             let entry = Entry { timeout, ..entry };
             assert_eq!(left(&entry, Protocol::Udp), udp, "{timeout}");

@@ -67,11 +67,7 @@ impl World {
     pub fn must_run(&self, command: &[&str], more: &[&str]) -> anyhow::Result<String> {
         let arguments: Vec<_> = command[1..].iter().chain(more).copied().collect();
         let output = self.run(Place::Host, command[0], &arguments)?;
-        ensure!(
-            output.status.success(),
-            "{command:?} {more:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        ensure!(output.status.success(), "{command:?} {more:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
     }
 }
@@ -111,7 +107,10 @@ fn iptables(family: Family, rules: &[Rule]) -> Result<String, std::fmt::Error> {
             writeln!(text, "-A KUBE-SERVICES -d {vip} {port} {SERVICE_PORT} -j KUBE-SVC-{name}")?;
             writeln!(text, "-A KUBE-NODEPORTS {port} {} -j KUBE-EXT-{name}", node_port(*service))?;
             writeln!(text, "-A KUBE-EXT-{name} -j KUBE-MARK-MASQ\n-A KUBE-EXT-{name} -j KUBE-SVC-{name}")?;
-            writeln!(text, "-A KUBE-SVC-{name} ! -s {pods} -d {vip} {port} {SERVICE_PORT} -j KUBE-MARK-MASQ")?;
+            writeln!(
+                text,
+                "-A KUBE-SVC-{name} ! -s {pods} -d {vip} {port} {SERVICE_PORT} -j KUBE-MARK-MASQ"
+            )?;
             writeln!(
                 text,
                 "-A KUBE-SVC-{name} -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-{name}"

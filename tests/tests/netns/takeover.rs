@@ -115,8 +115,20 @@ fn has_own_table(world: &World) -> anyhow::Result<bool> {
     Ok(tables.lines().any(|line| line.ends_with(" svclb")))
 }
 
+/// Sets for how many seconds the first node's stack remembers something.
+fn remember(world: &World, settings: &[(&str, u32)]) -> anyhow::Result<()> {
+    settings.iter().try_for_each(|(name, seconds)| {
+        let setting = format!("net.netfilter.nf_conntrack_{name}={seconds}");
+        world.must_run(&["sysctl", "-q", "-w"], &[&setting]).map(drop)
+    })
+}
+
+/// Long enough for the slowest machine to start an agent.
+const LONG: [(&str, u32); 2] = [("udp_timeout", 900), ("udp_timeout_stream", 900)];
+
 fn takes_over(world: &World, mode: kube_proxy::Mode, flags: &[&str]) -> anyhow::Result<()> {
     publish(world)?;
+    remember(world, &LONG)?;
     world.put_rules(mode, &RULES)?;
     let mut lines = lines(world, |_, _| true)?;
     for line in &lines {
@@ -166,15 +178,7 @@ fn flows_that_were_taken_over_are_forgotten_when_they_end() -> anyhow::Result<()
     world(|world| {
         publish(world)?;
         world.put_rules(kube_proxy::Mode::Nftables, &RULES)?;
-        let set = |name: &str| {
-            let setting = format!("net.netfilter.nf_conntrack_{name}");
-            world.must_run(&["sysctl", "-q", "-w"], &[&setting])
-        };
-        for name in
-            ["udp_timeout=8", "udp_timeout_stream=8", "tcp_timeout_time_wait=1", "tcp_timeout_last_ack=1"]
-        {
-            set(name)?;
-        }
+        remember(world, &LONG)?;
         let to = Frontend::ClusterIp.of(LOCAL, Family::V4);
         let mut datagrams = [
             world.hold_udp(Place::Pod(POD1), to)?,
@@ -187,7 +191,12 @@ fn flows_that_were_taken_over_are_forgotten_when_they_end() -> anyhow::Result<()
         }
         let agent = Agent::start(world, &[])?;
         world.remove_rules(kube_proxy::Mode::Nftables)?;
-        ensure!(connection.ask()?.pods.contains_key(POD2.name), "{}", agent.log().text());
+        let short = ["udp_timeout", "udp_timeout_stream", "tcp_timeout_time_wait", "tcp_timeout_last_ack"]
+            .map(|name| (name, 8));
+        remember(world, &short)?;
+        for held in datagrams.iter_mut().chain([&mut connection]) {
+            ensure!(held.ask()?.pods.contains_key(POD2.name), "{}", agent.log().text());
+        }
         drop(connection);
         until("the end of all of them", PATIENCE * 6, || Ok((!has_own_table(world)?).then_some(())))
             .with_context(|| agent.log().text())?;
@@ -204,7 +213,10 @@ fn hands_over(world: &World, mode: kube_proxy::Mode, flags: &[&str]) -> anyhow::
     let agent = Agent::start(world, flags)?;
     // What was translated at a socket goes on by itself, unless each datagram names its destination.
     let at_socket = |place| flags == ["--socket-lb", "all"] && place != Place::Outside;
-    let mut lines = lines(world, |place, kind| kind != Kind::Unconnected || !at_socket(place))?;
+    // What the node sends packet by packet meets the rules before svclb does.
+    let is_left_out = |place| place == Place::Host && flags == ["--socket-lb", "off"];
+    let mut lines =
+        lines(world, |place, kind| !is_left_out(place) && (kind != Kind::Unconnected || !at_socket(place)))?;
     world.put_rules(mode, &RULES)?;
     all_go_on(&mut lines, false, "beside new rules")?;
 

@@ -51,8 +51,11 @@ fn what_is_written_names_both_translations() {
         (tuple_of("10.244.2.13:8080", "192.0.2.11:1234", 6), 2),
         (tuple_of("[fd00::13]:8080", "[2001:db8::11]:1234", 6), 10),
     ] {
-        let (client, frontend) =
-            if family == 2 { ("10.244.1.11:40000", "10.96.0.5:80") } else { ("[fd00::b]:40000", "[fd00::5]:80") };
+        let (client, frontend) = if family == 2 {
+            ("10.244.1.11:40000", "10.96.0.5:80")
+        } else {
+            ("[fd00::b]:40000", "[fd00::5]:80")
+        };
         let entry = Entry {
             original: tuple_of(client, frontend, 6),
             reply,
