@@ -41,7 +41,7 @@ use crate::{
     family::{Address as _, Family},
     flow::Home,
     key::{FlowKey, FrontendKey, Hook},
-    service::{Frontend, FrontendKind, LOCAL_NODE_PORTS, NODE_TAKES_OVER},
+    service::{Frontend, FrontendKind, LOCAL_NODE_PORTS},
     verdict::DropReason,
     wire::{TcpFlags, Transport},
 };
@@ -112,19 +112,16 @@ pub fn learn<F: Carry, T: Tables<F>>(
     let is_node_port = scratch.frontend.kind == FrontendKind::NodePort as u32;
     match recall(tables, scratch, transport, flags) {
         Memory::Flow => Learned::Known,
-        // The node's own connections may use a port of the range: their answers come to a
-        // node port and are no client's. While another proxy's connections are taken over, any may be one of them.
-        Memory::Nothing
-            if transport.connects()
-                && !flags.opens()
-                && !is_inner(place, scratch)
-                && (is_node_port || tables.policy(0).has(NODE_TAKES_OVER)) =>
-        {
-            Learned::NotOurs
-        }
         // A reset of nothing opens nothing, and the stack would send it astray.
         Memory::Nothing if flags.any(TcpFlags::RST) && !is_node_port => {
             Learned::Dropped(DropReason::StrayReset)
+        }
+        // The node's own connections may use a port of the range: their answers come to a
+        // node port and are no client's.
+        Memory::Nothing
+            if is_node_port && !is_inner(place, scratch) && transport.connects() && !flags.opens() =>
+        {
+            Learned::NotOurs
         }
         memory => {
             scratch.set_kept(memory == Memory::Half);
