@@ -1,13 +1,14 @@
 //! The rules of others, and a table of svclb's own that keeps the kernel's NAT going.
 //!
-//! The kernel translates the packets of a connection that it knows as long as any chain of NAT is there: the last one takes
-//! the hooks with it, and connections that were translated go on untranslated. So as long as there are connections that
-//! kube-proxy's rules have set up, there is a table with a chain that has no rules.
+//! The kernel translates the packets of a connection that it knows as long as two things are there: a chain of NAT, for the
+//! hooks of NAT, and a rule that asks connection tracking, for those of connection tracking. The last of either takes its
+//! hooks with it, and connections that were translated go on untranslated. So as long as there are connections that
+//! kube-proxy's rules have set up, there is a table with such a chain and such a rule, which decides nothing.
 
 use std::{fmt, io};
 
 use nix::libc::{AF_INET, AF_INET6, ENOENT};
-use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP};
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP};
 
 use super::{
     conntrack::{acknowledgement, dump, open},
@@ -24,6 +25,7 @@ const NEW_TABLE: u16 = NFTABLES << 8;
 const DELETE_TABLE: u16 = NFTABLES << 8 | 2;
 const NEW_CHAIN: u16 = NFTABLES << 8 | 3;
 const GET_CHAIN: u16 = NFTABLES << 8 | 4;
+const NEW_RULE: u16 = NFTABLES << 8 | 6;
 /// `NFTA_TABLE_NAME`.
 const TABLE_NAME: u16 = 1;
 /// `NFTA_CHAIN_*`.
@@ -35,6 +37,28 @@ const CHAIN_TYPE: u16 = 7;
 /// `NFTA_HOOK_*`.
 const HOOK_NUMBER: u16 = 1;
 const HOOK_PRIORITY: u16 = 2;
+/// `NFTA_RULE_*`.
+const RULE_TABLE: u16 = 1;
+const RULE_CHAIN: u16 = 2;
+const RULE_EXPRESSIONS: u16 = 4;
+/// `NFTA_LIST_ELEM`, and `NFTA_EXPR_*`.
+const ELEMENT: u16 = 1;
+const EXPRESSION_NAME: u16 = 1;
+const EXPRESSION_DATA: u16 = 2;
+/// `NFTA_CT_*`, and `NFT_CT_DIRECTION`.
+const CT_REGISTER: u16 = 1;
+const CT_KEY: u16 = 2;
+const DIRECTION: u32 = 1;
+/// `NFTA_CMP_*`, `NFT_CMP_EQ`, and `NFTA_DATA_VALUE`.
+const COMPARE_REGISTER: u16 = 1;
+const COMPARE_HOW: u16 = 2;
+const COMPARE_DATA: u16 = 3;
+const EQUAL: u32 = 0;
+const VALUE: u16 = 1;
+/// `NFT_REG_1`.
+const REGISTER: u32 = 1;
+/// `IP_CT_DIR_ORIGINAL`: chains of NAT see nothing else.
+const ORIGINAL: u8 = 0;
 /// `NF_INET_POST_ROUTING`, and `NF_ACCEPT` (`linux/netfilter.h`).
 const POST_ROUTING: u32 = 4;
 const ACCEPT: u32 = 1;
@@ -96,7 +120,7 @@ pub fn keep_nat() -> io::Result<()> {
     FAMILIES.into_iter().filter(|family| !kept.contains(family)).try_for_each(|family| {
         let mut table = Message::new(NEW_TABLE, NLM_F_CREATE, 2, family, 0);
         table.put_text(TABLE_NAME, TABLE);
-        let mut chain = Message::new(NEW_CHAIN, NLM_F_CREATE | NLM_F_ACK, LAST, family, 0);
+        let mut chain = Message::new(NEW_CHAIN, NLM_F_CREATE, 3, family, 0);
         chain.put_text(CHAIN_TABLE, TABLE);
         chain.put_text(CHAIN_NAME, CHAIN);
         chain.put_text(CHAIN_TYPE, "nat");
@@ -105,8 +129,34 @@ pub fn keep_nat() -> io::Result<()> {
             hook.put(HOOK_NUMBER, &POST_ROUTING.to_be_bytes());
             hook.put(HOOK_PRIORITY, &SOURCE_NAT.to_be_bytes());
         });
-        batch([table, chain])
+        batch([table, chain, asking_rule(family)])
     })
+}
+
+/// The rule `ct direction original`.
+fn asking_rule(family: u8) -> Message {
+    let mut rule = Message::new(NEW_RULE, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, LAST, family, 0);
+    rule.put_text(RULE_TABLE, TABLE);
+    rule.put_text(RULE_CHAIN, CHAIN);
+    rule.nest(RULE_EXPRESSIONS, |rule| {
+        expression(rule, "ct", |ct| {
+            ct.put(CT_REGISTER, &REGISTER.to_be_bytes());
+            ct.put(CT_KEY, &DIRECTION.to_be_bytes());
+        });
+        expression(rule, "cmp", |compare| {
+            compare.put(COMPARE_REGISTER, &REGISTER.to_be_bytes());
+            compare.put(COMPARE_HOW, &EQUAL.to_be_bytes());
+            compare.nest(COMPARE_DATA, |data| data.put(VALUE, &[ORIGINAL]));
+        });
+    });
+    rule
+}
+
+fn expression(rule: &mut Message, name: &str, fill: impl FnOnce(&mut Message)) {
+    rule.nest(ELEMENT, |element| {
+        element.put_text(EXPRESSION_NAME, name);
+        element.nest(EXPRESSION_DATA, fill);
+    });
 }
 
 /// Leaves the kernel's NAT to others.
@@ -122,7 +172,7 @@ pub fn leave_nat() -> io::Result<()> {
 }
 
 /// The number of the last request in a batch, which is answered.
-const LAST: u32 = 3;
+const LAST: u32 = 4;
 
 /// Carries out all or nothing.
 fn batch<const N: usize>(messages: [Message; N]) -> io::Result<()> {
