@@ -23,7 +23,7 @@ use std::{
     sync::Arc,
 };
 
-use svclb_common::service::{NODE_HAS_INHERITED, Policy};
+use svclb_common::service::{NODE_HAS_INHERITED, NODE_TAKES_OVER, Policy};
 use tokio::sync::Notify;
 
 pub use self::decide::{Inherited, Stage};
@@ -95,15 +95,20 @@ impl Takeover {
             Ok(conntrack) => self.conntrack = Some(conntrack),
             Err(error) => return tracing::debug!("no connections are taken over: {error}"),
         }
-        let begun = self.look(tables, applied, own, false).and_then(|is_tracking| {
-            InheritedFlows::open(&self.pins)?.keep_sockets(self.found.values())?;
-            self.flag_sockets(tables)?;
-            Ok(is_tracking)
+        let begun = self.set_flags(tables, NODE_TAKES_OVER).and_then(|()| {
+            let had_sockets = self.look(tables, applied, own, false)?;
+            InheritedFlows::open(&self.pins)?.keep_sockets(self.found.values()).map(|()| had_sockets)
         });
         match begun {
             Ok(true) => self.progress = Progress::Begun,
-            Ok(false) => self.conntrack = None,
-            Err(error) => self.told(Err(error)),
+            Ok(false) => {
+                self.conntrack = None;
+                self.told(self.set_flags(tables, 0));
+            }
+            Err(error) => {
+                self.told(Err(error));
+                self.told(self.set_flags(tables, 0));
+            }
         }
     }
 
@@ -115,7 +120,8 @@ impl Takeover {
         self.progress = Progress::Done;
         let looked = self.look(tables, applied, own, true);
         self.told(looked.map(drop));
-        self.told(self.flag_sockets(tables));
+        let has_sockets = self.found.values().any(|flow| flow.is_by_socket);
+        self.told(self.set_flags(tables, if has_sockets { NODE_HAS_INHERITED } else { 0 }));
         self.tell_leftovers();
         let found = std::mem::take(&mut self.found);
         if found.is_empty() {
@@ -186,10 +192,7 @@ impl Takeover {
         Ok(true)
     }
 
-    /// Says whether socket calls are to ask for flows that were taken over.
-    fn flag_sockets(&self, tables: &Tables) -> Result<(), Error> {
-        let has_sockets = self.found.values().any(|flow| flow.is_by_socket);
-        let flags = if has_sockets { NODE_HAS_INHERITED } else { 0 };
+    fn set_flags(&self, tables: &Tables, flags: u32) -> Result<(), Error> {
         tables.set_node_policy(Policy { flags, affinity: 0 })
     }
 

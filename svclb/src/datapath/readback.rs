@@ -42,7 +42,7 @@ pub fn read(tables: &Tables) -> Result<Raw, Error> {
 
 fn read_family<F: MapFamily>(tables: &FamilyTables<F>) -> Result<RawTables, Error> {
     let cells = tables.services.iter().map(|(id, cell)| (id, cell_entry(cell)));
-    // The first cell is no service's; see `NODE_HAS_INHERITED`.
+    // The first cell is no service's; see `NODE_TAKES_OVER`.
     let services: BTreeMap<_, _> =
         cells.filter(|(id, cell)| *id != 0 && *cell != CellEntry::default()).collect();
     let lists = services.values().flat_map(|cell| &cell.lists);
