@@ -1,6 +1,6 @@
 //! One pass from what is wanted to what is in the kernel.
 
-use std::{collections::BTreeSet, net::IpAddr, process, sync::Arc};
+use std::{collections::BTreeSet, mem, net::IpAddr, process, sync::Arc};
 
 use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
 
@@ -25,6 +25,7 @@ use crate::{
         pods::PodMaps,
         ranges::RangeMaps,
         readback,
+        resize::{Moving, Resize},
         tables::Tables,
         xdp::attached_xdp,
     },
@@ -41,6 +42,9 @@ pub(super) struct Syncer {
     settings: Settings,
     services: Services,
     programs: Programs,
+    /// Flow tables that change their size.
+    resize: Resize,
+    moving: Option<Moving>,
     addresses: AddressMaps,
     ranges: RangeMaps,
     pods: PodMaps,
@@ -85,7 +89,9 @@ impl Syncer {
     /// Loads the programs and takes over what is in the kernel.
     pub(super) fn new(settings: &Settings) -> Result<Self, RunError> {
         let pins = &settings.pins;
-        let programs = loader::load(pins, &settings.capacities(), &settings.datapath()?)?;
+        let capacities = settings.capacities();
+        let resize = Resize::plan(pins, &capacities)?;
+        let programs = loader::load(pins, &capacities, &resize, &settings.datapath()?)?;
         let tables = Tables::open(pins, Access::Write)?;
         let state = tables.state()?;
         state.synced.store(0);
@@ -105,6 +111,8 @@ impl Syncer {
             services: Services::adopt(tables, read, limits, settings.model.clone())?,
             uplinks: attachments.uplinks(),
             programs,
+            resize,
+            moving: None,
             addresses: AddressMaps::open(pins)?,
             ranges: RangeMaps::open(pins)?,
             pods: PodMaps::open(pins)?,
@@ -329,12 +337,16 @@ impl Syncer {
 
     /// Hooks come after the tables: a program that finds a frontend finds its backends.
     async fn sync_hooks(&mut self, network: &Network) -> Result<(), Error> {
+        let is_same = |index: &u32| {
+            network.links.contains_key(index)
+                && self.seen.as_ref().is_none_or(|seen| seen.births.of(*index) == network.births.of(*index))
+        };
+        self.uplinks.retain(is_same);
         let xdp = attached_xdp(&self.settings.pins);
         let Chosen { mut wanted, missing, without_xdp } =
             self.settings.devices.chosen(network, &self.uplinks, &xdp);
         self.without_xdp.now(without_xdp, |line| tracing::info!("{line}"));
         self.missing.now(missing, |name| tracing::warn!("--uplink {name}: there is no such device"));
-        self.uplinks.retain(|index| network.links.contains_key(index));
         self.uplinks.extend(&network.default_routes);
         // What is in the tables counts, told by the source or not: another agent may just take over.
         let need = match (wanted.loopback, self.services.have_streams()) {
@@ -349,8 +361,17 @@ impl Syncer {
         }
         // Until it is sure, nothing is.
         self.attached = None;
+        if self.moving.is_none() && !self.resize.is_empty() {
+            self.moving = Some(self.resize.begin(pins)?);
+        }
         self.attachments.apply(&mut self.programs, &wanted).await?;
         self.attached = Some(wanted);
+        // A device that refuses keeps its old programs, and those their tables.
+        if !self.attachments.is_incomplete()
+            && let Some(moving) = self.moving.take()
+        {
+            mem::take(&mut self.resize).finish(moving, pins)?;
+        }
         Ok(())
     }
 

@@ -22,10 +22,11 @@ use super::{
     clsact::{self, mark, unmark},
     loader::{Programs, program_name},
     pins::Pins,
+    refusals::Refusals,
     xdp::{self, WantedXdp, XdpLinks},
 };
 use crate::{
-    netdev::Role,
+    netdev::{Births, Role},
     sys::link::{self, Side, Target},
 };
 
@@ -90,6 +91,8 @@ pub struct Wanted {
     pub xdp: BTreeMap<u32, WantedXdp>,
     /// The loopback device, where host processes are translated per packet.
     pub loopback: bool,
+    /// Which devices these indices stand for: what is on one is not on another that has its index.
+    pub births: Births,
 }
 
 /// How programs are attached to devices.
@@ -121,7 +124,7 @@ pub struct Attachments {
     links: BTreeMap<Hook, Link>,
     filters: clsact::Filters,
     xdp: XdpLinks,
-    failed: BTreeMap<u32, String>,
+    failed: Refusals,
 }
 
 impl Attachments {
@@ -137,7 +140,7 @@ impl Attachments {
         }
         let filters = clsact::Filters::adopt(pins)?;
         let xdp = XdpLinks::adopt(pins)?;
-        Ok(Self { pins: pins.clone(), mode, links, filters, xdp, failed: BTreeMap::new() })
+        Ok(Self { pins: pins.clone(), mode, links, filters, xdp, failed: Refusals::default() })
     }
 
     /// Attaches what is wanted and not attached, detaches what is attached and not
@@ -145,21 +148,12 @@ impl Attachments {
     pub async fn apply(&mut self, programs: &mut Programs, wanted: &Wanted) -> Result<(), Error> {
         self.drop_dead(wanted)?;
         self.detach_unwanted(wanted).await?;
+        self.filters.follow(&wanted.births);
         let sockets = self.attach_sockets(programs, wanted);
-        self.failed.retain(|ifindex, _| wanted.role(*ifindex).is_some());
+        self.failed.retain(|ifindex| wanted.role(ifindex).is_some());
         for (ifindex, name, role) in wanted.roles() {
-            match self.attach_device(programs, ifindex, name, role) {
-                Ok(()) => {
-                    self.failed.remove(&ifindex);
-                }
-                Err(error) => {
-                    let line = error.to_string();
-                    if self.failed.get(&ifindex) != Some(&line) {
-                        tracing::warn!(device = name, "{line}");
-                        self.failed.insert(ifindex, line);
-                    }
-                }
-            }
+            let outcome = self.attach_device(programs, ifindex, name, role);
+            self.failed.note((ifindex, name), outcome);
         }
         let carried = wanted.xdp.iter().filter(|(ifindex, _)| self.carries(**ifindex));
         let carried = carried.map(|(ifindex, device)| (*ifindex, device.clone())).collect();
@@ -187,13 +181,20 @@ impl Attachments {
     pub fn uplinks(&self) -> BTreeSet<u32> {
         let marked = self.pins.link_names().unwrap_or_default();
         let marked = marked.iter().filter_map(|name| uplink_of(name));
-        marked.chain(self.filters.uplinks()).collect()
+        // Another device may have the index of one that went while nobody ran.
+        marked.chain(self.filters.uplinks()).filter(|ifindex| !self.is_dead(*ifindex)).collect()
     }
 
     /// Whether a device carries programs on both sides.
     pub fn carries(&self, ifindex: u32) -> bool {
         let linked = |side| self.links.contains_key(&Hook::Device(ifindex, side));
         linked(Side::Ingress) && linked(Side::Egress) || self.filters.carries(ifindex)
+    }
+
+    fn is_dead(&self, ifindex: u32) -> bool {
+        let link = self.links.get(&Hook::Device(ifindex, Side::Ingress));
+        let target = |link: &Link| link::info(link.fd.as_fd()).map(|info| info.target);
+        link.is_some_and(|link| !target(link).is_ok_and(|found| found == Target::Device(Some(ifindex))))
     }
 
     /// Whether a wanted device has refused, and another attempt is worth while.

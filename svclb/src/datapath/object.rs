@@ -9,7 +9,7 @@ use aya::{
 use aya_obj::generated::BPF_F_RDONLY_PROG;
 use svclb_common::layout::map;
 
-use super::{Error, error::chain, pins::Pins};
+use super::{Error, error::chain, pins::Pins, resize::Resize};
 
 /// The object file that `cargo xtask build-ebpf` made.
 pub static BYTECODE: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/svclb.o"));
@@ -75,8 +75,9 @@ fn added_flags(kind: u32) -> u32 {
     if kind == MapType::DevMapHash as u32 { BPF_F_RDONLY_PROG } else { 0 }
 }
 
-/// Refuses pinned maps of another shape; maps that are not pinned yet are fine.
-pub fn check_pinned(pins: &Pins, capacities: &Capacities) -> Result<(), Error> {
+/// Refuses pinned maps of another shape; maps that are not pinned yet are fine, and so are those whose entries `resize`
+/// moves.
+pub fn check_pinned(pins: &Pins, capacities: &Capacities, resize: &Resize) -> Result<(), Error> {
     for (name, wanted) in shapes(capacities)? {
         let path = pins.map(&name);
         if !path.exists() {
@@ -91,7 +92,7 @@ pub fn check_pinned(pins: &Pins, capacities: &Capacities) -> Result<(), Error> {
             max_entries: info.max_entries(),
             flags: info.map_flags(),
         };
-        if found != wanted {
+        if found != wanted && !resize.allows(&name, found, wanted) {
             return Err(Error::ForeignMap { path, found: found.to_string(), wanted: wanted.to_string() });
         }
     }
