@@ -17,7 +17,7 @@ const IN_POD: bool = false;
 /// A socket that is translated: of a pod's datagram sockets those are that are not connected.
 fn socket(transport: Transport, in_host: bool) -> Socket {
     let unconnected = !in_host && transport == Transport::Udp;
-    Socket { cookie: 0x1_0000_0007, in_host, transport, unconnected, connected: false }
+    Socket { cookie: 0x1_0000_0007, in_host, transport, port: 0, unconnected, connected: false }
 }
 
 /// A datagram socket that is about to be connected.
