@@ -91,25 +91,26 @@ impl Takeover {
             return;
         }
         self.progress = Progress::Done;
-        match Conntrack::open() {
-            Ok(conntrack) => self.conntrack = Some(conntrack),
-            Err(error) => return tracing::debug!("no connections are taken over: {error}"),
-        }
-        let begun = self.set_flags(tables, NODE_TAKES_OVER).and_then(|()| {
-            let had_sockets = self.look(tables, applied, own, false)?;
-            InheritedFlows::open(&self.pins)?.keep_sockets(self.found.values()).map(|()| had_sockets)
-        });
-        match begun {
-            Ok(true) => self.progress = Progress::Begun,
-            Ok(false) => {
-                self.conntrack = None;
-                self.told(self.set_flags(tables, 0));
+        let looked = match Conntrack::open() {
+            Ok(conntrack) => {
+                self.conntrack = Some(conntrack);
+                self.look(tables, applied, own, false).and_then(|is_tracking| {
+                    InheritedFlows::open(&self.pins)?.keep_sockets(self.found.values())?;
+                    Ok(is_tracking)
+                })
             }
             Err(error) => {
-                self.told(Err(error));
-                self.told(self.set_flags(tables, 0));
+                tracing::debug!("no connections are taken over: {error}");
+                Ok(false)
             }
+        };
+        if let Ok(false) = looked {
+            self.conntrack = None;
+        } else {
+            self.progress = Progress::Begun;
         }
+        self.told(looked.map(drop));
+        self.told(self.flag(tables));
     }
 
     /// Makes them know those as well that have begun meanwhile. Programs are attached.
@@ -120,8 +121,7 @@ impl Takeover {
         self.progress = Progress::Done;
         let looked = self.look(tables, applied, own, true);
         self.told(looked.map(drop));
-        let has_sockets = self.found.values().any(|flow| flow.is_by_socket);
-        self.told(self.set_flags(tables, if has_sockets { NODE_HAS_INHERITED } else { 0 }));
+        self.told(self.flag(tables));
         self.tell_leftovers();
         let found = std::mem::take(&mut self.found);
         if found.is_empty() {
@@ -192,7 +192,11 @@ impl Takeover {
         Ok(true)
     }
 
-    fn set_flags(&self, tables: &Tables, flags: u32) -> Result<(), Error> {
+    /// Says what programs are to expect: connections that nobody has told them of yet, datagram sockets to be left alone.
+    fn flag(&self, tables: &Tables) -> Result<(), Error> {
+        let has_sockets = self.found.values().any(|flow| flow.is_by_socket);
+        let takes_over = if self.progress == Progress::Begun { NODE_TAKES_OVER } else { 0 };
+        let flags = takes_over | if has_sockets { NODE_HAS_INHERITED } else { 0 };
         tables.set_node_policy(Policy { flags, affinity: 0 })
     }
 
