@@ -109,8 +109,8 @@ impl Takeover {
         } else {
             self.progress = Progress::Begun;
         }
-        self.told(looked.map(drop));
-        self.told(self.flag(tables));
+        Self::told(looked.map(drop));
+        Self::told(self.flag(tables));
     }
 
     /// Makes them know those as well that have begun meanwhile. Programs are attached.
@@ -120,9 +120,9 @@ impl Takeover {
         }
         self.progress = Progress::Done;
         let looked = self.look(tables, applied, own, true);
-        self.told(looked.map(drop));
-        self.told(self.flag(tables));
-        self.tell_leftovers();
+        Self::told(looked.map(drop));
+        Self::told(self.flag(tables));
+        Self::tell_leftovers();
         let found = std::mem::take(&mut self.found);
         if found.is_empty() {
             // A table that an earlier agent has left behind.
@@ -186,7 +186,7 @@ impl Takeover {
             // A datagram that came between has perhaps been given another backend.
             let replaces = is_late && flow.protocol == Protocol::Udp;
             let ties = Ties { generation, has_affinity: policy.unwrap_or_default().affinity != 0, replaces };
-            writer.write(&flow, &ties)?;
+            writer.write(&flow, ties)?;
             self.found.insert(key, flow);
         }
         Ok(true)
@@ -200,13 +200,13 @@ impl Takeover {
         tables.set_node_policy(Policy { flags, affinity: 0 })
     }
 
-    fn told(&self, result: Result<(), Error>) {
+    fn told(result: Result<(), Error>) {
         if let Err(error) = result {
             tracing::warn!("connections of another proxy may not all be taken over: {error}");
         }
     }
 
-    fn tell_leftovers(&self) {
+    fn tell_leftovers() {
         let Ok(found) = rules::leftovers() else { return };
         for kind in found {
             tracing::warn!(

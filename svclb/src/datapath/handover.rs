@@ -129,7 +129,7 @@ impl<'a, F: MapFamily> Hand<'a, F> {
             match tracked(state, is_current) {
                 Tracked::As(status, tcp) => {
                     let timeout = self.judge.timeouts.of(state);
-                    self.give(&key, &record, Entry { status, tcp, timeout, ..entry::<F>(&key, &record) })?;
+                    self.give(&key, &record, Entry { status, timeout, tcp, ..entry::<F>(&key, &record) })?;
                 }
                 Tracked::Sctp => self.handed.sctp += 1,
                 Tracked::Not => {}

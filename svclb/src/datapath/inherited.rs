@@ -58,7 +58,7 @@ impl InheritedFlows {
     }
 
     /// Writes what keeps programs off the flow.
-    pub fn write(&mut self, flow: &Inherited, ties: &Ties) -> Result<(), Error> {
+    pub fn write(&mut self, flow: &Inherited, ties: Ties) -> Result<(), Error> {
         if flow.frontend.is_ipv4() { self.v4.write(flow, ties) } else { self.v6.write(flow, ties) }
     }
 
@@ -86,7 +86,7 @@ impl<F: MapFamily> Maps<F> {
         })
     }
 
-    fn write(&mut self, flow: &Inherited, ties: &Ties) -> Result<(), Error> {
+    fn write(&mut self, flow: &Inherited, ties: Ties) -> Result<(), Error> {
         let Some(keys) = Keys::<F>::of(flow) else { return Ok(()) };
         let owner =
             Owner { service: flow.service, backend: flow.cell.unwrap_or(0), generation: ties.generation };

@@ -112,7 +112,7 @@ impl Tuple {
 
     /// `AF_INET` or `AF_INET6`.
     pub fn family(&self) -> u8 {
-        (if self.dst.is_ipv4() { AF_INET } else { AF_INET6 }) as u8
+        if self.dst.is_ipv4() { AF_INET as u8 } else { AF_INET6 as u8 }
     }
 }
 

@@ -153,11 +153,14 @@ mod tests {
         }
     }
 
+    /// Protocol; client, destination, who answers, to whom; what is wanted.
+    type Row = (u8, [&'static str; 4], Option<[bool; 4]>);
+
     #[test]
     fn flows_of_services_are_inherited_and_no_others() {
         // Protocol; client, destination, who answers, to whom; is it one; is it the node's own, does it take a port of
         // the node's, may a socket call be about it, is its backend there.
-        let rows: &[(u8, [&str; 4], Option<[bool; 4]>)] = &[
+        let rows: &[Row] = &[
             (6, [POD, CLUSTER, BACKEND, POD], Some([false, false, false, true])),
             (17, [POD, CLUSTER, BACKEND, POD], Some([false, false, true, true])),
             (6, [POD, CLUSTER, BACKEND, MASQUERADED], Some([false, true, false, true])),

@@ -5,7 +5,7 @@
 //! nobody. A thread of its own does it, which ends with the last flow.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     io,
     sync::{
         Arc,
@@ -44,7 +44,7 @@ impl Watch {
         let (stop, stopped) = channel();
         let (conntrack, writer) = (Conntrack::open()?, InheritedFlows::open(pins).map_err(io::Error::other)?);
         let now = Instant::now();
-        let due = flows.keys().map(|key| ((now, *key), ())).collect();
+        let due = flows.keys().map(|key| (now, *key)).collect();
         let watcher = Watcher { conntrack, writer, flows, due, lapsed, stopped };
         thread::Builder::new().name("takeover".into()).spawn(move || watcher.run())?;
         Ok(Self { _stop: stop })
@@ -56,14 +56,14 @@ struct Watcher {
     writer: InheritedFlows,
     flows: Flows,
     /// When each is looked at again.
-    due: BTreeMap<(Instant, Tuple), ()>,
+    due: BTreeSet<(Instant, Tuple)>,
     lapsed: Arc<Notify>,
     stopped: Receiver<()>,
 }
 
 impl Watcher {
     fn run(mut self) {
-        while let Some(((when, _), ())) = self.due.first_key_value() {
+        while let Some((when, _)) = self.due.first() {
             let rest = when.saturating_duration_since(Instant::now());
             match self.stopped.recv_timeout(rest) {
                 Err(RecvTimeoutError::Timeout) => {}
@@ -87,9 +87,9 @@ impl Watcher {
         if let Err(error) = rules::keep_nat() {
             tracing::debug!("the nftables table svclb: {error}");
         }
-        while let Some(((when, key), ())) = self.due.pop_first() {
+        while let Some((when, key)) = self.due.pop_first() {
             if when > now {
-                self.due.insert((when, key), ());
+                self.due.insert((when, key));
                 break;
             }
             let Some(flow) = self.flows.get(&key) else { continue };
@@ -98,7 +98,7 @@ impl Watcher {
                 Err(error) => return Err(super::unread(&error)),
             };
             if let Some(seconds) = found.and_then(|entry| left(&entry, flow.protocol)) {
-                self.due.insert((now + Duration::from_secs(seconds.into()), key), ());
+                self.due.insert((now + Duration::from_secs(seconds.into()), key));
                 continue;
             }
             self.writer.remove(flow)?;
