@@ -109,20 +109,11 @@ pub fn learn<F: Carry, T: Tables<F>>(
             learned => learned,
         };
     }
-    let is_node_port = scratch.frontend.kind == FrontendKind::NodePort as u32;
     match recall(tables, scratch, transport, flags) {
         Memory::Flow => Learned::Known,
+        Memory::Others if !is_inner(place, scratch) => Learned::NotOurs,
         // A reset of nothing opens nothing, and the stack would send it astray.
-        Memory::Nothing if flags.any(TcpFlags::RST) && !is_node_port => {
-            Learned::Dropped(DropReason::StrayReset)
-        }
-        // The node's own connections may use a port of the range: their answers come to a
-        // node port and are no client's.
-        Memory::Nothing
-            if is_node_port && !is_inner(place, scratch) && transport.connects() && !flags.opens() =>
-        {
-            Learned::NotOurs
-        }
+        Memory::Nothing if flags.any(TcpFlags::RST) => Learned::Dropped(DropReason::StrayReset),
         memory => {
             scratch.set_kept(memory == Memory::Half);
             if is_inner(place, scratch) {

@@ -129,6 +129,12 @@ pub const SERVICE_RESTRICTED: u32 = 8;
 /// Service flag: the source ranges admit this node's own processes.
 pub const SERVICE_ADMITS_HOST: u32 = 16;
 
+/// Flag in the policy of cell 0, which is no service's and so the node's: it may have connections that netfilter
+/// translates and that the flow tables do not know yet.
+pub const NODE_TAKES_OVER: u32 = 32;
+/// Flag there: it has datagram sockets whose flows netfilter translates.
+pub const NODE_HAS_INHERITED: u32 = 64;
+
 /// How a service treats its clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {

@@ -14,7 +14,10 @@ use crate::{
     family::{Address, Family},
     hash::{self, Hash},
     key::{FrontendKey, SocketKey, SocketWay, Wide},
-    service::{AffinityKey, Algorithm, BackendId, Frontend, FrontendKind, Policy, SERVICE_ADMITS_HOST},
+    service::{
+        AffinityKey, Algorithm, BackendId, Frontend, FrontendKind, NODE_HAS_INHERITED, Policy,
+        SERVICE_ADMITS_HOST,
+    },
     verdict::DropReason,
     wire::Transport,
 };
@@ -58,6 +61,8 @@ pub struct Socket {
     pub in_host: bool,
     /// Its protocol.
     pub transport: Transport,
+    /// Its own port, network byte order; 0 while it has none.
+    pub port: u16,
     /// Whether each datagram names its destination: then the socket may talk to
     /// many, and keeps to one backend per frontend as a flow does.
     pub unconnected: bool,
@@ -152,6 +157,13 @@ pub fn towards<F: Family, T: SocketTables<F>>(
         }
         return SocketVerdict::To(peer.addr, peer.port);
     }
+    if is_datagram
+        && socket.unconnected
+        && tables.policy(0).has(NODE_HAS_INHERITED)
+        && is_inherited(tables, &socket, &addr, port)
+    {
+        return SocketVerdict::Keep;
+    }
     if is_restricted(frontend, policy) && !policy.has(SERVICE_ADMITS_HOST) {
         return SocketVerdict::Fail(DropReason::SourceRange);
     }
@@ -192,6 +204,27 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     tables.remember(reverse, &named(addr, port));
     tables.count_flow(service, backend.id);
     SocketVerdict::To(backend.addr, backend.port)
+}
+
+/// What stands in place of a socket where only its port is known, in network byte order: no socket gets such a number.
+pub fn inherited_cookie(in_host: bool, port: u16) -> u64 {
+    u64::from(u32::MAX) << 32 | u64::from(in_host) << 16 | u64::from(port)
+}
+
+/// Whether netfilter translates what a datagram socket sends there, and its backend still is one.
+///
+/// Not inlined, for the stack's sake.
+#[inline(never)]
+fn is_inherited<F: Family, T: SocketTables<F>>(
+    tables: &T,
+    socket: &Socket,
+    addr: &F::Addr,
+    port: u16,
+) -> bool {
+    let cookie = inherited_cookie(socket.in_host, socket.port);
+    let key = SocketKey::new(cookie, *addr, port, socket.transport, SocketWay::Forward);
+    let Some(peer) = tables.translation(key) else { return false };
+    tables.backend(peer.backend).is_some_and(|backend| backend.generation == peer.generation)
 }
 
 /// A host process goes by its socket where a client goes by its tuple, and all of them are one client.

@@ -132,7 +132,18 @@ fn socket(ctx: *mut bpf_sock_addr, unconnected: bool) -> Option<Socket> {
     let (cookie, netns) = unsafe { (bpf_get_socket_cookie(ctx.cast()), bpf_get_netns_cookie(ctx.cast())) };
     // Nothing is asked of a socket that is about to be connected.
     let connected = unconnected && is_connected(ctx);
-    Some(Socket { cookie, in_host: netns == config::host_netns(), transport, unconnected, connected })
+    let port = if unconnected { own_port(ctx) } else { 0 };
+    Some(Socket { cookie, in_host: netns == config::host_netns(), transport, port, unconnected, connected })
+}
+
+/// The socket's own port, network byte order.
+#[inline(always)]
+fn own_port(ctx: *mut bpf_sock_addr) -> u16 {
+    // SAFETY: the context lives as long as the program runs, and so does its socket.
+    unsafe {
+        let socket = (&raw const (*ctx).__bindgen_anon_1.sk).read_volatile();
+        if socket.is_null() { 0 } else { ((&raw const (*socket).src_port).read_volatile() as u16).to_be() }
+    }
 }
 
 /// Whether the socket of a call is connected.

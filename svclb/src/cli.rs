@@ -51,7 +51,7 @@ enum Command {
     /// Tell whether this host can run svclb, and what each device would use
     Check(CheckArgs),
     /// Remove every program, pin and map of svclb from this host
-    Cleanup(PinArgs),
+    Cleanup(CleanupArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -59,6 +59,15 @@ struct PinArgs {
     /// Folder for pins, on a BPF file system
     #[arg(long, value_name = "DIR", default_value = BPFFS)]
     bpffs: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct CleanupArgs {
+    #[command(flatten)]
+    pins: PinArgs,
+    /// Give all flows to the node's connection tracking before, so that they go on under kube-proxy's rules
+    #[arg(long)]
+    handover: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -258,8 +267,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
                 report::check(&Pins::new(args.report.pins.bpffs), &devices, ports, args.report.output).await
             }
             Command::Cleanup(args) => {
-                let pins = Pins::new(args.bpffs);
-                cleanup::run(&pins).await?;
+                let pins = Pins::new(args.pins.bpffs);
+                if let Some(handed) = cleanup::run(&pins, args.handover).await? {
+                    println!("{handed}");
+                }
                 Ok(ExitCode::SUCCESS)
             }
         }

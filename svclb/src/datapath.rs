@@ -20,6 +20,8 @@
 //! | [`clsact`] | attachment for kernels without TCX |
 //! | [`counters`] | what the programs count |
 //! | [`flows`] | the flows that the programs keep |
+//! | [`inherited`] | flows that the stack translates |
+//! | [`handover`] | giving flows to the stack |
 //! | [`frontends`] | the map of frontends, and the filter in front of it |
 //! | [`resize`] | flow tables of another size than those that are pinned |
 //! | [`sweep`] | walking through what programs write, and forgetting what is over |
@@ -42,6 +44,8 @@ pub mod events;
 pub mod family;
 pub mod flows;
 mod frontends;
+pub mod handover;
+pub mod inherited;
 pub mod loader;
 pub mod lock;
 pub mod loopback;

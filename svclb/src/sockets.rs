@@ -26,6 +26,11 @@ impl Connected {
         u64::from(low) | u64::from(high) << 32
     }
 
+    /// Its own port.
+    pub fn port(&self) -> u16 {
+        u16::from_be_bytes(self.id.sport)
+    }
+
     /// The end that it is connected to; an IPv4-mapped IPv6 address is the IPv4 address.
     pub fn peer(&self) -> SocketAddr {
         let [a, b, c, d, ..] = self.id.dst;

@@ -26,6 +26,7 @@ pub mod client;
 pub mod flood;
 pub mod ground;
 pub mod kernel;
+pub mod kube_proxy;
 pub mod layout;
 pub(crate) mod leftover;
 pub mod manifest;

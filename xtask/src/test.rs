@@ -46,6 +46,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("dig", "bind9-dnsutils"),
     ("dnsmasq", "dnsmasq-base"),
     ("ip", "iproute2"),
+    ("iptables-restore", "iptables"),
+    ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("setpriv", "util-linux"),
     ("sysctl", "procps"),

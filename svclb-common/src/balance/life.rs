@@ -9,6 +9,7 @@ use crate::{
     family::Family,
     flow::{CLASHED, FlowEntry, Home, SPOKE, state::has_ended},
     key::FlowKey,
+    service::{Frontend, FrontendKind, NODE_TAKES_OVER},
     wire::{TcpFlags, Transport},
 };
 
@@ -159,6 +160,27 @@ pub(super) enum Memory {
     Half,
     /// Nothing that counts any more.
     Nothing,
+    /// Nothing, and the packet is in the midst of a connection that may be somebody else's.
+    Others,
+}
+
+/// No entry, or one that is over.
+///
+/// The node's own connections may use a port of the range: their answers come to a node port and are no client's. While
+/// another proxy's are taken over, any may be one of them.
+#[inline(always)]
+fn nothing<F: Family>(
+    tables: &impl Tables<F>,
+    frontend: &Frontend,
+    transport: Transport,
+    flags: TcpFlags,
+) -> Memory {
+    let is_midst = transport.connects() && !flags.opens();
+    let is_node_port = frontend.kind == FrontendKind::NodePort as u32;
+    if is_midst && (is_node_port || tables.policy(0).has(NODE_TAKES_OVER)) {
+        return Memory::Others;
+    }
+    Memory::Nothing
 }
 
 /// Looks for the flow of the packet in `scratch`, establishes it when both ends have
@@ -172,10 +194,12 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
     transport: Transport,
     flags: TcpFlags,
 ) -> Memory {
-    let Scratch { key, peer: peer_key, backend, sport, clashed, home, entry: copy, .. } = scratch;
+    let Scratch { key, peer: peer_key, backend, sport, clashed, home, entry: copy, frontend, .. } = scratch;
     *clashed = 0;
     // Most packets that come here have not been found among the established ones.
-    let Some((own, entry)) = find(tables, key, Home::HalfOpen) else { return Memory::Nothing };
+    let Some((own, entry)) = find(tables, key, Home::HalfOpen) else {
+        return nothing(tables, frontend, transport, flags);
+    };
     *home = own as u32;
     if !entry.recipe.is_original() {
         return Memory::Flow;
@@ -194,7 +218,7 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
             tables.forget(peer_key);
         }
         tables.forget(key);
-        return Memory::Nothing;
+        return nothing(tables, frontend, transport, flags);
     }
     if entry.recipe.is_one_way() {
         // The answers are not seen. A client that sends more than SYNs has had one.

@@ -233,7 +233,7 @@ everywhere! {
         shop.world.add_node_port(transport, 30080, shop.service);
         shop.world.add_frontend_of(FrontendKind::ExternalIp, transport, fronts[2], shop.service);
         let call = |world: &World<F>, cookie, in_host, front: SocketAddr, unconnected| {
-            let socket = Socket { cookie, in_host, transport, unconnected, connected: false };
+            let socket = Socket { cookie, in_host, transport, port: 0, unconnected, connected: false };
             towards(world, socket, F::addr(front.ip()), front.port().to_be())
         };
         let ways = if transport == Transport::Udp { &[true, false][..] } else { &[false] };
@@ -262,7 +262,7 @@ everywhere! {
         let vip = at::<F>(VIP, 80);
         let call = |world: &World<F>, cookie, in_host| {
             let unconnected = transport == Transport::Udp;
-            let socket = Socket { cookie, in_host, transport, unconnected, connected: false };
+            let socket = Socket { cookie, in_host, transport, port: 0, unconnected, connected: false };
             towards(world, socket, F::addr(vip.ip()), vip.port().to_be())
         };
         let home = call(&shop.world, 1, true);

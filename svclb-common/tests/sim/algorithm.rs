@@ -165,7 +165,7 @@ everywhere! {
             shop.world.config.socket_mode = SocketMode::All as u32;
             let vip = at::<F>(VIP, 80);
             let call = |cookie, in_host| {
-                let socket = Socket { cookie, in_host, transport, unconnected: transport == Transport::Udp, connected: false };
+                let socket = Socket { cookie, in_host, transport, port: 0, unconnected: transport == Transport::Udp, connected: false };
                 towards(&shop.world, socket, F::addr(vip.ip()), vip.port().to_be())
             };
             assert_eq!(call(1, false) == SocketVerdict::Keep, is_left, "{algorithm:?}");

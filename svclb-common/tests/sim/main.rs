@@ -24,6 +24,7 @@ mod refuse;
 mod reuse;
 mod socket;
 mod sources;
+mod takeover;
 mod translate;
 mod vacant;
 mod world;

@@ -295,7 +295,7 @@ fn call<F: Net>(
 ) -> SocketVerdict<F::Addr> {
     // A pod's datagram socket is not translated where it is connected.
     let unconnected = !in_host && transport == Transport::Udp;
-    let socket = Socket { cookie: 7, in_host, transport, unconnected, connected: false };
+    let socket = Socket { cookie: 7, in_host, transport, port: 0, unconnected, connected: false };
     towards(world, socket, F::addr(end.ip()), end.port().to_be())
 }
 

@@ -70,7 +70,7 @@ everywhere! {
         world.config.socket_mode = SocketMode::All as u32;
         let unconnected = transport == Transport::Udp;
         let call = |cookie, vip| {
-            let socket = Socket { cookie, in_host: true, transport, unconnected, connected: false };
+            let socket = Socket { cookie, in_host: true, transport, port: 0, unconnected, connected: false };
             let to = at::<F>(vip, 80);
             towards(&world, socket, F::addr(to.ip()), to.port().to_be())
         };

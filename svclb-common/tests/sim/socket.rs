@@ -17,17 +17,17 @@ const IN_POD: bool = false;
 /// A socket that is translated: of a pod's datagram sockets those are that are not connected.
 fn socket(transport: Transport, in_host: bool) -> Socket {
     let unconnected = !in_host && transport == Transport::Udp;
-    Socket { cookie: 0x1_0000_0007, in_host, transport, unconnected, connected: false }
+    Socket { cookie: 0x1_0000_0007, in_host, transport, port: 0, unconnected, connected: false }
 }
 
 /// A datagram socket that is about to be connected.
 fn fixed(cookie: u64, in_host: bool) -> Socket {
-    Socket { cookie, in_host, transport: Transport::Udp, unconnected: false, connected: false }
+    Socket { cookie, in_host, transport: Transport::Udp, port: 0, unconnected: false, connected: false }
 }
 
 /// A UDP socket that names the destination of each datagram.
 fn free(cookie: u64) -> Socket {
-    Socket { cookie, in_host: HOST, transport: Transport::Udp, unconnected: true, connected: false }
+    Socket { cookie, in_host: HOST, transport: Transport::Udp, port: 0, unconnected: true, connected: false }
 }
 
 fn call<F: Net>(world: &World<F>, socket: Socket, end: SocketAddr) -> SocketVerdict<F::Addr> {

@@ -117,7 +117,7 @@ everywhere! {
                 (VIPS + 256, 80, SocketVerdict::Keep),
                 (FAR, 80, SocketVerdict::Keep),
             ] {
-                let socket = Socket { cookie: 1, in_host, transport, unconnected, connected: false };
+                let socket = Socket { cookie: 1, in_host, transport, port: 0, unconnected, connected: false };
                 let ip: IpAddr = F::host(host);
                 assert_eq!(towards(&world, socket, F::addr(ip), u16::to_be(port)), right);
             }

@@ -111,5 +111,5 @@ fn end(translations: &Translations, tables: &Tables) -> Result<io::Result<usize>
 }
 
 fn is_stranded(translations: &Translations, tables: &Tables, socket: &Connected) -> Result<bool, Error> {
-    Ok(translations.end_of(tables, socket.cookie(), socket.peer())? != End::Fine)
+    Ok(translations.end_of(tables, socket.cookie(), socket.port(), socket.peer())? != End::Fine)
 }

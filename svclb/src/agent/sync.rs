@@ -34,6 +34,7 @@ use crate::{
     plan::{Limits, Readback},
     source::Batch,
     sys::mapped::Access,
+    takeover::Takeover,
 };
 
 /// The one writer of tables and hooks.
@@ -51,6 +52,7 @@ pub(super) struct Syncer {
     loopback: Loopback,
     opt_outs: PodOptOuts,
     stranded: Stranded,
+    takeover: Takeover,
     /// What was last attached to; hooks are left alone while it stays.
     attached: Option<Wanted>,
     /// The network that addresses, ranges and hooks were last brought in line with.
@@ -119,6 +121,7 @@ impl Syncer {
                 settings.devices.cgroup.as_deref().filter(|_| mode == SocketMode::All),
             )?,
             stranded: Stranded::open(pins, mode != SocketMode::Off)?,
+            takeover: Takeover::new(pins),
             attachments,
             loopback: Loopback::default(),
             attached: None,
@@ -207,7 +210,16 @@ impl Syncer {
             failures.extend(self.opt_outs.sync(model.opt_outs(), tables).err());
         }
         if pass.has_moved {
+            // Before programs see a packet of theirs, and again for those that have begun meanwhile.
+            let own = network.addresses.iter().map(|(_, ip)| *ip).collect();
+            let is_loaded = self.services.are_loaded();
+            if is_loaded {
+                self.takeover.begin(self.services.tables(), self.services.applied(), &own);
+            }
             failures.extend(self.sync_hooks(network).await.err());
+            if is_loaded {
+                self.takeover.end(self.services.tables(), self.services.applied(), &own);
+            }
             failures.extend(self.sync_addresses(network).err());
             self.seen = Some(Arc::clone(network));
         }
@@ -227,7 +239,10 @@ impl Syncer {
 
     /// Resolves when another pass finds a pod that it has not found before.
     pub(super) async fn pods_changed(&mut self) {
-        self.opt_outs.changed().await;
+        tokio::select! {
+            () = self.opt_outs.changed() => {}
+            () = self.takeover.lapsed() => self.stranded.note(),
+        }
     }
 
     /// Addresses of the node on which node ports answer.

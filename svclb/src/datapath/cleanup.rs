@@ -8,23 +8,34 @@ use super::{
     lock, loopback,
     pins::Pins,
 };
+use crate::{
+    netfilter::rules,
+    takeover::handover::{self, Handover},
+};
 
 /// Detaches all programs and removes all pins, those of other layouts as well (whose
 /// filters and sysctls their own svclb knows). Refuses
-/// while an agent runs, whose hold on the programs would keep them in the kernel.
-pub async fn run(pins: &Pins) -> Result<(), Error> {
+/// while an agent runs, whose hold on the programs would keep them in the kernel. If it `hands_over`, the stack gets
+/// the flows before.
+pub async fn run(pins: &Pins, hands_over: bool) -> Result<Option<Handover>, Error> {
     if !pins.root().exists() {
-        return Ok(());
+        return Ok(None);
     }
     // Whatever else the flag may name by mistake is not ours to remove.
     pins.on_bpffs()?;
     let _lock = lock::take(pins).await?;
+    let handed = if hands_over && pins.maps().is_dir() { Some(handover::run(pins)?) } else { None };
     if pins.links().is_dir() {
         Attachments::adopt(pins, TcMode::Auto)?.detach_all().await?;
     }
     loopback::close(pins)?;
     for layout in pins.layouts()? {
         remove_tree(&layout).map_err(Error::file(layout))?;
+    }
+    match &handed {
+        Some(handed) => handed.finish(),
+        // Kernels without nftables have no such table.
+        None => drop(rules::leave_nat()),
     }
     match fs::remove_dir(pins.root()) {
         // The root of a mount, or a folder that others use as well.
@@ -34,7 +45,8 @@ pub async fn run(pins: &Pins) -> Result<(), Error> {
             Ok(())
         }
         result => result.map_err(Error::file(pins.root())),
-    }
+    }?;
+    Ok(handed)
 }
 
 fn remove_tree(path: &Path) -> io::Result<()> {

@@ -63,7 +63,7 @@ pub fn read(pins: &Pins) -> Result<Vec<Flow>, Error> {
 }
 
 /// For how long the agent that ran last remembers flows.
-fn timeouts(pins: &Pins) -> Result<Timeouts, Error> {
+pub(super) fn timeouts(pins: &Pins) -> Result<Timeouts, Error> {
     let state = open_array::<AgentState>(pins, map::STATE, Access::Read)?;
     let state = element(&state, map::STATE.into(), 0)?;
     Ok(Timeouts { seconds: std::array::from_fn(|number| state.timeouts[number].load()) })

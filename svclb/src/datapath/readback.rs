@@ -42,7 +42,9 @@ pub fn read(tables: &Tables) -> Result<Raw, Error> {
 
 fn read_family<F: MapFamily>(tables: &FamilyTables<F>) -> Result<RawTables, Error> {
     let cells = tables.services.iter().map(|(id, cell)| (id, cell_entry(cell)));
-    let services: BTreeMap<_, _> = cells.filter(|(_, cell)| *cell != CellEntry::default()).collect();
+    // The first cell is no service's; see `NODE_TAKES_OVER`.
+    let services: BTreeMap<_, _> =
+        cells.filter(|(id, cell)| *id != 0 && *cell != CellEntry::default()).collect();
     let lists = services.values().flat_map(|cell| &cell.lists);
     let used = lists.map(|list| list.slab.base.saturating_add(list.capacity)).max().unwrap_or(0);
     let slots = (0..used.min(tables.slots.len()))

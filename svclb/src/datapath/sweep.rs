@@ -25,7 +25,7 @@ use super::{
     clock::now,
     family::MapFamily,
     pins::Pins,
-    tables::{Hash, open_array, open_hash},
+    tables::{Hash, absent, open_array, open_hash},
 };
 use crate::sys::{
     hash::{self, Batch, Bucket},
@@ -83,15 +83,7 @@ impl<F: MapFamily> Sweep<F> {
     /// Opens the pinned maps.
     pub fn open(pins: &Pins, timeouts: Timeouts) -> Result<Self, Error> {
         Ok(Self {
-            tables: FlowMaps {
-                flows: open_hash(pins, &F::map(map::FLOWS))?,
-                half_open: open_hash(pins, &F::map(map::HALF_OPEN))?,
-                backends: open_array(pins, &F::map(map::BACKENDS), Access::Read)?,
-                filter: Filter {
-                    lines: open_array(pins, &F::map(map::FLOW_FILTER), Access::Write)?,
-                    eras: open_array(pins, &F::map(map::FLOW_ERAS), Access::Write)?,
-                },
-            },
+            tables: FlowMaps::open(pins)?,
             sockets: open_hash(pins, &F::map(map::SOCKETS))?,
             affinities: open_hash(pins, &F::map(map::AFFINITIES))?,
             services: open_array(pins, &F::map(map::SERVICES), Access::Read)?,
@@ -238,7 +230,7 @@ impl Filter {
 }
 
 /// The tables of flows, and what they are judged by.
-struct FlowMaps<F: MapFamily> {
+pub(super) struct FlowMaps<F: MapFamily> {
     flows: Flows<F>,
     half_open: Flows<F>,
     backends: MappedArray<BackendCell<F::Addr>>,
@@ -246,6 +238,39 @@ struct FlowMaps<F: MapFamily> {
 }
 
 impl<F: MapFamily> FlowMaps<F> {
+    /// Opens the pinned maps.
+    pub(super) fn open(pins: &Pins) -> Result<Self, Error> {
+        Ok(Self {
+            flows: open_hash(pins, &F::map(map::FLOWS))?,
+            half_open: open_hash(pins, &F::map(map::HALF_OPEN))?,
+            backends: open_array(pins, &F::map(map::BACKENDS), Access::Read)?,
+            filter: Filter {
+                lines: open_array(pins, &F::map(map::FLOW_FILTER), Access::Write)?,
+                eras: open_array(pins, &F::map(map::FLOW_ERAS), Access::Write)?,
+            },
+        })
+    }
+
+    /// Puts another entry in place of the one under `key`, wherever that is. Programs may move it meanwhile: then the
+    /// other table has it as well, which is asked second.
+    pub(super) fn replace(
+        &mut self,
+        key: &FlowKey<F::Addr>,
+        record: &FlowRecord<F::Addr>,
+    ) -> Result<(), Error> {
+        self.filter.renew(key);
+        let failed = |name| move |error: MapError| Error::map(F::map(name), &error);
+        self.flows.insert(key, record, 0).map_err(failed(map::FLOWS))?;
+        self.half_open.remove(key).or_else(absent).map_err(failed(map::HALF_OPEN))
+    }
+
+    /// Forgets the entry under `key`, wherever it is.
+    pub(super) fn remove(&mut self, key: &FlowKey<F::Addr>) -> Result<(), Error> {
+        let failed = |name| move |error: MapError| Error::map(F::map(name), &error);
+        self.flows.remove(key).or_else(absent).map_err(failed(map::FLOWS))?;
+        self.half_open.remove(key).or_else(absent).map_err(failed(map::HALF_OPEN))
+    }
+
     fn map(&self, home: Home) -> &Flows<F> {
         match home {
             Home::Flows => &self.flows,

@@ -19,7 +19,7 @@ use svclb_common::{
     layout::map,
     service::{
         BACKEND_FREE, BACKEND_LOCAL, BACKEND_TERMINATING, BackendCell, BackendHead, Frontend, LABEL_LEN,
-        List, NODE_NAME_LEN, NodeName, RangeKey, ServiceCell, ServiceName, Slab, node_port_index,
+        List, NODE_NAME_LEN, NodeName, Policy, RangeKey, ServiceCell, ServiceName, Slab, node_port_index,
     },
     state::AgentState,
     wire::Transport,
@@ -261,6 +261,13 @@ impl Tables {
         element(&self.state, map::STATE.into(), 0)
     }
 
+    /// Writes the policy of cell 0, which is no service's: what programs are to know of the node.
+    pub fn set_node_policy(&self, policy: Policy) -> Result<(), Error> {
+        self.v4.service(0)?.policy.store(policy.pack());
+        self.v6.service(0)?.policy.store(policy.pack());
+        Ok(())
+    }
+
     /// Carries out one write and counts it.
     pub fn apply(&mut self, op: &MapOp) -> Result<(), Error> {
         match op {
@@ -327,6 +334,7 @@ fn range_key<F: MapFamily>(service: u32, range: IpNet) -> Result<Key<RangeKey<F:
 pub(super) fn absent(error: MapError) -> Result<(), MapError> {
     match error {
         MapError::KeyNotFound => Ok(()),
+        MapError::SyscallError(error) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
         error => Err(error),
     }
 }

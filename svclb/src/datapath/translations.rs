@@ -8,7 +8,7 @@ use svclb_common::{
     key::{FrontendKey, SocketKey, SocketWay},
     layout::map,
     service::{Frontend, FrontendKind},
-    socket::SocketPeer,
+    socket::{SocketPeer, inherited_cookie},
     wire::Transport,
 };
 
@@ -47,11 +47,11 @@ impl Translations {
         Ok(Self { v4: FamilyMaps::open(pins)?, v6: FamilyMaps::open(pins)? })
     }
 
-    /// What has become of `peer`, to which the datagram socket `cookie` is connected.
-    pub fn end_of(&self, tables: &Tables, cookie: u64, peer: SocketAddr) -> Result<End, Error> {
+    /// What has become of `peer`, to which the datagram socket `cookie` at `port` of the host is connected.
+    pub fn end_of(&self, tables: &Tables, cookie: u64, port: u16, peer: SocketAddr) -> Result<End, Error> {
         match peer.ip() {
-            IpAddr::V4(_) => self.v4.end_of(tables, cookie, peer),
-            IpAddr::V6(_) => self.v6.end_of(tables, cookie, peer),
+            IpAddr::V4(_) => self.v4.end_of(tables, cookie, port, peer),
+            IpAddr::V6(_) => self.v6.end_of(tables, cookie, port, peer),
         }
     }
 }
@@ -62,7 +62,7 @@ impl<F: MapFamily> FamilyMaps<F> {
         Ok(Self { sockets: open_hash(pins, &sockets)?, frontends: open_hash(pins, &frontends)? })
     }
 
-    fn end_of(&self, tables: &Tables, cookie: u64, peer: SocketAddr) -> Result<End, Error> {
+    fn end_of(&self, tables: &Tables, cookie: u64, own: u16, peer: SocketAddr) -> Result<End, Error> {
         let Some(addr) = F::address(peer.ip()) else { return Ok(End::Fine) };
         let (port, transport) = (peer.port().to_be(), Transport::Udp);
         let key = SocketKey::new(cookie, addr, port, transport, SocketWay::Reverse);
@@ -74,7 +74,14 @@ impl<F: MapFamily> FamilyMaps<F> {
         let key = FrontendKey::new(addr, port, transport);
         let frontend = found(self.frontends.get(&key, 0), F::map(map::FRONTENDS))?;
         let is_cluster_ip = frontend.is_some_and(|found| found.kind == FrontendKind::ClusterIp as u32);
-        Ok(if is_cluster_ip { End::Untranslated } else { End::Fine })
+        if !is_cluster_ip {
+            return Ok(End::Fine);
+        }
+        // Netfilter may translate for it.
+        let inherited = inherited_cookie(true, own.to_be());
+        let key = SocketKey::new(inherited, addr, port, transport, SocketWay::Forward);
+        let kept = found(self.sockets.get(&key, 0), F::map(map::SOCKETS))?;
+        Ok(if kept.is_some() { End::Fine } else { End::Untranslated })
     }
 }
 

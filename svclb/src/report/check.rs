@@ -11,7 +11,8 @@ use crate::{
     config::PortRange,
     datapath::{loader, pins::Pins, probe, xdp::attached_xdp},
     netdev::{self, Network, Role, room},
-    ports,
+    netfilter::rules,
+    ports, takeover,
 };
 
 /// One thing that was looked at.
@@ -46,6 +47,7 @@ pub async fn check(
     });
     findings.extend(forwarding());
     findings.extend(snat_ports(ports));
+    findings.extend(kube_proxy());
     match netdev::watch().await {
         Ok(network) => {
             let network = network.borrow();
@@ -95,6 +97,16 @@ fn kernel() -> Vec<Finding> {
         Err(error) => finding("programs", "missing", error.to_string()),
     });
     findings
+}
+
+/// Rules that another proxy has left behind.
+fn kube_proxy() -> Vec<Finding> {
+    // Kernels without nftables have none of those.
+    let found = rules::leftovers().unwrap_or_default();
+    let detail = |kind| {
+        format!("its {kind} rules are there: connections that they have set up go on; {}", takeover::REMOVE)
+    };
+    found.into_iter().map(|kind| finding("kube-proxy", "note", detail(kind))).collect()
 }
 
 /// Traffic between devices needs a host that forwards.

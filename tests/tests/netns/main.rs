@@ -39,5 +39,6 @@ mod sources;
 mod spread;
 mod streams;
 mod support;
+mod takeover;
 mod types;
 mod xdp;

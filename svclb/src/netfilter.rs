@@ -1,0 +1,13 @@
+//! netfilter of this network namespace: its connection tracking, and what keeps its NAT going (`nfnetlink`).
+//!
+//! | module | noun |
+//! |---|---|
+//! | `message` | messages and attributes, as bytes |
+//! | [`entry`] | what connection tracking knows of a connection |
+//! | [`conntrack`] | its table |
+//! | [`rules`] | the rules of others, and a table of svclb's own |
+
+pub mod conntrack;
+pub mod entry;
+mod message;
+pub mod rules;
