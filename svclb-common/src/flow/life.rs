@@ -115,6 +115,23 @@ impl Life {
 }
 
 impl Lived {
+    /// A life with those state bits, whose last packet passed at `seen`, `CLOCK_MONOTONIC_COARSE` in nanoseconds.
+    #[cfg(not(target_arch = "bpf"))]
+    pub fn new(state: u32, seen: u64) -> Self {
+        Self(seen >> UNIT << 32 | u64::from(state & ((1 << STATE_BITS) - 1)))
+    }
+
+    /// The life that has seen what both have. It is this one if the other adds nothing but less than a tick of the clock.
+    #[cfg(not(target_arch = "bpf"))]
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        if self.state() | other.state() == self.state() && other.seen() < self.seen().saturating_add(TICK_NS)
+        {
+            return self;
+        }
+        Self::new(self.state() | other.state(), self.seen().max(other.seen()))
+    }
+
     /// The state bits.
     #[inline(always)]
     pub fn state(self) -> u32 {
@@ -189,6 +206,24 @@ mod tests {
         life.touch(flags(TcpFlags::ACK), Tick::of(64), || TICK_NS);
         assert!(life.read().seen() <= TICK_NS && life.read().last(None) > TICK_NS);
         assert_eq!(life.read().state(), SEEN | SPOKE);
+    }
+
+    #[test]
+    fn merged_lives_have_seen_what_both_have() {
+        let second = TICK_NS;
+        let lived = |state, seconds: u64| Lived::new(state, seconds * second);
+        let table = [
+            (lived(SEEN, 10), lived(SEEN, 10), lived(SEEN, 10)),
+            (lived(SEEN | SPOKE, 10), lived(SEEN, 5), lived(SEEN | SPOKE, 10)),
+            (lived(SEEN, 10), lived(SEEN | FIN, 5), lived(SEEN | FIN, 10)),
+            (lived(SEEN, 10), lived(SPOKE, 20), lived(SEEN | SPOKE, 20)),
+        ];
+        for (own, other, merged) in table {
+            assert_eq!(own.merged(other), merged);
+        }
+        let within = Lived::new(SEEN, 10 * second + second / 2);
+        assert_eq!(lived(SEEN, 10).merged(within), lived(SEEN, 10), "nothing is worth a write");
+        assert!(lived(SEEN, 10).seen() <= 10 * second && lived(SEEN, 10).last(None) > 10 * second);
     }
 
     #[test]
