@@ -25,12 +25,16 @@
 //! | [`loopback`] | sysctls of the loopback device, for `--socket-lb=off` and for SCTP |
 //! | [`lock`] | one agent per set of pins |
 //! | [`events`] | the events ring |
+//! | `attached` | what is attached, for reports |
+//! | [`carry`] | taking over from an agent of an older layout |
 //! | [`cleanup`] | removing everything |
 //! | [`probe`] | what the kernel offers |
 
 pub mod active;
 pub mod addresses;
 pub mod attach;
+mod attached;
+pub mod carry;
 pub mod cleanup;
 pub mod clsact;
 pub mod counters;

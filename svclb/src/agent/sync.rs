@@ -1,5 +1,7 @@
 //! One pass from what is wanted to what is in the kernel.
 
+mod succession;
+
 use std::{collections::BTreeSet, net::IpAddr, process, sync::Arc};
 
 use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
@@ -20,6 +22,7 @@ use crate::{
         Error,
         addresses::AddressMaps,
         attach::{Attachments, Wanted},
+        carry::Carry,
         loader::{self, Programs},
         loopback,
         pods::PodMaps,
@@ -44,6 +47,8 @@ pub(super) struct Syncer {
     ranges: RangeMaps,
     pods: PodMaps,
     attachments: Attachments,
+    /// An agent of another layout whose programs are still attached.
+    older: Option<Carry>,
     loopback: Loopback,
     opt_outs: PodOptOuts,
     stranded: Stranded,
@@ -83,7 +88,17 @@ impl Syncer {
     /// Loads the programs and takes over what is in the kernel.
     pub(super) fn new(settings: &Settings) -> Result<Self, RunError> {
         let pins = &settings.pins;
+        let older = Carry::find(pins, &settings.capacities())?;
+        older.as_ref().map_or(Ok(()), Carry::share)?;
         let programs = loader::load(pins, &settings.capacities(), &settings.datapath()?)?;
+        if let Some(older) = &older {
+            let moved = older.fill()?;
+            tracing::info!(
+                written = moved.written,
+                "taking over from the agent of layout {}",
+                older.version()
+            );
+        }
         let tables = Tables::open(pins, Access::Write)?;
         let state = tables.state()?;
         state.synced.store(0);
@@ -112,6 +127,7 @@ impl Syncer {
             )?,
             stranded: Stranded::open(pins, mode != SocketMode::Off)?,
             attachments,
+            older,
             loopback: Loopback::default(),
             attached: None,
             seen: None,
@@ -203,13 +219,16 @@ impl Syncer {
             failures.extend(self.sync_addresses(network).err());
             self.seen = Some(Arc::clone(network));
         }
+        if failures.is_empty() {
+            failures.extend(self.succeed(network).await.err());
+        }
         let mut has_more = false;
         match self.stranded.end(self.services.tables()) {
             Ok(more) => has_more = more,
             Err(error) => failures.push(error),
         }
 
-        let works = failures.is_empty() && !self.attachments.is_incomplete();
+        let works = failures.is_empty() && !self.attachments.is_incomplete() && self.older.is_none();
         self.failures.now(failures.iter().map(ToString::to_string), |line| tracing::error!("{line}"));
         self.mark(works && self.services.are_complete());
         self.is_stale = !works;
@@ -244,7 +263,10 @@ impl Syncer {
                     && !self.services.applied().tables(Family::of(ip)).has_cluster_ip(ip)
             }
         };
-        let wanted = addresses(network, |index| self.attachments.carries(index), node_ports);
+        // What leads somewhere by an older agent's programs goes on to: both agents' programs look here.
+        let older: BTreeSet<u32> = self.older.iter().flat_map(Carry::devices).collect();
+        let carries = |index| self.attachments.carries(index) || older.contains(&index);
+        let wanted = addresses(network, carries, node_ports);
         let addresses = self.addresses.apply(&wanted, self.services.tables());
         let config = &self.settings.config;
         let rules = detect::rules(&config.detect_local, &config.cluster_cidrs, &self.node, network);
@@ -314,7 +336,16 @@ impl Syncer {
 
     /// Hooks come after the tables: a program that finds a frontend finds its backends.
     async fn sync_hooks(&mut self, network: &Network) -> Result<(), Error> {
-        let xdp = attached_xdp(&self.settings.pins);
+        let older = self.older.take();
+        let result = self.sync_hooks_beside(network, older.as_ref()).await;
+        self.older = older;
+        result
+    }
+
+    /// The same, beside the programs of an older agent.
+    async fn sync_hooks_beside(&mut self, network: &Network, older: Option<&Carry>) -> Result<(), Error> {
+        let mut xdp = attached_xdp(&self.settings.pins);
+        xdp.extend(older.into_iter().flat_map(Carry::xdp_devices));
         let Chosen { mut wanted, missing, without_xdp } =
             self.settings.devices.chosen(network, &self.uplinks, &xdp);
         self.without_xdp.now(without_xdp, |line| tracing::info!("{line}"));
@@ -334,7 +365,7 @@ impl Syncer {
         }
         // Until it is sure, nothing is.
         self.attached = None;
-        self.attachments.apply(&mut self.programs, &wanted).await?;
+        self.attachments.apply(&mut self.programs, &wanted, older).await?;
         self.attached = Some(wanted);
         Ok(())
     }

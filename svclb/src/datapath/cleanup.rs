@@ -4,13 +4,12 @@ use std::{fs, io, path::Path};
 
 use super::{
     Error,
-    attach::{Attachments, TcMode, Wanted},
-    lock, loopback,
+    attach::{Attachments, TcMode},
+    clsact, lock, loopback,
     pins::Pins,
 };
 
-/// Detaches all programs and removes all pins, those of other layouts as well (whose
-/// filters and sysctls their own svclb knows). Refuses
+/// Detaches all programs and removes all pins, those of other layouts as well. Refuses
 /// while an agent runs, whose hold on the programs would keep them in the kernel.
 pub async fn run(pins: &Pins) -> Result<(), Error> {
     if !pins.root().exists() {
@@ -22,9 +21,12 @@ pub async fn run(pins: &Pins) -> Result<(), Error> {
     if pins.links().is_dir() {
         Attachments::adopt(pins, TcMode::Auto)?.detach_all().await?;
     }
-    loopback::close(pins)?;
-    for layout in pins.layouts()? {
-        remove_tree(&layout).map_err(Error::file(layout))?;
+    for version in pins.versions()? {
+        let layout = pins.at(version);
+        // Links go with their pins.
+        clsact::Filters::adopt(&layout)?.retain(&layout, |_| false).await?;
+        loopback::close(&layout)?;
+        remove_tree(&layout.layout()).map_err(Error::file(layout.layout()))?;
     }
     match fs::remove_dir(pins.root()) {
         // The root of a mount, or a folder that others use as well.
@@ -37,7 +39,8 @@ pub async fn run(pins: &Pins) -> Result<(), Error> {
     }
 }
 
-fn remove_tree(path: &Path) -> io::Result<()> {
+/// Removes a folder of pins and all that is in it.
+pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
@@ -47,10 +50,4 @@ fn remove_tree(path: &Path) -> io::Result<()> {
         }
     }
     fs::remove_dir(path)
-}
-
-impl Attachments {
-    async fn detach_all(&mut self) -> Result<(), Error> {
-        self.detach_unwanted(&Wanted::default()).await
-    }
 }
