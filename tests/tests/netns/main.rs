@@ -27,6 +27,7 @@ mod restart;
 mod rolling;
 mod sandbox;
 mod semantics;
+mod shapes;
 mod sockets;
 mod source_addresses;
 mod sources;
@@ -34,4 +35,8 @@ mod spread;
 mod streams;
 mod support;
 mod types;
+#[cfg(target_arch = "x86_64")]
+mod upgrade;
+#[cfg(target_arch = "x86_64")]
+mod upgrade_steps;
 mod xdp;
