@@ -6,6 +6,7 @@
 //! ...     this binary's programs are attached right behind the older ones, whose packets they have no part in
 //! close   the older programs' copies of what is looked up first become empty: they open nothing any more
 //! flows   what they have opened since is converted
+//! empty   with that, each flow is theirs that come behind
 //! front   XDP links change hands
 //! release the older programs go, hook by hook
 //! flows   what they have seen since is noted
@@ -64,11 +65,12 @@ struct Carried {
     version: u32,
     fate: fn(&str) -> Fate,
     flows: fn(&Pins, &Pins) -> Result<Moved, Error>,
+    empty: fn(&Pins) -> Result<(), Error>,
 }
 
 /// All of them. Who raises [`LAYOUT_VERSION`] adds the one before, with what has changed since, or says in
 /// [`GIVEN_UP`] why not.
-const CARRIED: [Carried; 1] = [Carried { version: 5, fate: v5::fate, flows: v5::flows }];
+const CARRIED: [Carried; 1] = [Carried { version: 5, fate: v5::fate, flows: v5::flows, empty: v5::empty }];
 
 /// Layouts that no release has had, or that are too old: their flows end with `svclb cleanup`.
 const GIVEN_UP: [u32; 4] = [1, 2, 3, 4];
@@ -195,6 +197,12 @@ impl Carry {
     /// Converts the flows that are not there yet, and notes what else the older programs have seen.
     pub fn flows(&self) -> Result<Moved, Error> {
         (self.layout.flows)(&self.older, &self.own)
+    }
+
+    /// Takes the flows out of the older tables, once the programs behind know them all. The tuple of a connection that has
+    /// ended is a new one's then.
+    pub fn empty(&self) -> Result<(), Error> {
+        (self.layout.empty)(&self.older)
     }
 
     /// Hands over the links of XDP programs. Where both kinds are attached, those of devices do without.

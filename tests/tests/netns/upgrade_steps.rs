@@ -59,7 +59,10 @@ const STEPS: [(&str, fn(&Pins, &mut Half) -> anyhow::Result<()>); 7] = [
         Ok(())
     }),
     ("close", |_, half| Ok(half.carry.close()?)),
-    ("flows", |_, half| half.carry.flows().map(drop).map_err(Into::into)),
+    ("empty", |_, half| {
+        half.carry.flows()?;
+        Ok(half.carry.empty()?)
+    }),
     ("front", |_, half| Ok(half.carry.front()?)),
     ("release", |_, half| Ok(half.carry.release()?)),
 ];

@@ -28,6 +28,7 @@ impl Syncer {
         }
         older.close()?;
         let mut moved = older.flows()?;
+        older.empty()?;
         older.front()?;
         self.attachments.adopt_xdp()?;
         self.attached = None;

@@ -116,6 +116,27 @@ pub(super) fn convert<F: MapFamily, V: aya::Pod>(
     Ok(moved)
 }
 
+/// Takes all entries out of the older tables, once they are converted. What has ended would keep its tuples otherwise from
+/// flows that are opened behind.
+pub(super) fn empty<F: MapFamily, V: aya::Pod>(older: &Pins) -> Result<(), Error> {
+    for home in [Home::HalfOpen, Home::Flows] {
+        let name = name::<F>(home);
+        let mut map = open_hash::<FlowKey<F::Addr>, V>(older, &name)?;
+        let mut next = None;
+        loop {
+            let Batch { entries, next: behind } = batch(&map, &name, next, STEP)?;
+            for (key, _) in entries {
+                map.remove(&key).or_else(absent).map_err(|error| Error::map(&name, &error))?;
+            }
+            next = behind;
+            if next.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn name<F: MapFamily>(home: Home) -> String {
     F::map(match home {
         Home::Flows => map::FLOWS,

@@ -9,7 +9,7 @@ use svclb_common::{
 
 use super::{
     fate::Fate,
-    flows::{Moved, convert},
+    flows::{self, Moved, convert},
     gate,
 };
 use crate::datapath::{Error, pins::Pins};
@@ -37,6 +37,12 @@ pub(super) fn flows(older: &Pins, own: &Pins) -> Result<Moved, Error> {
     let v4 = convert::<V4, [u8; 64]>(older, own, |key, value| record(key, value))?;
     let v6 = convert::<V6, [u8; 88]>(older, own, |key, value| record(key, value))?;
     Ok(v4.and(v6))
+}
+
+/// Takes all flows out of its tables.
+pub(super) fn empty(older: &Pins) -> Result<(), Error> {
+    flows::empty::<V4, [u8; 64]>(older)?;
+    flows::empty::<V6, [u8; 88]>(older)
 }
 
 /// What was behind both addresses of an entry's recipe.
