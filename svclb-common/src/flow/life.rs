@@ -121,15 +121,18 @@ impl Lived {
         Self(seen >> UNIT << 32 | u64::from(state & ((1 << STATE_BITS) - 1)))
     }
 
-    /// The life that has seen what both have. It is this one if the other adds nothing but less than a tick of the clock.
+    /// The same flow as one that goes on, whatever has been seen of it, until a packet says otherwise: that of an entry
+    /// which others than the programs keep. Those see no packet of it, or they would have stamped it.
     #[cfg(not(target_arch = "bpf"))]
     #[must_use]
-    pub fn merged(self, other: Self) -> Self {
-        if self.state() | other.state() == self.state() && other.seen() < self.seen().saturating_add(TICK_NS)
-        {
-            return self;
-        }
-        Self::new(self.state() | other.state(), self.seen().max(other.seen()))
+    pub fn held(self) -> Self {
+        Self(u64::from(u32::MAX) << 32 | u64::from(self.state() & !(FIN | RST)))
+    }
+
+    /// Whether this is a [held](Self::held) one, of which no packet has passed.
+    #[cfg(not(target_arch = "bpf"))]
+    pub fn is_held(self) -> bool {
+        self.0 >> 32 == u64::from(u32::MAX)
     }
 
     /// The state bits.
@@ -209,21 +212,17 @@ mod tests {
     }
 
     #[test]
-    fn merged_lives_have_seen_what_both_have() {
-        let second = TICK_NS;
-        let lived = |state, seconds: u64| Lived::new(state, seconds * second);
-        let table = [
-            (lived(SEEN, 10), lived(SEEN, 10), lived(SEEN, 10)),
-            (lived(SEEN | SPOKE, 10), lived(SEEN, 5), lived(SEEN | SPOKE, 10)),
-            (lived(SEEN, 10), lived(SEEN | FIN, 5), lived(SEEN | FIN, 10)),
-            (lived(SEEN, 10), lived(SPOKE, 20), lived(SEEN | SPOKE, 20)),
-        ];
-        for (own, other, merged) in table {
-            assert_eq!(own.merged(other), merged);
-        }
-        let within = Lived::new(SEEN, 10 * second + second / 2);
-        assert_eq!(lived(SEEN, 10).merged(within), lived(SEEN, 10), "nothing is worth a write");
-        assert!(lived(SEEN, 10).seen() <= 10 * second && lived(SEEN, 10).last(None) > 10 * second);
+    fn a_held_flow_goes_on_until_a_packet_says_otherwise() {
+        let ended = Lived::new(SEEN | SPOKE | FIN | RST | LEFT, 5 * TICK_NS);
+        let held = ended.held();
+        assert!(held.is_held() && !ended.is_held());
+        assert_eq!(held.state(), SEEN | SPOKE | LEFT);
+        assert!(held.last(Some(ended)) >= 1 << 57, "it is never idle");
+        assert!(held.last(None).checked_add(1 << 62).is_some(), "and no timeout goes past the end of time");
+        let life = Life::from(held);
+        life.touch(flags(TcpFlags::FIN), Tick::of(1 << 10), || 7 * TICK_NS);
+        assert!(!life.read().is_held() && life.read().seen() <= 7 * TICK_NS);
+        assert_eq!(life.read().state(), SEEN | SPOKE | LEFT | FIN);
     }
 
     #[test]

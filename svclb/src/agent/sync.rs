@@ -92,12 +92,8 @@ impl Syncer {
         older.as_ref().map_or(Ok(()), Carry::share)?;
         let programs = loader::load(pins, &settings.capacities(), &settings.datapath()?)?;
         if let Some(older) = &older {
-            let moved = older.fill()?;
-            tracing::info!(
-                written = moved.written,
-                "taking over from the agent of layout {}",
-                older.version()
-            );
+            older.fill()?;
+            tracing::info!("taking over from the agent of layout {}", older.version());
         }
         let tables = Tables::open(pins, Access::Write)?;
         let state = tables.state()?;

@@ -2,20 +2,20 @@
 //!
 //! ```text
 //! share   maps that are what they were get a second pin: cells keep their numbers, counters go on
-//! fill    what programs look up first is copied, flows are converted
+//! fill    what programs look up first is copied
 //! ...     this binary's programs are attached right behind the older ones, whose packets they have no part in
-//! close   the older programs' copies of what is looked up first become empty: they open nothing any more
-//! flows   what they have opened since is converted
-//! empty   with that, each flow is theirs that come behind
+//! close   flows are converted and held; the older programs' copies of what is looked up first become empty, so that they
+//!         open nothing any more; what they have opened meanwhile is converted, and what has ended is theirs no more
+//! empty   all flows are taken out of the older tables: each is theirs that come behind
 //! front   XDP links change hands
 //! release the older programs go, hook by hook
-//! flows   what they have seen since is noted
+//! empty   once more, whatever they have done meanwhile
 //! forget  the older pins go
 //! ```
 //!
 //! Programs pass on what is not theirs, so between `close` and `release` each packet has one program that knows its
 //! flow, at every hook: an old flow's the older one, a new flow's the one behind. No hook has to change at the same
-//! moment as another.
+//! moment as another. `flows` says what keeps the tuples of both apart.
 //!
 //! Each step may be done again, and an agent that starts in the middle does all of them: what is over stays as it is.
 //!
@@ -45,6 +45,7 @@ use svclb_common::layout::LAYOUT_VERSION;
 
 pub use self::{fate::Fate, flows::Moved};
 use self::{
+    flows::Pass,
     gate::{close_all, fill_all},
     links::OlderLinks,
 };
@@ -57,20 +58,19 @@ use super::{
     tables::{Tables, disown},
     xdp::attached_xdp,
 };
-use crate::sys::{link, mapped::Access};
+use crate::sys::{grace, link, mapped::Access};
 
 /// A layout whose flows this binary can take over.
 #[derive(Clone, Copy, Debug)]
 struct Carried {
     version: u32,
     fate: fn(&str) -> Fate,
-    flows: fn(&Pins, &Pins) -> Result<Moved, Error>,
-    empty: fn(&Pins) -> Result<(), Error>,
+    flows: fn(&Pins, &Pins, Pass) -> Result<Moved, Error>,
 }
 
 /// All of them. Who raises [`LAYOUT_VERSION`] adds the one before, with what has changed since, or says in
 /// [`GIVEN_UP`] why not.
-const CARRIED: [Carried; 1] = [Carried { version: 5, fate: v5::fate, flows: v5::flows, empty: v5::empty }];
+const CARRIED: [Carried; 1] = [Carried { version: 5, fate: v5::fate, flows: v5::flows }];
 
 /// Layouts that no release has had, or that are too old: their flows end with `svclb cleanup`.
 const GIVEN_UP: [u32; 4] = [1, 2, 3, 4];
@@ -161,22 +161,22 @@ impl Carry {
     /// Fills the maps that are not shared, once the programs are loaded, and takes over what is kept beside maps: what
     /// the older agent knew of devices and sysctls, and the links of its socket programs, which have their state in
     /// shared maps.
-    pub fn fill(&self) -> Result<Moved, Error> {
+    ///
+    /// Flows are the older programs' alone until they are closed: a copy would only keep tuples from their next ones.
+    pub fn fill(&self) -> Result<(), Error> {
         let filled = self.own.layout().join(FILLED);
         if !filled.exists() {
             fill_all(&self.older, &self.own)?;
             Tables::open(&self.own, Access::Write)?.recount_frontends()?;
             fs::create_dir(&filled).map_err(Error::file(filled))?;
         }
-        let moved = self.flows()?;
         for name in self.older.link_names()? {
             if name.starts_with("uplink_") || name.starts_with("qdisc_") {
                 mark(&self.own, &name)?;
             }
         }
         rename(&self.older.layout().join("loopback"), &self.own.layout().join("loopback"))?;
-        links::hand_over(&self.older, &self.own, "cgroup_")?;
-        Ok(moved)
+        links::hand_over(&self.older, &self.own, "cgroup_")
     }
 
     /// The link of the older program at a hook, as long as it is attached: whoever comes is to be behind it.
@@ -189,20 +189,22 @@ impl Carry {
         self.links.devices()
     }
 
-    /// Keeps the older programs from opening flows: they find no Service any more.
-    pub fn close(&self) -> Result<(), Error> {
-        close_all(&self.older)
+    /// Converts the flows, and keeps the older programs from opening more: they find no Service any more.
+    pub fn close(&self) -> Result<Moved, Error> {
+        // Most of them before, so that little is opened between the last look at a flow and the end.
+        let moved = self.flows(Pass::Hold)?;
+        close_all(&self.older)?;
+        grace::wait();
+        Ok(moved.and(self.flows(Pass::TakeEnded)?))
     }
 
-    /// Converts the flows that are not there yet, and notes what else the older programs have seen.
-    pub fn flows(&self) -> Result<Moved, Error> {
-        (self.layout.flows)(&self.older, &self.own)
+    /// Takes the flows out of the older tables, and notes what the older programs have seen of them.
+    pub fn empty(&self) -> Result<Moved, Error> {
+        self.flows(Pass::TakeAll)
     }
 
-    /// Takes the flows out of the older tables, once the programs behind know them all. The tuple of a connection that has
-    /// ended is a new one's then.
-    pub fn empty(&self) -> Result<(), Error> {
-        (self.layout.empty)(&self.older)
+    fn flows(&self, pass: Pass) -> Result<Moved, Error> {
+        (self.layout.flows)(&self.older, &self.own, pass)
     }
 
     /// Hands over the links of XDP programs. Where both kinds are attached, those of devices do without.
@@ -224,7 +226,9 @@ impl Carry {
 
     /// Takes the older programs away from devices.
     pub fn release(&mut self) -> Result<(), Error> {
-        self.links.release(&self.older)
+        self.links.release(&self.older)?;
+        grace::wait();
+        Ok(())
     }
 
     /// Removes what is left of the older pins.

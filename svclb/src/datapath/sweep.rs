@@ -310,7 +310,7 @@ pub(super) fn batch<K: aya::Pod, V: aya::Pod>(
 }
 
 /// Takes an entry away if its value still is `judged`; one that was used meanwhile is put back as it is.
-fn take<K: aya::Pod, V: aya::Pod + PartialEq>(
+pub(super) fn take<K: aya::Pod, V: aya::Pod + PartialEq>(
     map: &Hash<K, V>,
     name: &str,
     key: &K,

@@ -26,15 +26,13 @@ impl Syncer {
         if !self.attachments.are_behind(older, wanted) {
             return Ok(false);
         }
-        older.close()?;
-        let mut moved = older.flows()?;
-        older.empty()?;
+        let mut moved = older.close()?.and(older.empty()?);
         older.front()?;
         self.attachments.adopt_xdp()?;
         self.attached = None;
         self.sync_hooks_beside(network, Some(older)).await?;
         older.release()?;
-        moved = moved.and(older.flows()?);
+        moved = moved.and(older.empty()?);
         tracing::info!(
             written = moved.written,
             updated = moved.updated,

@@ -9,7 +9,7 @@ use svclb_common::{
 
 use super::{
     fate::Fate,
-    flows::{self, Moved, convert},
+    flows::{Moved, Pass, convert},
     gate,
 };
 use crate::datapath::{Error, pins::Pins};
@@ -32,17 +32,11 @@ pub(super) fn fate(name: &str) -> Fate {
     }
 }
 
-/// Converts its flows.
-pub(super) fn flows(older: &Pins, own: &Pins) -> Result<Moved, Error> {
-    let v4 = convert::<V4, [u8; 64]>(older, own, |key, value| record(key, value))?;
-    let v6 = convert::<V6, [u8; 88]>(older, own, |key, value| record(key, value))?;
+/// Goes through its flows.
+pub(super) fn flows(older: &Pins, own: &Pins, pass: Pass) -> Result<Moved, Error> {
+    let v4 = convert::<V4, [u8; 64]>(older, own, pass, |key, value| record(key, value))?;
+    let v6 = convert::<V6, [u8; 88]>(older, own, pass, |key, value| record(key, value))?;
     Ok(v4.and(v6))
-}
-
-/// Takes all flows out of its tables.
-pub(super) fn empty(older: &Pins) -> Result<(), Error> {
-    flows::empty::<V4, [u8; 64]>(older)?;
-    flows::empty::<V6, [u8; 88]>(older)
 }
 
 /// What was behind both addresses of an entry's recipe.
