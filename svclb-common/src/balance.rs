@@ -39,7 +39,6 @@ mod vacant;
 use crate::{
     encap::Carry,
     family::{Address as _, Family},
-    flow::Home,
     key::{FlowKey, FrontendKey, Hook},
     service::{Frontend, FrontendKind, LOCAL_NODE_PORTS},
     verdict::DropReason,
@@ -48,6 +47,7 @@ use crate::{
 use life::{ENDS, Memory, ends, recall};
 
 pub(crate) use affinity::{NOWHERE, remember, returns};
+pub use choice::ask;
 pub(crate) use life::any;
 pub use life::{claim, decides, established};
 pub use part::{follow, follow_inner, learn_part};
@@ -201,11 +201,5 @@ fn answer<F: Family, T: Tables<F>>(
             tables.claim(scratch);
         }
     }
-    match life::find(tables, &scratch.key, Home::HalfOpen) {
-        Some((home, entry)) if decides(entry, transport, flags, tables) => {
-            scratch.home = home as u32;
-            Learned::Known
-        }
-        _ => Learned::NotOurs,
-    }
+    if life::is_answer(tables, scratch, transport, flags) { Learned::Known } else { Learned::NotOurs }
 }

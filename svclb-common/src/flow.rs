@@ -17,7 +17,7 @@ mod timeout;
 pub use self::{
     home::Home,
     hop::{Epoch, Hop, Link},
-    life::{FIN, LEFT, Life, Lived, RST, SEEN, SPOKE, TICK_NS, Tick},
+    life::{CLASHED, FIN, LEFT, Life, Lived, RST, SEEN, SPOKE, TICK_NS, Tick},
     record::FlowRecord,
     state::FlowState,
     stranger::Stranger,
@@ -249,6 +249,12 @@ impl<A: Address> Recipe<A> {
     #[inline(always)]
     pub fn names(&self, key: &FlowKey<A>) -> bool {
         self.peer() == *key
+    }
+
+    /// Whether packets of `key` keep their destination, port included.
+    #[inline(always)]
+    pub fn keeps_destination(&self, key: &FlowKey<A>) -> bool {
+        self.dport == key.dport && self.dst.is(key.dst)
     }
 
     /// Whether the entry translates packets from client to backend.

@@ -1,7 +1,7 @@
 //! Map names, capacities, and the version of it all.
 
-/// Version of the map layouts; part of the pins' path. Grows with every change of a
-/// key, a value, a map's kind or its meaning.
+/// Version of the map layouts; part of the pins' path. It is another one in a release that changes a key, a value, a map's
+/// kind or size, or the meaning of any of them; what changes between two releases is one change.
 pub const LAYOUT_VERSION: u32 = 6;
 
 /// Default capacities, per family. The agent may load other ones.
@@ -106,8 +106,10 @@ pub mod map {
     pub const FLOW_ERAS: &str = "FLOW_ERAS";
     /// How many frontends each [`place`](crate::service::filter::place) has.
     pub const FRONTEND_FILTER: &str = "FRONTEND_FILTER";
+    /// Until when the new flows of a service cell are spoken for: [`turn`](crate::service::turn).
+    pub const RATES: &str = "RATES";
     /// All of them.
-    pub const PER_FAMILY: [&str; 27] = [
+    pub const PER_FAMILY: [&str; 28] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -135,6 +137,7 @@ pub mod map {
         FLOW_FILTER,
         FLOW_ERAS,
         FRONTEND_FILTER,
+        RATES,
     ];
 
     /// Node names; the agent's own.

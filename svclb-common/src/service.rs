@@ -12,6 +12,7 @@
 mod algorithm;
 pub mod filter;
 mod range;
+mod rate;
 mod slot;
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
 
 pub use algorithm::Algorithm;
 pub use range::{Range, RangeKey, SERVICE_RANGES, ServiceRanges};
+pub use rate::{MAX_RATE, Turn, turn};
 pub use slot::Slot;
 
 /// Number of a service cell: a service port in one family. 0 is none.
@@ -130,7 +132,7 @@ pub const SERVICE_ADMITS_HOST: u32 = 16;
 /// How a service treats its clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// `SERVICE_*`, and in bits 8 to 11 the number of the [`Algorithm`].
+    /// `SERVICE_*`, in bits 8 to 11 the number of the [`Algorithm`], above them the [`rate`](Self::rate).
     pub flags: u32,
     /// Seconds for which a client comes back to its backend, counted from its last new
     /// connection; 0 is no affinity.

@@ -90,7 +90,8 @@ const EHOSTUNREACH: i32 = 113;
 #[inline(always)]
 pub fn errno(reason: DropReason) -> i32 {
     match reason {
-        DropReason::NoBackend | DropReason::UnknownPort => ECONNREFUSED,
+        // Not EAGAIN: who does not block would wait for a connection that nobody makes.
+        DropReason::NoBackend | DropReason::UnknownPort | DropReason::RateLimited => ECONNREFUSED,
         DropReason::SourceRange => EPERM,
         _ => EHOSTUNREACH,
     }
@@ -158,6 +159,10 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     let slab = tables.slab(service, list);
     if slab.len == 0 {
         return SocketVerdict::Fail(nobody(policy, list));
+    }
+    let rate = policy.rate();
+    if rate != 0 && !tables.takes(service, rate) {
+        return SocketVerdict::Fail(DropReason::RateLimited);
     }
     // A socket has no address yet; all processes of the node are one client.
     let client = Wide::new(AffinityKey { service, client: F::Addr::ZERO });

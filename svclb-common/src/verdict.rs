@@ -57,6 +57,8 @@ reasons! {
     UnknownFragment = 14, "unknown_fragment";
     /// Another node sent a packet for a backend that this node does not have.
     BadTunnel = 15, "bad_tunnel";
+    /// The Service takes no more new flows this second.
+    RateLimited = 16, "rate_limited";
 }
 
 impl DropReason {

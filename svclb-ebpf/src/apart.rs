@@ -5,7 +5,7 @@
 //! of once for each way that leads there. That is worth a function to whatever many ways lead to.
 
 use svclb_common::{
-    balance::{Scratch, claim, find_port},
+    balance::{Scratch, ask, claim, find_port},
     family::{Addr4, Addr6, Family, V4, V6},
 };
 
@@ -15,6 +15,8 @@ use crate::{flow, kernel::NoPacket};
 pub(crate) trait Apart: Family {
     /// [`claim`].
     fn claim(scratch: &mut Scratch<Self::Addr>) -> bool;
+    /// [`ask`].
+    fn ask(scratch: &mut Scratch<Self::Addr>) -> bool;
     /// [`find_port`].
     fn find_port(scratch: &mut Scratch<Self::Addr>) -> bool;
 }
@@ -45,5 +47,5 @@ macro_rules! apart {
         }
     };
 }
-apart!(V4, Addr4, claim as svclb_claim_v4, find_port as svclb_find_port_v4);
-apart!(V6, Addr6, claim as svclb_claim_v6, find_port as svclb_find_port_v6);
+apart!(V4, Addr4, claim as svclb_claim_v4, ask as svclb_ask_v4, find_port as svclb_find_port_v4);
+apart!(V6, Addr6, claim as svclb_claim_v6, ask as svclb_ask_v6, find_port as svclb_find_port_v6);

@@ -18,7 +18,8 @@ use svclb_common::{
 use crate::{
     apart::Apart, backend, backend::BackendMaps, client, client::ClientMaps, config, dst_cache::DstMaps,
     flow, flow::FlowMaps, fragment::FragmentMaps, frontend, frontend::FrontendMaps, load, load::LoadMaps,
-    medium::Medium, observe, pods::PodMaps, ports::PortMaps, route, route::RouteMaps, stranger::StrangerMaps,
+    medium::Medium, observe, pods::PodMaps, ports::PortMaps, rate, rate::RateMaps, route, route::RouteMaps,
+    stranger::StrangerMaps,
 };
 
 /// All maps of a family.
@@ -26,6 +27,7 @@ pub(crate) trait Maps:
     FrontendMaps
     + BackendMaps
     + LoadMaps
+    + RateMaps
     + ClientMaps
     + FlowMaps
     + StrangerMaps
@@ -123,6 +125,10 @@ macro_rules! maps_as_tables {
         #[inline(always)]
         fn weight(&self, slot: u32) -> u8 {
             backend::weight::<F>(slot)
+        }
+        #[inline(always)]
+        fn takes(&self, service: ServiceId, rate: u32) -> bool {
+            rate::takes::<F>(service, rate)
         }
         #[inline(always)]
         fn turn(&self, service: ServiceId) -> u64 {
@@ -229,6 +235,11 @@ macro_rules! maps_as_tables {
         #[inline(always)]
         fn claim(&self, scratch: &mut Scratch<F::Addr>) -> bool {
             F::claim(scratch)
+        }
+
+        #[inline(always)]
+        fn ask(&self, scratch: &mut Scratch<F::Addr>) -> bool {
+            F::ask(scratch)
         }
 
         #[inline(always)]

@@ -59,7 +59,7 @@ maps!(V6, TURNS_V6, ACTIVE_V6);
 /// Adds to a word that all CPUs count in, and returns what it was. The target has no compare-and-exchange below this
 /// level, so core offers no atomics for it; this is one instruction since Linux 5.12.
 #[inline(always)]
-fn add(word: *mut u64, number: u64) -> u64 {
+pub(crate) fn add(word: *mut u64, number: u64) -> u64 {
     let mut number = number;
     // SAFETY: the caller passes an element of a map, which lives as long as the program runs and is aligned.
     unsafe {

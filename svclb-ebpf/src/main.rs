@@ -15,6 +15,7 @@
 //! | [`frontend`] | the maps of frontends, node ports, and the node's and Services' addresses |
 //! | [`backend`] | the maps of service cells, slots, backends and traffic counters |
 //! | [`load`] | the maps of turns and of flows per backend |
+//! | [`rate`] | the map of how far new flows are ahead of their service's rate |
 //! | [`client`] | the maps of session affinity and of source ranges |
 //! | [`flow`] | the maps of flows |
 //! | [`stranger`] | the map of tuples that are nobody's |
@@ -60,6 +61,7 @@ mod opt_out;
 mod pipeline;
 mod pods;
 mod ports;
+mod rate;
 mod refuse;
 mod route;
 mod skb;

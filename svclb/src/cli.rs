@@ -3,7 +3,7 @@
 mod run;
 
 use std::{
-    io::IsTerminal as _,
+    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -17,6 +17,7 @@ use crate::{
     agent::{self, RunError},
     config::{PortRange, SocketLb, Tc, Xdp},
     datapath::{attach::TcMode, cleanup, pins::Pins},
+    log,
     manifest::Folder,
     model::{self, build},
     netdev::XdpMode,
@@ -168,8 +169,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    init_log(&cli.command);
-    match execute(cli.command) {
+    let mut out = match init_log(&cli.command) {
+        Ok(out) => out,
+        Err(error) => {
+            eprintln!("svclb: cannot begin to write a log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = match execute(cli.command) {
         Ok(code) => code,
         Err(error) => {
             let (line, code) = match error.downcast_ref::<RunError>() {
@@ -177,10 +184,13 @@ pub fn main() -> ExitCode {
                 Some(RunError::Kernel(line)) => (line.clone(), WRONG_KERNEL),
                 _ => (format!("{error:#}"), 1),
             };
-            eprintln!("svclb: {line}");
+            // In one piece. If nobody reads it, the exit code is left.
+            out.write_all(format!("svclb: {line}\n").as_bytes()).ok();
             ExitCode::from(code)
         }
-    }
+    };
+    log::flush();
+    code
 }
 
 /// Help goes out as it is; an error becomes one line that names the flag.
@@ -206,20 +216,21 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(WRONG_CONFIG)
 }
 
-fn init_log(command: &Command) {
+fn init_log(command: &Command) -> io::Result<log::Out> {
     use tracing_subscriber::EnvFilter;
-    let default = match command {
+    let (default, out) = match command {
         // The client tells of every repetition; `apiserver` tells of an outage once.
-        Command::Run(_) => "info,kube_client=off,kube_runtime=off",
-        _ => "warn",
+        Command::Run(_) => ("info,kube_client=off,kube_runtime=off", log::Out::queued()?),
+        _ => ("warn", log::Out::Waiting),
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(out)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
+    Ok(out)
 }
 
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
@@ -242,8 +253,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             }
             Command::Check(args) => {
                 let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb, xdp } = args.devices;
-                let (socket_lb, xdp) = (socket_lb.unwrap_or_default(), xdp.unwrap_or_default());
-                let devices = devices(cgroup, socket_lb, uplinks, pod_interfaces, xdp)?;
+                let devices = devices(cgroup, socket_lb, uplinks, pod_interfaces, xdp.unwrap_or_default())?;
                 let ports = args.snat_ports.unwrap_or_default();
                 report::check(&Pins::new(args.report.pins.bpffs), &devices, ports, args.report.output).await
             }
@@ -256,23 +266,35 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// What to attach to. Without a control group to attach to, sockets are left alone, unless they were asked for.
 fn devices(
     cgroup: Option<PathBuf>,
-    socket_lb: SocketLb,
+    socket_lb: Option<SocketLb>,
     uplinks: Vec<String>,
     pod_globs: Vec<String>,
     xdp: Xdp,
 ) -> Result<agent::Devices, RunError> {
-    let socket_mode = SocketMode::from(socket_lb);
+    let mut socket_mode = SocketMode::from(socket_lb.unwrap_or_default());
     let cgroup = match (cgroup, socket_mode) {
         (_, SocketMode::Off) => None,
-        (Some(path), _) if path.join("cgroup.controllers").is_file() => Some(path),
+        (Some(path), _) if crate::cgroup::is_group(&path) => Some(path),
         (Some(path), _) => {
             return Err(RunError::Config(format!("--cgroup {}: no cgroup v2 folder", path.display())));
         }
-        (None, _) => Some(
-            crate::cgroup::mount_point().map_err(|error| RunError::Config(format!("--cgroup: {error}")))?,
-        ),
+        (None, _) => match (crate::cgroup::mount_point(), socket_lb) {
+            (Ok(path), _) => Some(path),
+            (Err(error), Some(asked)) => {
+                return Err(RunError::Config(format!(
+                    "--socket-lb={}: {error}: mount it (mount -t cgroup2 cgroup2 <folder>), or use --socket-lb=off",
+                    asked.as_str()
+                )));
+            }
+            (Err(error), None) => {
+                tracing::warn!("{error}: all packets are translated one by one, as with --socket-lb=off");
+                socket_mode = SocketMode::Off;
+                None
+            }
+        },
     };
     Ok(agent::Devices { cgroup, socket_mode, uplinks, pod_globs, xdp: xdp.into() })
 }

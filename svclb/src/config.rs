@@ -40,4 +40,4 @@ pub use self::{
     run::{RunConfig, Source},
     table_size::TableSize,
 };
-pub use crate::model::Algorithm;
+pub use crate::model::{Algorithm, Rate};

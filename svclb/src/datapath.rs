@@ -21,6 +21,7 @@
 //! | [`counters`] | what the programs count |
 //! | [`flows`] | the flows that the programs keep |
 //! | [`frontends`] | the map of frontends, and the filter in front of it |
+//! | [`resize`] | flow tables of another size than those that are pinned |
 //! | [`sweep`] | walking through what programs write, and forgetting what is over |
 //! | [`loopback`] | sysctls of the loopback device, for `--socket-lb=off` and for SCTP |
 //! | [`lock`] | one agent per set of pins |
@@ -34,8 +35,10 @@ pub mod active;
 pub mod addresses;
 pub mod attach;
 mod attached;
+mod bpffs;
 pub mod carry;
 pub mod cleanup;
+mod clock;
 pub mod clsact;
 pub mod counters;
 mod error;
@@ -53,6 +56,8 @@ pub mod pods;
 pub mod probe;
 pub mod ranges;
 pub mod readback;
+mod refusals;
+pub mod resize;
 pub mod sweep;
 pub mod tables;
 pub mod translations;

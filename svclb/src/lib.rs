@@ -11,6 +11,7 @@ pub mod health;
 #[cfg(test)]
 mod hostile;
 pub mod http;
+pub mod log;
 pub mod manifest;
 pub mod metrics;
 pub mod model;

@@ -36,6 +36,7 @@ mod policy;
 mod pool;
 mod port;
 mod protocol;
+mod rate;
 mod select;
 mod service;
 mod service_cidr;
@@ -65,6 +66,7 @@ pub use self::{
     opt_out::{CONFIG_HASH, OptOut, OptOuts, SOCKET_LB},
     policy::{Policy, TrafficPolicy},
     protocol::Protocol,
+    rate::Rate,
     select::{List, Outcome, SourceClass},
     service::{ServicePort, ServicePortKey},
     settings::Settings,

@@ -5,6 +5,7 @@
 //! [`roles`] decides, without asking anybody, which devices carry programs, and
 //! [`decide_xdp`] which of these take packets before the stack does.
 
+mod births;
 mod change;
 mod dump;
 mod features;
@@ -22,6 +23,7 @@ use std::{
 };
 
 pub use self::{
+    births::Births,
     features::{Features, features},
     link::{Link, LinkKind},
     role::{LeftOut, Role, Roles, Wanted, roles},
@@ -43,6 +45,8 @@ pub struct Network {
     /// The devices that default routes of the main table leave by. Other
     /// tables belong to VPNs and meshes, whose devices face no outside client.
     pub default_routes: BTreeSet<u32>,
+    /// Which device an index stands for.
+    pub births: Births,
 }
 
 /// Names of the devices of this network namespace, by index; for those who only look once.

@@ -11,6 +11,8 @@
 //! | [`world`] | all of it, for the time of one test |
 //! | [`server`] | what pods serve |
 //! | [`client`] | who asks, and with what |
+//! | [`churn`] | endpoints that come and go without pause |
+//! | [`flood`] | first packets that nobody goes on with |
 //! | [`manifest`] | Services and EndpointSlices as text |
 //! | [`process`] | processes inside a namespace and a control group |
 //! | [`agent`] | a running agent, and the commands beside it |
@@ -20,7 +22,9 @@
 
 pub mod agent;
 pub mod cgroup;
+pub mod churn;
 pub mod client;
+pub mod flood;
 pub mod ground;
 pub mod kernel;
 pub mod layout;

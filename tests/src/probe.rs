@@ -46,3 +46,14 @@ impl Answers {
         *self.errors.entry(error).or_default() += 1;
     }
 }
+
+/// What became of one question of the mode `each`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The number of the question.
+    pub id: u32,
+    /// The whole answer: the pod's name and the client's address as the pod saw it.
+    pub answer: Option<String>,
+    /// The error: its name in `errno.h`, or `timeout`.
+    pub error: Option<String>,
+}

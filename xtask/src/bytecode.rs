@@ -112,6 +112,8 @@ fn compile(workspace: &Workspace, compiler: &Compiler, linker: &Path, source: &S
         .env("RUSTC", &compiler.rustc)
         // aya-ebpf uses inline assembly of this target, which only nightly has
         .env("RUSTC_BOOTSTRAP", "1")
+        // It keeps functions of other crates from being inlined, and frames would outgrow the stack.
+        .env("CARGO_INCREMENTAL", "0")
         .env(linker_variable, linker)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     if compiler.core == Core::FromSource {

@@ -16,6 +16,7 @@ mod loaded;
 mod plot;
 mod report;
 mod run;
+mod soak;
 mod stack;
 mod test;
 mod tidy;
@@ -73,6 +74,8 @@ enum Task {
     },
     /// Measure.
     Bench(bench::Benches),
+    /// Let everything happen to an agent that may, under clients that ask all the time; needs root.
+    Soak(soak::Soak),
     /// Run the datapath's logic under a coverage-guided fuzzer, or any frames through the loaded programs.
     Fuzz {
         /// For so long.
@@ -93,7 +96,8 @@ enum Task {
     },
     /// Check format, clippy, licences and the rules of the repository.
     Lint,
-    /// What CI does: lint, two minutes of fuzzing, then every test, a skip being a failure.
+    /// What CI does: lint, two minutes of fuzzing, five of everything that may happen to an agent, the oldest kernels, then
+    /// every test, a skip being a failure.
     Ci,
 }
 
@@ -119,6 +123,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             image::image(&workspace, out.as_deref(), &arch)?;
         }
         Task::Bench(bench) => bench::bench(&workspace, bench)?,
+        Task::Soak(soak) => soak::soak(&workspace, &soak)?,
         Task::Fuzz { programs: true, frames, seed, .. } => fuzz::programs(&workspace, frames, seed)?,
         Task::Fuzz { seconds, keep, .. } => fuzz::fuzz(&workspace, seconds, keep)?,
         Task::Lint => lint::lint(&workspace)?,
@@ -126,6 +131,8 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             lint::lint(&workspace)?;
             fuzz::fuzz(&workspace, 120, false)?;
             workspace.shell.set_var("SVCLB_TEST_NO_SKIP", "1");
+            soak::soak(&workspace, &soak::Soak::default())?;
+            test::test_with(&workspace, test::Ring::Vm, &[], &vm::Kernels::ci())?;
             test::test(&workspace, test::Ring::All, &[])?;
         }
     }

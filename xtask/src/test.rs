@@ -76,10 +76,7 @@ pub(crate) fn test_with(
         bail!(NEEDS_ROOT);
     }
     if is_root && ring != Ring::Unit {
-        let machine = MACHINE.iter().filter(|_| ring == Ring::Vm);
-        let missing = COMMANDS.iter().chain(machine).filter(|(command, _)| !on_path(command));
-        let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
-        apt::install(&workspace.shell, &packages, "testing")?;
+        provide(workspace, if ring == Ring::Vm { MACHINE } else { &[] })?;
     }
     let object = bytecode::build(workspace)?;
     if ring == Ring::Vm {
@@ -93,6 +90,17 @@ pub(crate) fn test_with(
         run(workspace, *ring, args)?;
     }
     Ok(())
+}
+
+/// Installs what tests start, as far as it is missing.
+pub(crate) fn provide_commands(workspace: &Workspace) -> anyhow::Result<()> {
+    provide(workspace, &[])
+}
+
+fn provide(workspace: &Workspace, more: &[(&str, &'static str)]) -> anyhow::Result<()> {
+    let missing = COMMANDS.iter().chain(more).filter(|(command, _)| !on_path(command));
+    let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    apt::install(&workspace.shell, &packages, "testing")
 }
 
 /// Whether neither binaries nor a cluster are named; the ring itself judges what is named.

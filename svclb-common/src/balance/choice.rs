@@ -73,12 +73,18 @@ pub(super) fn choose<F: Family, T: Tables<F>>(
     (choice.slab.len == 0 && !is_kept).then(|| nobody(policy, list))
 }
 
-/// Asks the service's algorithm for the place of the packet in `scratch`, unless its client comes back to another.
+/// Asks whether the service takes one more new flow, and its algorithm for the place of the packet in `scratch`, unless
+/// its client comes back to another. False is that it does not. A flow of which half is kept is not new.
 ///
 /// A function of its own, because the verifier would follow it for each place that [`choose`] may have found.
-#[inline(never)]
-pub(super) fn ask<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) {
+#[inline(always)]
+pub fn ask<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
+    let is_kept = scratch.is_kept();
     let Scratch { key, frontend, choice, .. } = scratch;
+    let rate = choice.policy.rate();
+    if rate != 0 && !is_kept && !tables.takes(frontend.service, rate) {
+        return false;
+    }
     if choice.home == NOWHERE {
         let hash = |algorithm| hash_of::<F>(key, algorithm == Algorithm::SourceHash);
         choice.first = pick(tables, frontend.service, choice.policy, choice.slab, hash);
@@ -87,4 +93,5 @@ pub(super) fn ask<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::
             choice.home = choice.first;
         }
     }
+    true
 }

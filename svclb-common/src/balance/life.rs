@@ -7,7 +7,7 @@
 use crate::{
     balance::{scratch::Scratch, tables::Tables},
     family::Family,
-    flow::{FlowEntry, Home, state::has_ended},
+    flow::{CLASHED, FlowEntry, Home, SPOKE, state::has_ended},
     key::FlowKey,
     wire::{TcpFlags, Transport},
 };
@@ -172,12 +172,19 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
     transport: Transport,
     flags: TcpFlags,
 ) -> Memory {
-    let Scratch { key, peer: peer_key, backend, sport, home, entry: copy, .. } = scratch;
+    let Scratch { key, peer: peer_key, backend, sport, clashed, home, entry: copy, .. } = scratch;
+    *clashed = 0;
     // Most packets that come here have not been found among the established ones.
     let Some((own, entry)) = find(tables, key, Home::HalfOpen) else { return Memory::Nothing };
     *home = own as u32;
     if !entry.recipe.is_original() {
         return Memory::Flow;
+    }
+    if entry.life.read().state() & CLASHED != 0 {
+        *clashed = entry.recipe.backend.wrapping_add(1);
+        stop_counting(tables, entry);
+        tables.forget(key);
+        return Memory::Nothing;
     }
     *peer_key = entry.recipe.peer();
     let peer = opposite(tables, peer_key, key, Home::HalfOpen).map(|(_, peer)| peer);
@@ -259,11 +266,62 @@ pub(super) fn ends<F: Family, T: Tables<F>>(
     true
 }
 
+/// Whether the packet in `scratch`, which goes to no Service, has an entry that decides it: from a backend, most likely. Not inlined,
+/// for the stack's sake.
+#[inline(never)]
+pub(super) fn is_answer<F: Family, T: Tables<F>>(
+    tables: &T,
+    scratch: &mut Scratch<F::Addr>,
+    transport: Transport,
+    flags: TcpFlags,
+) -> bool {
+    let Scratch { key, peer: peer_key, home, .. } = scratch;
+    let Some((own, entry)) = find(tables, key, Home::HalfOpen) else { return false };
+    if !decides(entry, transport, flags, tables) {
+        return false;
+    }
+    *home = own as u32;
+    let may_be_anothers = transport == Transport::Tcp && flags.is_midway() && own == Home::HalfOpen;
+    if may_be_anothers && is_anothers(tables, key, entry, peer_key) {
+        tables.forget(key);
+        return false;
+    }
+    true
+}
+
+/// Whether a packet that neither begins nor ends anything, and has found `entry`, is of a connection that the client has
+/// with the backend by its own address, and from the port that it uses for a new flow to a Service as well. The kernel
+/// gives a port to several connections as long as their other ends differ, and nobody here knows of those that are no
+/// Service's. A backend that has such a connection answers the SYN by a bare ACK (RFC 9293, section 3.10.7.4), which the
+/// client's socket for the Service would answer by a reset, and that would end the other connection. So the flow lets go
+/// of the tuple, and the next SYN finds another one, as after any clash. A client that has forgotten such a connection resets it by itself.
+#[inline(always)]
+fn is_anothers<F: Family, T: Tables<F>>(
+    tables: &T,
+    key: &FlowKey<F::Addr>,
+    entry: &FlowEntry<F::Addr>,
+    peer_key: &mut FlowKey<F::Addr>,
+) -> bool {
+    if entry.recipe.is_original() || entry.is_seen() || !entry.recipe.keeps_destination(key) {
+        return false;
+    }
+    *peer_key = entry.recipe.peer();
+    let Some((_, original)) = opposite(tables, peer_key, key, Home::HalfOpen) else { return false };
+    let is_new = original.life.read().state() & SPOKE == 0;
+    if is_new {
+        original.life.clashes();
+    }
+    is_new
+}
+
 /// Frees `scratch.peer` for a flow that begins with `scratch.key`: takes it from one that
 /// is over, both entries at once, so that no packet of that one uses the tuple any more.
 #[inline(always)]
 pub fn claim<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
-    let Scratch { key, peer, other, .. } = scratch;
+    let Scratch { key, peer, other, clashed, backend, .. } = scratch;
+    if *clashed == backend.id.wrapping_add(1) && peer.dport == key.sport {
+        return false;
+    }
     let Some(taken) = any(tables, peer) else { return true };
     if !taken.recipe.names(key) {
         *other = taken.recipe.peer();

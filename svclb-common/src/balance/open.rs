@@ -4,7 +4,7 @@ use crate::{
     balance::{
         Learned,
         affinity::{NOWHERE, remember},
-        choice::{Choice, ask, choose},
+        choice::{Choice, choose},
         path::path,
         place::Place,
         ports::Found,
@@ -34,7 +34,9 @@ pub(super) fn open<F: Carry, T: Tables<F>>(
         return goes_nowhere(reason);
     }
     scratch.found = Found::Nothing as u32;
-    ask(tables, scratch);
+    if !tables.ask(scratch) {
+        return Learned::Dropped(DropReason::RateLimited);
+    }
     // As wide as a slot of the stack: the verifier forgets what a narrower number there was.
     let mut attempt = 0_u64;
     while attempt < TRIES {

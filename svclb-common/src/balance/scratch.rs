@@ -60,6 +60,8 @@ pub struct Scratch<A: Address> {
     /// [`is_kept`](Self::is_kept), as the verifier shall not know it: it would follow all
     /// that comes after once for each answer.
     kept: u32,
+    /// The backend with which the client has another connection by the tuple that its flow was given, and 1; else 0.
+    pub(super) clashed: u32,
     /// Which table probably has the packet's entry: a [`Home`].
     pub(super) home: u32,
     /// Bytes of the headers around the packet; 0 if it travels alone.
@@ -95,6 +97,7 @@ impl<A: Address> Scratch<A> {
             found: 0,
             masquerades: 0,
             kept: 0,
+            clashed: 0,
             home: 0,
             around: 0,
             flags: 0,

@@ -1,7 +1,7 @@
 //! The tables of a family, and what else a decision needs of the world.
 
 use crate::{
-    balance::{life::claim, ports::find_port, scratch::Scratch},
+    balance::{choice::ask, life::claim, ports::find_port, scratch::Scratch},
     client::PodRange,
     config::SocketMode,
     family::Family,
@@ -73,6 +73,8 @@ pub trait Tables<F: Family> {
     fn slot(&self, slot: u32) -> Option<BackendId>;
     /// The weight of the backend in a slot.
     fn weight(&self, slot: u32) -> u8;
+    /// Whether a service takes one more new flow, of `rate` a second; if so, it is counted.
+    fn takes(&self, service: ServiceId, rate: u32) -> bool;
     /// The next turn of a service: numbers in ascending order, each once.
     fn turn(&self, service: ServiceId) -> u64;
     /// How many flows and connections a backend has.
@@ -130,6 +132,13 @@ pub trait Tables<F: Family> {
         Self: Sized,
     {
         claim(self, scratch)
+    }
+    /// [`ask`](super::ask), likewise.
+    fn ask(&self, scratch: &mut Scratch<F::Addr>) -> bool
+    where
+        Self: Sized,
+    {
+        ask(self, scratch)
     }
     /// [`find_port`](super::find_port), likewise.
     fn find_port(&self, scratch: &mut Scratch<F::Addr>) -> bool

@@ -13,6 +13,9 @@ pub const RST: u32 = 4;
 pub const SPOKE: u32 = 8;
 /// State bit of the entry towards the backend: the flow does not count as one that the backend has any more.
 pub const LEFT: u32 = 16;
+/// State bit of the entry towards the backend: the backend has another connection of the client's by the tuple that
+/// the flow was given.
+pub const CLASHED: u32 = 32;
 
 /// The time stamp of a flow is at most this old, and is not written by each packet, so that a busy
 /// flow's cache line stays clean.
@@ -111,6 +114,12 @@ impl Life {
         let old = self.0.load();
         self.0.store(old | u64::from(LEFT));
         old & u64::from(LEFT) == 0
+    }
+
+    /// Notes that the backend has another connection by the flow's tuple.
+    #[inline(always)]
+    pub fn clashes(&self) {
+        self.0.store(self.0.load() | u64::from(CLASHED));
     }
 }
 

@@ -19,6 +19,7 @@ mod pair;
 mod policy;
 mod ports;
 mod property;
+mod rate;
 mod refuse;
 mod reuse;
 mod socket;

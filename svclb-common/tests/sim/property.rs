@@ -120,9 +120,11 @@ fn replies_find_their_client<F: Net>(transport: Transport, side: Side, seed: u64
             over.insert((client, vip), false);
         }
         for ((client, vip), sent) in &live {
-            let packet = open(transport, sent.dst, sent.src).with(ACK);
             let (front, client) = (at::<F>(VIP + vip, 80), at::<F>(side.host, 40000 + client));
-            assert_eq!(world.send(side.back, &packet), translated(side.action, 0, front, client));
+            for flags in [SYN | ACK, ACK] {
+                let packet = open(transport, sent.dst, sent.src).with(flags);
+                assert_eq!(world.send(side.back, &packet), translated(side.action, 0, front, client));
+            }
         }
         world.wait(seconds * SECOND);
     }

@@ -113,6 +113,57 @@ families! {
         }
     }
 
+    /// A client has a connection to a backend by its own address, and opens one to a Service from the same port.
+    fn a_connection_of_the_clients_own_keeps_its_tuple<F>() {
+        let mut world = World::<F>::new();
+        let (client, vip, backend) = (at::<F>(POD, 40000), at::<F>(VIP, 80), at::<F>(FAR, 8080));
+        world.serve(Transport::Tcp, vip, &[backend]);
+        let direct = [
+            (POD_IN, open(Transport::Tcp, client, backend)),
+            (POD_OUT, reply(Transport::Tcp, backend, client)),
+            (POD_IN, next(Transport::Tcp, client, backend)),
+            (POD_OUT, next(Transport::Tcp, backend, client)),
+        ];
+        for (place, packet) in &direct {
+            assert_eq!(world.send(*place, packet), untouched(Verdict::NotOurs, packet));
+        }
+        let calls = |world: &mut World<F>, flags| {
+            world.send(POD_IN, &open(Transport::Tcp, client, vip).with(flags))
+        };
+        assert_eq!(calls(&mut world, SYN), translated(Action::Pass, 0, client, backend));
+        // the backend knows the tuple: its answer is the other connection's
+        let (_, challenge) = &direct[3];
+        assert_eq!(world.send(POD_OUT, challenge), untouched(Verdict::NotOurs, challenge));
+        let again = calls(&mut world, SYN);
+        assert_eq!((again.src.ip(), again.dst), (client.ip(), backend));
+        assert_ne!(again.src.port(), client.port(), "the tuple is the other connection's");
+        let back = world.send(POD_OUT, &reply(Transport::Tcp, backend, again.src));
+        assert_eq!(back, translated(Action::Pass, 0, vip, client));
+        assert_eq!(calls(&mut world, ACK), again);
+        for (place, packet) in &direct[2..] {
+            assert_eq!(world.send(*place, packet), untouched(Verdict::NotOurs, packet));
+        }
+        assert_eq!(world.send(POD_OUT, &next(Transport::Tcp, backend, again.src)), back);
+    }
+
+    /// A bare ACK is the flow's own where the client has gone on, and where the flow has a port of ours.
+    fn an_answer_without_a_syn_is_the_flows_own<F>() {
+        let mut world = World::<F>::new();
+        let (client, vip, backend) = (at::<F>(POD, 40000), at::<F>(VIP, 80), at::<F>(FAR, 8080));
+        world.serve(Transport::Tcp, vip, &[backend]);
+        for flags in [SYN, ACK] {
+            world.send(POD_IN, &open(Transport::Tcp, client, vip).with(flags));
+        }
+        let ack = next(Transport::Tcp, backend, client);
+        assert_eq!(world.send(POD_OUT, &ack), translated(Action::Pass, 0, vip, client));
+
+        let outside = at::<F>(OUTSIDE, 40000);
+        let sent = world.send(UPLINK_IN, &open(Transport::Tcp, outside, vip));
+        assert_ne!(sent.src, outside);
+        let ack = next(Transport::Tcp, backend, sent.src);
+        assert_eq!(world.send(UPLINK_IN, &ack), translated(Action::Forward, 0, vip, outside));
+    }
+
     /// A client talks to a backend by its virtual address, then from the same port directly.
     fn a_finished_flow_lets_go_of_its_backends_packets<F>() {
         for (client_ends, backend_ends) in [(FIN | ACK, FIN | ACK), (ACK, RST)] {

@@ -7,7 +7,7 @@ use crate::{
         Error,
         counters::{self, TrafficMap},
         family::map_of,
-        flows,
+        flows::{self, Fill},
         pins::Pins,
         readback,
         tables::Tables,
@@ -34,9 +34,14 @@ impl Collector {
         let applied = Readback::new(readback::read(&tables)?, &Limits::default()).applied;
         let mut sample = Sample { drops: counters::drops(pins)?.into_iter().collect(), ..Sample::default() };
         for family in Family::ALL {
-            let flows = flows::count_of(pins, family)? as u64;
-            let counts = counts(&applied, family, flows);
+            let (flows, tables) = flows::fill_of(pins, family)?;
+            let counts = counts(&applied, family, flows as u64);
             sample.maps.extend(fills(family, counts));
+            sample.maps.extend(tables.map(|Fill { map, entries, capacity }| MapFill {
+                map,
+                entries,
+                capacity,
+            }));
             sample.counts.push((family, counts));
             let traffic = TrafficMap::open(pins, family)?;
             for (key, id) in applied.services().filter(|(key, _)| key.family == family) {

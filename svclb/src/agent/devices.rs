@@ -69,6 +69,7 @@ impl Devices {
             cgroup: self.cgroup.clone(),
             devices: roles.devices.into_iter().filter_map(named).collect(),
             loopback: self.socket_mode == SocketMode::Off,
+            births: network.births.clone(),
             xdp: BTreeMap::new(),
         };
         let mut without_xdp = Vec::new();
@@ -164,6 +165,7 @@ mod tests {
             links: links.iter().map(|index| (*index, link(index))).collect(),
             addresses: addresses.iter().map(|(index, ip)| (*index, ip.parse().unwrap())).collect(),
             default_routes: default_routes.iter().copied().collect(),
+            ..Network::default()
         }
     }
 

@@ -22,6 +22,7 @@ use crate::{
         Error,
         family::MapFamily,
         pins::Pins,
+        resize,
         sweep::{Sweep, Walked},
     },
     metrics::{Metrics, Walk},
@@ -106,6 +107,11 @@ impl Collector {
 
     /// Walks through the tables of both families. If there was nothing in them, tells what that took of a CPU.
     fn round(&self, sweeps: &mut Option<(Sweep<V4>, Sweep<V6>)>) -> Result<Option<Duration>, End> {
+        // What moves to tables of another size is left alone until it is there.
+        if resize::is_pending(&self.pins) {
+            return Ok(None);
+        }
+        sweeps.take_if(|(v4, v6)| !(v4.is_current(&self.pins) && v6.is_current(&self.pins)));
         let (v4, v6) = match sweeps {
             Some(sweeps) => sweeps,
             None => sweeps

@@ -47,6 +47,7 @@ impl Settings {
             model: model::Settings {
                 node_name: config.node_name.clone(),
                 algorithm: config.algorithm,
+                rate: config.max_new_flows_per_second,
                 sandboxes: config.sandbox_runtime_classes.clone(),
                 lists_local: config.external_mode != ExternalMode::Snat,
             },

@@ -2,7 +2,7 @@
 
 mod succession;
 
-use std::{collections::BTreeSet, net::IpAddr, process, sync::Arc};
+use std::{collections::BTreeSet, mem, net::IpAddr, process, sync::Arc};
 
 use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
 
@@ -28,6 +28,7 @@ use crate::{
         pods::PodMaps,
         ranges::RangeMaps,
         readback,
+        resize::{Moving, Resize},
         tables::Tables,
         xdp::attached_xdp,
     },
@@ -43,6 +44,9 @@ pub(super) struct Syncer {
     settings: Settings,
     services: Services,
     programs: Programs,
+    /// Flow tables that change their size.
+    resize: Resize,
+    moving: Option<Moving>,
     addresses: AddressMaps,
     ranges: RangeMaps,
     pods: PodMaps,
@@ -88,13 +92,12 @@ impl Syncer {
     /// Loads the programs and takes over what is in the kernel.
     pub(super) fn new(settings: &Settings) -> Result<Self, RunError> {
         let pins = &settings.pins;
-        let older = Carry::find(pins, &settings.capacities())?;
+        let capacities = settings.capacities();
+        let older = Carry::find(pins, &capacities)?;
         older.as_ref().map_or(Ok(()), Carry::share)?;
-        let programs = loader::load(pins, &settings.capacities(), &settings.datapath()?)?;
-        if let Some(older) = &older {
-            older.fill()?;
-            tracing::info!("taking over from the agent of layout {}", older.version());
-        }
+        let resize = Resize::plan(pins, &capacities)?;
+        let programs = loader::load(pins, &capacities, &resize, &settings.datapath()?)?;
+        older.as_ref().map_or(Ok(()), Carry::fill)?;
         let tables = Tables::open(pins, Access::Write)?;
         let state = tables.state()?;
         state.synced.store(0);
@@ -114,6 +117,8 @@ impl Syncer {
             services: Services::adopt(tables, read, limits, settings.model.clone())?,
             uplinks: attachments.uplinks(),
             programs,
+            resize,
+            moving: None,
             addresses: AddressMaps::open(pins)?,
             ranges: RangeMaps::open(pins)?,
             pods: PodMaps::open(pins)?,
@@ -340,13 +345,17 @@ impl Syncer {
 
     /// The same, beside the programs of an older agent.
     async fn sync_hooks_beside(&mut self, network: &Network, older: Option<&Carry>) -> Result<(), Error> {
+        let is_same = |index: &u32| {
+            network.links.contains_key(index)
+                && self.seen.as_ref().is_none_or(|seen| seen.births.of(*index) == network.births.of(*index))
+        };
+        self.uplinks.retain(is_same);
         let mut xdp = attached_xdp(&self.settings.pins);
         xdp.extend(older.into_iter().flat_map(Carry::xdp_devices));
         let Chosen { mut wanted, missing, without_xdp } =
             self.settings.devices.chosen(network, &self.uplinks, &xdp);
         self.without_xdp.now(without_xdp, |line| tracing::info!("{line}"));
         self.missing.now(missing, |name| tracing::warn!("--uplink {name}: there is no such device"));
-        self.uplinks.retain(|index| network.links.contains_key(index));
         self.uplinks.extend(&network.default_routes);
         // What is in the tables counts, told by the source or not: another agent may just take over.
         let need = match (wanted.loopback, self.services.have_streams()) {
@@ -361,8 +370,17 @@ impl Syncer {
         }
         // Until it is sure, nothing is.
         self.attached = None;
+        if self.moving.is_none() && !self.resize.is_empty() {
+            self.moving = Some(self.resize.begin(pins)?);
+        }
         self.attachments.apply(&mut self.programs, &wanted, older).await?;
         self.attached = Some(wanted);
+        // A device that refuses keeps its old programs, and those their tables.
+        if !self.attachments.is_incomplete()
+            && let Some(moving) = self.moving.take()
+        {
+            mem::take(&mut self.resize).finish(moving, pins)?;
+        }
         Ok(())
     }
 

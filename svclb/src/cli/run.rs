@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use svclb_common::config::SocketMode;
 
 use super::DeviceArgs;
 use crate::{
     agent::{self, RunError},
     config::{
         Algorithm, Bind, ClusterCidrs, ConfigError, DsrEncapsulation, Environment, ExternalMode, Layer,
-        Masquerade, NodePortAddresses, PortRange, Source, TableSize, Tc, resolve,
+        Masquerade, NodePortAddresses, PortRange, Rate, SocketLb, Source, TableSize, Tc, resolve,
     },
     ports,
 };
@@ -79,6 +80,10 @@ pub(super) struct RunArgs {
     /// Flow entries to have room for, per family; each flow takes two
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
     max_flows: Option<u32>,
+    /// New flows that a Service port takes in a second on this node, unless its Service says otherwise; 0 is any number
+    /// [default: 0]
+    #[arg(long, value_name = "N")]
+    max_new_flows_per_second: Option<Rate>,
     /// Stop when the parent process does
     #[arg(long, hide = true)]
     die_with_parent: bool,
@@ -105,6 +110,7 @@ impl RunArgs {
             socket_lb: self.devices.socket_lb,
             tc: self.tc,
             max_flows: self.max_flows,
+            max_new_flows: self.max_new_flows_per_second,
             xdp: self.devices.xdp,
             external_mode: self.external_mode,
             dsr_encapsulation: self.dsr_encapsulation,
@@ -135,17 +141,20 @@ pub(super) fn settings(mut args: RunArgs) -> Result<agent::Settings, RunError> {
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
     }
-    let config = resolved.config;
+    let mut config = resolved.config;
     for overlap in ports::overlaps(config.snat_ports) {
         tracing::warn!("{overlap}");
     }
     let devices = super::devices(
         config.cgroup.clone(),
-        config.socket_lb,
+        resolved.socket_lb,
         config.uplinks.clone(),
         config.pod_interfaces.clone(),
         config.xdp,
     )?;
+    if devices.socket_mode == SocketMode::Off {
+        config.socket_lb = SocketLb::Off;
+    }
     Ok(agent::Settings::new(config, resolved.file, devices))
 }
 
@@ -156,7 +165,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::{Resolved, SocketLb, Xdp};
+    use crate::config::{Resolved, Xdp};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -197,6 +206,7 @@ mod tests {
             "--metrics-bind-address=",
             "--tc=tcx",
             "--max-flows=32",
+            "--max-new-flows-per-second=500",
         ];
         let config = resolved(&flags).unwrap().config;
         assert_eq!(config.source, Source::Kubeconfig("/k".into()));
@@ -214,6 +224,7 @@ mod tests {
         let ranges = ["10.0.0.0/8", "fd00::/8", "11.0.0.0/8"].map(String::from);
         assert_eq!(config.node_port_addresses, NodePortAddresses::new(&ranges).unwrap());
         assert_eq!((config.masquerade_all, config.vip_echo, config.max_flows), (true, true, Some(32)));
+        assert_eq!(config.max_new_flows_per_second, Rate::try_from(500).unwrap());
         assert_eq!(config.masquerade, Masquerade::Compat);
         assert_eq!(config.snat_ports, PortRange { min: 2000, max: 3000 });
         assert_eq!(config.healthz_bind_address, Some(SocketAddr::from(([0_u16; 8], 1))));
@@ -230,6 +241,7 @@ mod tests {
             ("--snat-ports=9-8", "ends before it begins"),
             ("--algorithm=rr", "use random or round-robin or least-conn or maglev or source-hash"),
             ("--maglev-table-size=1000", "1000 is not prime; use 1009"),
+            ("--max-new-flows-per-second=-1", "is not a number from 0 to 1048575"),
             ("--socket-lb=x", "is unknown; use all or host or off"),
             ("--cluster-cidr=10.0.0.0", "is no range"),
             ("--nodeport-addresses=primary,::/0", "stands alone"),

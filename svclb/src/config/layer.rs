@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, DsrEncapsulation, ExternalMode, FlowTimeouts,
-    Masquerade, NodePortAddresses, PortRange, SocketLb, Source, TableSize, Tc, Xdp,
+    Masquerade, NodePortAddresses, PortRange, Rate, SocketLb, Source, TableSize, Tc, Xdp,
 };
 
 /// What flags, or a file, say. What they leave open is `None`.
@@ -28,6 +28,8 @@ pub struct Layer {
     pub tc: Option<Tc>,
     /// `--max-flows`.
     pub max_flows: Option<u32>,
+    /// `--max-new-flows-per-second`.
+    pub max_new_flows: Option<Rate>,
     /// `--xdp`.
     pub xdp: Option<Xdp>,
     /// `--external-mode`.
@@ -87,6 +89,7 @@ impl Layer {
             socket_lb: self.socket_lb.or(below.socket_lb),
             tc: self.tc.or(below.tc),
             max_flows: self.max_flows.or(below.max_flows),
+            max_new_flows: self.max_new_flows.or(below.max_new_flows),
             xdp: self.xdp.or(below.xdp),
             external_mode: self.external_mode.or(below.external_mode),
             dsr_encapsulation: self.dsr_encapsulation.or(below.dsr_encapsulation),

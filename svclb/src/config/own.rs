@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     Algorithm, Bind, ClusterCidrs, DsrEncapsulation, ExternalMode, FlowTimeouts, Layer, Masquerade,
-    NodePortAddresses, PortRange, SocketLb, Source, TableSize, Xdp,
+    NodePortAddresses, PortRange, Rate, SocketLb, Source, TableSize, Xdp,
     schema::{Field, Kind},
     text,
 };
@@ -43,6 +43,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("healthzBindAddress", Kind::Text),
     Field::obeyed("metricsBindAddress", Kind::Text),
     Field::obeyed("maxFlows", Kind::Int),
+    Field::obeyed("maxNewFlowsPerSecond", Kind::Int),
     Field::obeyed("flowTimeouts", Kind::Object(FLOW_TIMEOUTS)),
     Field::obeyed("sandboxRuntimeClasses", Kind::Texts),
 ];
@@ -99,6 +100,7 @@ struct Document {
     #[serde(deserialize_with = "text::parsed")]
     metrics_bind_address: Option<Bind>,
     max_flows: Option<u32>,
+    max_new_flows_per_second: Option<u32>,
     flow_timeouts: Option<FlowTimeouts>,
     sandbox_runtime_classes: Option<Vec<String>>,
 }
@@ -117,6 +119,8 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
     if let Some(field) = document.flow_timeouts.and_then(|timeouts| timeouts.zero()) {
         return Err(at("flowTimeouts", format!("{field} must be more than 0")));
     }
+    let max_new_flows = document.max_new_flows_per_second.map(Rate::try_from).transpose();
+    let max_new_flows = max_new_flows.map_err(|message| at("maxNewFlowsPerSecond", message))?;
     let maglev_table_size = document.maglev_table_size.map(TableSize::try_from).transpose();
     let maglev_table_size = maglev_table_size.map_err(|message| at("maglevTableSize", message))?;
     let source = match (document.manifests, document.kubeconfig) {
@@ -149,6 +153,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         healthz: document.healthz_bind_address,
         metrics: document.metrics_bind_address,
         max_flows: document.max_flows,
+        max_new_flows,
         flow_timeouts: document.flow_timeouts,
         sandboxes: document.sandbox_runtime_classes,
         ..Layer::default()

@@ -2,7 +2,7 @@
 
 use std::{env, ops::RangeInclusive, path::Path};
 
-use super::{ConfigError, File, Layer, RunConfig, Source};
+use super::{ConfigError, File, Layer, RunConfig, SocketLb, Source};
 
 /// Flow entries that may be asked for.
 pub(crate) const MAX_FLOWS: RangeInclusive<u32> = 16..=16_777_216;
@@ -38,6 +38,8 @@ pub struct Resolved {
     pub warnings: Vec<String>,
     /// The file of `--config`, to be followed.
     pub file: Option<File>,
+    /// What was said about sockets, if anything.
+    pub socket_lb: Option<SocketLb>,
 }
 
 /// Asks the flags, then the file at `path`, then `environment`.
@@ -67,7 +69,8 @@ pub fn resolve(
             idle.join(", ")
         ));
     }
-    Ok(Resolved { config: RunConfig::new(layer, name, source), warnings, file })
+    let socket_lb = layer.socket_lb;
+    Ok(Resolved { config: RunConfig::new(layer, name, source), warnings, file, socket_lb })
 }
 
 #[cfg(test)]
@@ -78,7 +81,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::config::{Bind, SocketLb};
+    use crate::config::Bind;
 
     const OWN: &str = "apiVersion: svclb.io/v1alpha1\nkind: Config\n";
     const KUBE_PROXY: &str = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_kube_proxy() {
-        let Resolved { config, warnings, file } = resolve(manifests(), None, &here()).unwrap();
+        let Resolved { config, warnings, file, .. } = resolve(manifests(), None, &here()).unwrap();
         assert_eq!((warnings, file), (vec![], None));
         let mut expected = serde_json::json!({
             "nodeName": "host", "source": { "manifests": "/m" }, "bpffs": "/sys/fs/bpf/svclb", "cgroup": null,
@@ -121,6 +124,7 @@ mod tests {
             },
         });
         expected["dsrEncapsulation"] = "ipip".into();
+        expected["maxNewFlowsPerSecond"] = 0.into();
         assert_eq!(serde_json::to_value(config).unwrap(), expected);
     }
 
@@ -128,7 +132,9 @@ mod tests {
     fn flags_come_before_the_file() {
         let file = format!("{OWN}nodeName: file\nsocketLB: host\nmanifests: /file\nmetricsBindAddress: ''\n");
         let flags = Layer { node_name: Some("flag".into()), ..Layer::default() };
-        let config = with_file(flags, &file).unwrap().config;
+        let resolved = with_file(flags, &file).unwrap();
+        assert_eq!(resolved.socket_lb, Some(SocketLb::Host));
+        let config = resolved.config;
         assert_eq!((config.node_name.as_str(), config.socket_lb), ("flag", SocketLb::Host));
         assert_eq!(config.source, Source::Manifests("/file".into()));
         assert_eq!(config.metrics_bind_address, None, "empty is nowhere");
@@ -149,7 +155,7 @@ mod tests {
         let file = "nodeName: node\nkubeconfig: /k\nbpffs: /b\ncgroup: /c\nuplinks: [e]\npodInterfaces: [p*]\n\
             socketLB: off\nxdp: off\nexternalMode: dsr\ndsrEncapsulation: gue\nalgorithm: maglev\nmaglevTableSize: 251\nclusterCIDR: 10.0.0.0/8\n\
             nodePortAddresses: [primary]\nmasqueradeAll: true\nmasquerade: compat\nsnatPorts: 2000-3000\nvipEcho: true\nhealthzBindAddress: :1\n\
-            metricsBindAddress: :2\nmaxFlows: 99\nflowTimeouts: { udp: 7s }\nsandboxRuntimeClasses: [x]\n";
+            metricsBindAddress: :2\nmaxFlows: 99\nmaxNewFlowsPerSecond: 77\nflowTimeouts: { udp: 7s }\nsandboxRuntimeClasses: [x]\n";
         let config = with_file(Layer::default(), format!("{OWN}{file}")).unwrap().config;
         let heard = serde_json::to_value(&config).unwrap();
         let quiet = resolve(manifests(), None, &here()).unwrap().config;

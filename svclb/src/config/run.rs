@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Algorithm, ClusterCidrs, Conntrack, DetectLocal, DsrEncapsulation, ExternalMode, FlowTimeouts, Layer,
-    Masquerade, NodePortAddresses, PortRange, SocketLb, TableSize, Tc, Xdp, duration,
+    Masquerade, NodePortAddresses, PortRange, Rate, SocketLb, TableSize, Tc, Xdp, duration,
 };
 
 /// Where pins are unless told otherwise.
@@ -62,6 +62,8 @@ pub struct RunConfig {
     pub tc: Tc,
     /// Flow entries to have room for, per family.
     pub max_flows: Option<u32>,
+    /// New flows that a Service port takes in a second where its Service does not say.
+    pub max_new_flows_per_second: Rate,
     /// Whether packets from outside are taken before the stack sees them.
     pub xdp: Xdp,
     /// By whom a client outside is answered.
@@ -132,6 +134,7 @@ impl RunConfig {
             sandbox_runtime_classes: layer.sandboxes.unwrap_or_else(|| SANDBOXES.map(String::from).into()),
             tc: layer.tc.unwrap_or_default(),
             max_flows: layer.max_flows,
+            max_new_flows_per_second: layer.max_new_flows.unwrap_or_default(),
             xdp: layer.xdp.unwrap_or_default(),
             external_mode: layer.external_mode.unwrap_or_default(),
             dsr_encapsulation: layer.dsr_encapsulation.unwrap_or_default(),

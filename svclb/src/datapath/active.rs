@@ -3,7 +3,6 @@
 //! The programs count where a flow opens and where they see it end. They do not see a table that makes room, nor a
 //! datagram that was the last one, so the flow tables are counted from time to time.
 
-use nix::time::{ClockId, clock_gettime};
 use svclb_common::{
     FlowRecord,
     cell::Word64,
@@ -13,7 +12,7 @@ use svclb_common::{
     service::{Algorithm, BackendCell, Policy, ServiceCell},
 };
 
-use super::{Error, family::MapFamily, flows, pins::Pins, tables::open_array};
+use super::{Error, clock, family::MapFamily, flows, pins::Pins, tables::open_array};
 use crate::sys::mapped::Access;
 
 /// Counts the flows of both families, where any Service goes by them, and adds to the programs' counts what they lack.
@@ -33,8 +32,7 @@ fn recount_family<F: MapFamily>(pins: &Pins) -> Result<(), Error> {
     let backends = open_array::<BackendCell<F::Addr>>(pins, &F::map(map::BACKENDS), Access::Read)?;
     let before: Vec<_> = active.iter().map(|(_, count)| count.load().cast_signed()).collect();
     let mut found = vec![0_i64; before.len()];
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
-        .map_or(0, |now| u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap_or(u64::MAX));
+    let now = clock::now();
     flows::each::<F>(pins, |_, record, established| {
         let recipe = &record.recipe;
         let is_current =

@@ -24,10 +24,11 @@ use super::{
     clsact::{self, mark, unmark},
     loader::Programs,
     pins::Pins,
+    refusals::Refusals,
     xdp::{WantedXdp, XdpLinks},
 };
 use crate::{
-    netdev::Role,
+    netdev::{Births, Role},
     sys::link::{self, Side, Target},
 };
 
@@ -92,6 +93,8 @@ pub struct Wanted {
     pub xdp: BTreeMap<u32, WantedXdp>,
     /// The loopback device, where host processes are translated per packet.
     pub loopback: bool,
+    /// Which devices these indices stand for: what is on one is not on another that has its index.
+    pub births: Births,
 }
 
 /// How programs are attached to devices.
@@ -123,7 +126,7 @@ pub struct Attachments {
     links: BTreeMap<Hook, Link>,
     filters: clsact::Filters,
     xdp: XdpLinks,
-    failed: BTreeMap<u32, String>,
+    failed: Refusals,
 }
 
 impl Attachments {
@@ -139,7 +142,7 @@ impl Attachments {
         }
         let filters = clsact::Filters::adopt(pins)?;
         let xdp = XdpLinks::adopt(pins)?;
-        Ok(Self { pins: pins.clone(), mode, links, filters, xdp, failed: BTreeMap::new() })
+        Ok(Self { pins: pins.clone(), mode, links, filters, xdp, failed: Refusals::default() })
     }
 
     /// Attaches what is wanted and not attached, detaches what is attached and not
@@ -158,21 +161,12 @@ impl Attachments {
             self.xdp.detach(&wanted.xdp)?;
         }
         self.detach_unwanted(wanted).await?;
+        self.filters.follow(&wanted.births);
         let sockets = self.attach_sockets(programs, wanted);
-        self.failed.retain(|ifindex, _| wanted.role(*ifindex).is_some());
+        self.failed.retain(|ifindex| wanted.role(ifindex).is_some());
         for (ifindex, name, role) in wanted.roles() {
-            match self.attach_device(programs, older, (ifindex, name, role)) {
-                Ok(()) => {
-                    self.failed.remove(&ifindex);
-                }
-                Err(error) => {
-                    let line = error.to_string();
-                    if self.failed.get(&ifindex) != Some(&line) {
-                        tracing::warn!(device = name, "{line}");
-                        self.failed.insert(ifindex, line);
-                    }
-                }
-            }
+            let outcome = self.attach_device(programs, older, (ifindex, name, role));
+            self.failed.note((ifindex, name), outcome);
         }
         if !takes_xdp {
             return sockets;
@@ -203,7 +197,8 @@ impl Attachments {
     pub fn uplinks(&self) -> BTreeSet<u32> {
         let marked = self.pins.link_names().unwrap_or_default();
         let marked = marked.iter().filter_map(|name| uplink_of(name));
-        marked.chain(self.filters.uplinks()).collect()
+        // Another device may have the index of one that went while nobody ran.
+        marked.chain(self.filters.uplinks()).filter(|ifindex| !self.is_dead(*ifindex)).collect()
     }
 
     /// Whether there is a program of this agent behind each older one that is wanted.
@@ -221,6 +216,12 @@ impl Attachments {
     pub fn carries(&self, ifindex: u32) -> bool {
         let linked = |side| self.links.contains_key(&Hook::Device(ifindex, side));
         linked(Side::Ingress) && linked(Side::Egress) || self.filters.carries(ifindex)
+    }
+
+    fn is_dead(&self, ifindex: u32) -> bool {
+        let link = self.links.get(&Hook::Device(ifindex, Side::Ingress));
+        let target = |link: &Link| link::info(link.fd.as_fd()).map(|info| info.target);
+        link.is_some_and(|link| !target(link).is_ok_and(|found| found == Target::Device(Some(ifindex))))
     }
 
     /// Whether a wanted device has refused, and another attempt is worth while.

@@ -53,12 +53,14 @@ use super::{
     Error,
     attach::Hook,
     clsact::mark,
+    counters::take_over_drops,
     object::{Capacities, check_map, names, shapes},
     pins::Pins,
+    resize::Resize,
     tables::{Tables, disown},
     xdp::attached_xdp,
 };
-use crate::sys::{grace, link, mapped::Access};
+use crate::sys::{grace, mapped::Access};
 
 /// A layout whose flows this binary can take over.
 #[derive(Clone, Copy, Debug)]
@@ -89,11 +91,7 @@ pub struct Carry {
 
 /// Looks whether what is pinned can be used or taken over, before anything is written.
 pub fn check(pins: &Pins, capacities: &Capacities) -> Result<(), Error> {
-    super::object::check_pinned(pins, capacities)?;
-    // Folders stand for what cannot be pinned.
-    for path in pins.link_names()?.iter().map(|name| pins.link(name)).filter(|path| path.is_file()) {
-        link::open(&path).map_err(Error::file(path))?;
-    }
+    super::object::check_pinned(pins, capacities, &Resize::plan(pins, capacities)?)?;
     Carry::find(pins, capacities).map(drop)
 }
 
@@ -126,7 +124,7 @@ impl Carry {
         for name in self.shared() {
             let (older, own) = (self.older.map(&name), self.own.map(&name));
             if let Some(wanted) = shapes.get(&name) {
-                check_map(&name, older.clone(), wanted)?;
+                check_map(&name, older.clone(), wanted, |_| false)?;
             }
             if own.exists() && id(&name, &older)? != id(&name, &own)? {
                 return Err(Error::TwoTables { older, own });
@@ -167,6 +165,7 @@ impl Carry {
         let filled = self.own.layout().join(FILLED);
         if !filled.exists() {
             fill_all(&self.older, &self.own)?;
+            take_over_drops(&self.older, &self.own)?;
             Tables::open(&self.own, Access::Write)?.recount_frontends()?;
             fs::create_dir(&filled).map_err(Error::file(filled))?;
         }
@@ -176,7 +175,9 @@ impl Carry {
             }
         }
         rename(&self.older.layout().join("loopback"), &self.own.layout().join("loopback"))?;
-        links::hand_over(&self.older, &self.own, "cgroup_")
+        links::hand_over(&self.older, &self.own, "cgroup_")?;
+        tracing::info!("taking over from the agent of layout {}", self.layout.version);
+        Ok(())
     }
 
     /// The link of the older program at a hook, as long as it is attached: whoever comes is to be behind it.

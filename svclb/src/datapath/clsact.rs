@@ -13,6 +13,7 @@ use aya::programs::{
     tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
 };
 use netlink_packet_route::tc::TcHandle as QdiscHandle;
+use nix::net::if_::if_nametoindex;
 
 use super::{
     Error,
@@ -21,7 +22,10 @@ use super::{
     loader::Programs,
     pins::Pins,
 };
-use crate::{netdev::device_names, sys::link::Side};
+use crate::{
+    netdev::{Births, device_names},
+    sys::link::Side,
+};
 
 /// Before the filters of others, which usually start at 1 with `tc`'s own default far above.
 const PRIORITY: u16 = 1;
@@ -45,6 +49,8 @@ pub struct Filters {
     adopted: BTreeSet<(u32, bool)>,
     /// Devices that had no clsact before.
     qdiscs: BTreeSet<u32>,
+    /// Which devices the filters were attached to.
+    births: Births,
 }
 
 fn is_ingress(side: Side) -> bool {
@@ -111,6 +117,13 @@ impl Filters {
         [true, false].iter().all(|ingress| self.attached.contains_key(&(ifindex, *ingress)))
     }
 
+    /// Filters of a device went with it, and are due on the next one that has its index.
+    pub(super) fn follow(&mut self, births: &Births) {
+        let is_other = |ifindex: u32| births.of(ifindex) != self.births.of(ifindex);
+        self.adopted.extend(self.attached.keys().filter(|(ifindex, _)| is_other(*ifindex)));
+        self.births.clone_from(births);
+    }
+
     /// Attaches a filter, in place of an earlier agent's if there is one.
     pub(super) fn attach(
         &mut self,
@@ -121,6 +134,10 @@ impl Filters {
         side: Side,
     ) -> Result<(), Error> {
         let ingress = is_ingress(side);
+        // Filters are attached by name, which another device may have by now.
+        if if_nametoindex(device) != Ok(ifindex) {
+            return Err(attach_error(program, device, &io::Error::other("no such device any more")));
+        }
         // One that is there already is somebody else's, or ours from before.
         if tc::qdisc_add_clsact(device).is_ok() {
             mark(pins, &qdisc_marker(ifindex))?;
@@ -135,10 +152,15 @@ impl Filters {
         if !replace(classifier, device, ingress, handle) {
             let options =
                 TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle, ..NlOptions::default() });
-            let id = classifier
-                .attach_with_options(device, attach_type(ingress), options)
-                .map_err(|error| attach_error(program, device, &io::Error::other(chain(&error))))?;
-            keep(classifier, id);
+            match classifier.attach_with_options(device, attach_type(ingress), options) {
+                Ok(id) => keep(classifier, id),
+                Err(error) => {
+                    if self.attached.get(&(ifindex, ingress)).is_none_or(|attached| attached != program) {
+                        unmark(pins, &marker(ifindex, ingress, program))?;
+                    }
+                    return Err(attach_error(program, device, &io::Error::other(chain(&error))));
+                }
+            }
         }
         self.adopted.remove(&(ifindex, ingress));
         if let Some(old) = self.attached.insert((ifindex, ingress), program.to_owned())

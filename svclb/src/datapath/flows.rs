@@ -5,8 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use aya::maps::MapError;
-use nix::time::{ClockId, clock_gettime};
+use aya::maps::{MapError, MapInfo};
 use svclb_common::{
     FlowRecord,
     family::{Address, V4, V6},
@@ -17,7 +16,7 @@ use svclb_common::{
 };
 
 use super::{
-    Error,
+    Error, clock,
     family::MapFamily,
     pins::Pins,
     tables::{element, open_array, open_hash, read_error},
@@ -55,8 +54,7 @@ pub struct Flow {
 
 /// All flows of both families.
 pub fn read(pins: &Pins) -> Result<Vec<Flow>, Error> {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
-        .map_or(0, |now| std::time::Duration::from(now).as_secs());
+    let now = clock::now() / 1_000_000_000;
     let timeouts = timeouts(pins)?;
     let mut flows = of_family::<V4>(pins, now, &timeouts)?;
     flows.extend(of_family::<V6>(pins, now, &timeouts)?);
@@ -94,19 +92,37 @@ fn bytes<A: Address>(key: &FlowKey<A>) -> (Vec<u8>, [u16; 2], [u8; 2]) {
     (addrs, [key.sport, key.dport], [key.proto, key.hook])
 }
 
-/// How many flows there are.
-pub fn count(pins: &Pins) -> Result<usize, Error> {
-    Family::ALL.into_iter().map(|family| count_of(pins, family)).sum()
+/// How full a flow table is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Fill {
+    /// Its name, with the family: `FLOWS_V4`.
+    pub map: String,
+    /// Entries in it, two a flow.
+    pub entries: u64,
+    /// Entries that it has room for.
+    pub capacity: u64,
 }
 
-/// How many flows of a family there are.
-pub fn count_of(pins: &Pins, family: Family) -> Result<usize, Error> {
-    let mut count = 0;
+/// How many flows of a family there are, and how full the tables are that hold them.
+pub fn fill_of(pins: &Pins, family: Family) -> Result<(usize, [Fill; 2]), Error> {
     match family {
-        Family::V4 => each::<V4>(pins, |_, record, _| count += usize::from(record.recipe.is_original())),
-        Family::V6 => each::<V6>(pins, |_, record, _| count += usize::from(record.recipe.is_original())),
-    }?;
-    Ok(count)
+        Family::V4 => fill::<V4>(pins),
+        Family::V6 => fill::<V6>(pins),
+    }
+}
+
+fn fill<F: MapFamily>(pins: &Pins) -> Result<(usize, [Fill; 2]), Error> {
+    let (mut flows, mut entries) = (0, [0; 2]);
+    each::<F>(pins, |_, record, established| {
+        flows += usize::from(record.recipe.is_original());
+        entries[usize::from(!established)] += 1;
+    })?;
+    let of = |name, entries| {
+        let map = F::map(name);
+        let info = MapInfo::from_pin(pins.map(&map)).map_err(|error| Error::map(&map, &error))?;
+        Ok(Fill { map, entries, capacity: info.max_entries().into() })
+    };
+    Ok((flows, [of(map::FLOWS, entries[0])?, of(map::HALF_OPEN, entries[1])?]))
 }
 
 /// Calls `found` for each entry of a family, established ones first, with whether it is one.

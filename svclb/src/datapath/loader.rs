@@ -21,6 +21,7 @@ use super::{
     object::{self, BYTECODE, Capacities},
     pins::Pins,
     probe,
+    resize::Resize,
 };
 
 /// The XDP program, and the one for kernels that know frames of one buffer only.
@@ -31,14 +32,20 @@ pub struct Programs {
     ebpf: Ebpf,
 }
 
-/// Loads all programs. Maps that are pinned are adopted, the others are made and pinned.
-pub fn load(pins: &Pins, capacities: &Capacities, config: &DatapathConfig) -> Result<Programs, Error> {
-    object::check_pinned(pins, capacities)?;
+/// Loads all programs. Maps that are pinned are adopted, the others are made and pinned; those that `resize` moves are
+/// made beside the pinned ones.
+pub fn load(
+    pins: &Pins,
+    capacities: &Capacities,
+    resize: &Resize,
+    config: &DatapathConfig,
+) -> Result<Programs, Error> {
+    object::check_pinned(pins, capacities, resize)?;
     let names: Vec<_> = object::names().collect();
     let mut loader = EbpfLoader::new();
     loader.override_global("CONFIG", config, true);
     for name in &names {
-        loader.map_pin_path(name, pins.map(name));
+        loader.map_pin_path(name, resize.pin(pins, name));
     }
     for (name, entries) in capacities {
         loader.map_max_entries(name, *entries);

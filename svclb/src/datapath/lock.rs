@@ -1,6 +1,11 @@
 //! One agent per set of pins.
 
-use std::{fs::File, time::Duration};
+use std::{
+    fs::{self, File, Metadata},
+    io,
+    os::unix::fs::MetadataExt as _,
+    time::Duration,
+};
 
 use nix::{
     errno::Errno,
@@ -33,10 +38,18 @@ pub async fn take(pins: &Pins) -> Result<Lock, Error> {
 fn try_take(pins: &Pins) -> Result<Lock, Error> {
     let file = File::open(pins.root()).map_err(Error::file(pins.root()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Lock(lock)),
+        Ok(lock) => {
+            // A cleanup that had the lock until now has removed the folder with it.
+            let is_there = identity(lock.metadata()) == identity(fs::metadata(pins.root()));
+            if is_there { Ok(Lock(lock)) } else { Err(Error::Locked(pins.root().into())) }
+        }
         Err((_, Errno::EWOULDBLOCK)) => Err(Error::Locked(pins.root().into())),
         Err((_, errno)) => Err(Error::file(pins.root())(errno.into())),
     }
+}
+
+fn identity(folder: io::Result<Metadata>) -> Option<(u64, u64)> {
+    folder.ok().map(|folder| (folder.dev(), folder.ino()))
 }
 
 /// Whether an agent runs.

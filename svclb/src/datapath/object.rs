@@ -9,7 +9,7 @@ use aya::{
 use aya_obj::generated::BPF_F_RDONLY_PROG;
 use svclb_common::layout::map;
 
-use super::{Error, error::chain, pins::Pins};
+use super::{Error, error::chain, pins::Pins, resize::Resize};
 
 /// The object file that `cargo xtask build-ebpf` made.
 pub static BYTECODE: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/svclb.o"));
@@ -75,19 +75,25 @@ fn added_flags(kind: u32) -> u32 {
     if kind == MapType::DevMapHash as u32 { BPF_F_RDONLY_PROG } else { 0 }
 }
 
-/// Refuses pinned maps of another shape; maps that are not pinned yet are fine.
-pub fn check_pinned(pins: &Pins, capacities: &Capacities) -> Result<(), Error> {
+/// Refuses pinned maps of another shape; maps that are not pinned yet are fine, and so are those whose entries `resize`
+/// moves.
+pub fn check_pinned(pins: &Pins, capacities: &Capacities, resize: &Resize) -> Result<(), Error> {
     for (name, wanted) in shapes(capacities)? {
         let path = pins.map(&name);
         if path.exists() {
-            check_map(&name, path, &wanted)?;
+            check_map(&name, path, &wanted, |found| resize.allows(&name, found, wanted))?;
         }
     }
     Ok(())
 }
 
-/// Refuses what is pinned at `path` unless it is a map of that shape.
-pub(super) fn check_map(name: &str, path: PathBuf, wanted: &Shape) -> Result<(), Error> {
+/// Refuses what is pinned at `path` unless it is a map of that shape, or of another one that `may_differ`.
+pub(super) fn check_map(
+    name: &str,
+    path: PathBuf,
+    wanted: &Shape,
+    may_differ: impl Fn(Shape) -> bool,
+) -> Result<(), Error> {
     let info = MapInfo::from_pin(&path).map_err(|error| Error::map(name, &error))?;
     let found = Shape {
         kind: info.map_type().map_err(|error| Error::map(name, &error))? as u32,
@@ -96,7 +102,7 @@ pub(super) fn check_map(name: &str, path: PathBuf, wanted: &Shape) -> Result<(),
         max_entries: info.max_entries(),
         flags: info.map_flags(),
     };
-    if found != *wanted {
+    if found != *wanted && !may_differ(found) {
         return Err(Error::ForeignMap { path, found: found.to_string(), wanted: wanted.to_string() });
     }
     Ok(())

@@ -10,7 +10,7 @@ use std::{
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use svclb_common::layout::LAYOUT_VERSION;
 
-use super::Error;
+use super::{Error, bpffs};
 
 /// The folders of one agent's pins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,9 +81,10 @@ impl Pins {
         Ok(())
     }
 
-    /// Makes the folders, once it is sure that they are on a BPF file system.
+    /// Makes the folders, once it is sure that they are on a BPF file system; at the usual place it is mounted, if nobody
+    /// has.
     pub fn create(&self) -> Result<(), Error> {
-        self.on_bpffs()?;
+        self.on_bpffs().or_else(|error| bpffs::provide(&self.root).then_some(()).ok_or(error))?;
         for folder in [self.maps(), self.links()] {
             fs::create_dir_all(&folder).map_err(Error::file(folder))?;
         }

@@ -5,8 +5,7 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd},
 };
 
-use aya::maps::{IterableMap as _, MapError};
-use nix::time::{ClockId, clock_gettime};
+use aya::maps::{IterableMap as _, MapError, MapInfo};
 use svclb_common::{
     collect::{FlowTables, Judge, Met},
     flow::{
@@ -23,6 +22,7 @@ use svclb_common::{
 
 use super::{
     Error,
+    clock::now,
     family::MapFamily,
     pins::Pins,
     tables::{Hash, open_array, open_hash},
@@ -98,6 +98,15 @@ impl<F: MapFamily> Sweep<F> {
             walked: Walked::default(),
             gone: HashSet::new(),
             going: HashSet::new(),
+        })
+    }
+
+    /// Whether these are the flow tables that are pinned: those of another size may have taken their place.
+    pub fn is_current(&self, pins: &Pins) -> bool {
+        [Home::Flows, Home::HalfOpen].into_iter().all(|home| {
+            let pinned = MapInfo::from_pin(pins.map(&FlowMaps::<F>::name(home))).map(|info| info.id());
+            let opened = self.tables.map(home).map().info().map(|info| info.id());
+            matches!((pinned, opened), (Ok(pinned), Ok(opened)) if pinned == opened)
         })
     }
 
@@ -322,10 +331,4 @@ pub(super) fn take<K: aya::Pod, V: aya::Pod + PartialEq>(
         Some(value) => hash::insert(fd(map), key, &value).map(|_is_written| false).map_err(failed),
         None => Ok(false),
     }
-}
-
-/// `CLOCK_MONOTONIC_COARSE` in nanoseconds, which is what programs read.
-fn now() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
-        .map_or(0, |now| u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
 }

@@ -15,6 +15,7 @@ use super::{
     attach::{Attached, attach_error},
     loader::{Programs, program_name},
     pins::Pins,
+    refusals::is_gone,
     tables::absent,
 };
 use crate::{
@@ -114,10 +115,14 @@ impl XdpLinks {
             }
             if let Err(error) = self.attach_one(programs, *ifindex, device) {
                 let reason = error.to_string();
-                tracing::warn!(
-                    device = device.name,
-                    "{reason}: its packets are taken by the TC programs alone"
-                );
+                if is_gone(*ifindex) {
+                    tracing::debug!(device = device.name, "{reason}");
+                } else {
+                    tracing::warn!(
+                        device = device.name,
+                        "{reason}: its packets are taken by the TC programs alone"
+                    );
+                }
                 self.refused.insert(*ifindex, (device.clone(), reason));
             }
         }

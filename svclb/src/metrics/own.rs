@@ -13,6 +13,7 @@ use prometheus_client::{
 };
 
 use super::{Collect, Sample};
+use crate::log;
 
 /// What is read when somebody asks.
 pub(super) struct Own {
@@ -36,6 +37,9 @@ impl Collector for Own {
         let mut out = Families(&mut encoder);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         out.gauges("build_info", "Always 1; the version is the label.", [(version, 1)])?;
+        let help = "Lines of the agent's log that were lost because nobody read it.";
+        let lost = out.0.encode_descriptor("log_lines_lost", help, None, MetricType::Counter)?;
+        ConstCounter::new(log::lost()).encode(lost)?;
         let Some(collect) = self.collect.get() else { return Ok(()) };
         let sample = collect.collect().inspect_err(|error| tracing::warn!("metrics without tables: {error}"));
         let help = "Whether the kernel's tables could be read for this answer.";

@@ -110,6 +110,7 @@ fn computed_port(
         sources: sources(key.family, &wanted, facts, view.node),
         has_endpoints: known.has_endpoints,
         algorithm: facts.algorithm.unwrap_or(view.settings.algorithm),
+        rate: facts.rate.unwrap_or(view.settings.rate),
     };
     ComputedPort {
         key,

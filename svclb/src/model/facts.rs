@@ -9,10 +9,10 @@ use k8s_openapi::{
 };
 
 use super::{
-    Algorithm, Family, FrontendKind, Notice, Reason, TrafficPolicy, algorithm,
+    Algorithm, Family, FrontendKind, Notice, Rate, Reason, TrafficPolicy, algorithm,
     pool::Pool,
     port::{self, ProxiedPort},
-    source_ranges, vip, weights,
+    rate, source_ranges, vip, weights,
 };
 
 /// The API's default of `sessionAffinityConfig.clientIP.timeoutSeconds`: three hours.
@@ -39,6 +39,8 @@ pub(super) struct ServiceFacts {
     pub(super) ranges: Box<[IpNet]>,
     /// The algorithm that it asks for.
     pub(super) algorithm: Option<Algorithm>,
+    /// The new flows a second that it asks for at most.
+    pub(super) rate: Option<Rate>,
     /// The weights that it gives its endpoints.
     pub(super) weights: BTreeMap<IpAddr, u8>,
     /// The port of its health check, if a load balancer is to have one.
@@ -85,6 +87,7 @@ impl ServiceFacts {
             affinity: affinity(service, spec, &mut notices),
             ranges: ranges.into(),
             algorithm: annotated_algorithm(service, &mut notices),
+            rate: annotated_rate(service, &mut notices),
             weights: annotated_weights(service, &mut notices),
             health_check: health_check(service, spec, external, &mut notices),
             notices,
@@ -173,6 +176,16 @@ fn annotated_algorithm(service: &Service, notices: &mut Vec<Notice>) -> Option<A
         ));
     }
     known
+}
+
+fn annotated_rate(service: &Service, notices: &mut Vec<Notice>) -> Option<Rate> {
+    let parsed = annotation(service, rate::ANNOTATION)?.parse();
+    parsed
+        .map_err(|message: String| {
+            let message = format!("{message}: ignored");
+            notices.push(Notice::service(service, Reason::InvalidRate, field(rate::ANNOTATION), message));
+        })
+        .ok()
 }
 
 fn annotated_weights(service: &Service, notices: &mut Vec<Notice>) -> BTreeMap<IpAddr, u8> {

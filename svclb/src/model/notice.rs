@@ -57,6 +57,8 @@ pub enum Reason {
     InvalidPort,
     /// Something that is no range of addresses.
     InvalidRange,
+    /// A number of new flows that is none.
+    InvalidRate,
     /// A weight that is none.
     InvalidWeight,
     /// A health check that a load balancer needs and that has no port.
@@ -78,6 +80,7 @@ impl Reason {
             Self::InvalidName => "InvalidName",
             Self::InvalidPort => "InvalidPort",
             Self::InvalidRange => "InvalidRange",
+            Self::InvalidRate => "InvalidRate",
             Self::InvalidWeight => "InvalidWeight",
             Self::NoHealthCheckPort => "NoHealthCheckPort",
             Self::NotHonoured => "NotHonoured",

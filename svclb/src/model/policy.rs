@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{Algorithm, SourceRanges};
+use super::{Algorithm, Rate, SourceRanges};
 
 /// Which endpoints traffic may go to (`internalTrafficPolicy`, `externalTrafficPolicy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,4 +30,6 @@ pub struct Policy {
     pub has_endpoints: bool,
     /// How backends are chosen.
     pub algorithm: Algorithm,
+    /// New flows that it takes in a second.
+    pub rate: Rate,
 }

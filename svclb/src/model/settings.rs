@@ -1,6 +1,6 @@
 //! What the model has to know besides API objects.
 
-use super::Algorithm;
+use super::{Algorithm, Rate};
 
 /// What the model has to know besides API objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,6 +9,8 @@ pub struct Settings {
     pub node_name: String,
     /// How backends are chosen where a Service does not say.
     pub algorithm: Algorithm,
+    /// New flows that a port takes in a second where its Service does not say.
+    pub rate: Rate,
     /// Names of runtime classes, with `*` and `?`, whose pods' sockets are left alone.
     pub sandboxes: Vec<String>,
     /// Whether the endpoints of this node behind external frontends are listed whatever the policy:

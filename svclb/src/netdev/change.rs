@@ -67,10 +67,15 @@ impl Network {
                 // The kernel drops the IPv4 routes of a device that goes down
                 // without a word.
                 effect.stale_routes = !link.up && self.default_routes.contains(&link.index);
-                effect.new_link = self.links.insert(link.index, link).is_none();
+                let index = link.index;
+                effect.new_link = self.links.insert(index, link).is_none();
+                if effect.new_link {
+                    self.births.came(index);
+                }
             }
             Change::LinkGone(index) => {
                 self.links.remove(&index);
+                self.births.went(index);
                 self.addresses.retain(|(device, _)| *device != index);
                 effect.stale_routes = self.default_routes.remove(&index);
             }
@@ -224,8 +229,21 @@ mod tests {
         network.apply(Change::Address(2, ip));
         network.default_routes.insert(1);
         assert!(network.apply(Change::LinkGone(1)).stale_routes);
-        let rest = Network { addresses: [(2, ip)].into(), ..Network::default() };
+        let births = network.births.clone();
+        let rest = Network { addresses: [(2, ip)].into(), births, ..Network::default() };
         assert_eq!(network, rest);
+    }
+
+    #[test]
+    fn a_device_that_comes_in_place_of_another_is_another_one() {
+        let mut network = Network { links: [(1, link(1, true))].into(), ..Network::default() };
+        let before = network.clone();
+        network.apply(Change::Link(link(1, true)));
+        assert_eq!(network, before);
+        network.apply(Change::LinkGone(1));
+        network.apply(Change::Link(link(1, true)));
+        assert_eq!(network.links, before.links);
+        assert_ne!(network, before);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rtnetlink::{Handle, RouteMessageBuilder};
 use tokio::time::timeout;
 
 use super::{
-    Error, Link, Network,
+    Births, Error, Link, Network,
     change::{default_devices, local},
 };
 
@@ -37,6 +37,7 @@ pub(super) async fn network(handle: &Handle) -> Result<Network, Error> {
         links: links.into_iter().collect(),
         addresses: addresses.into_iter().collect(),
         default_routes: default_routes(handle).await?,
+        births: Births::default(),
     })
 }
 

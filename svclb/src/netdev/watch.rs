@@ -115,7 +115,8 @@ impl Watcher {
     async fn resync(&mut self) {
         loop {
             match Self::reopen().await {
-                Ok((source, network)) => {
+                Ok((source, mut network)) => {
+                    network.succeed(&self.network);
                     (self.source, self.network) = (source, network);
                     self.stale_routes = false;
                     return self.publish();

@@ -8,7 +8,7 @@ use svclb_common::service::{
     SERVICE_RESTRICTED,
 };
 
-use crate::model::{self, Algorithm, SourceRanges, TrafficPolicy};
+use crate::model::{self, Algorithm, Rate, SourceRanges, TrafficPolicy};
 
 /// The flags that say which list clients select from.
 pub(super) const LIST_FLAGS: u32 = SERVICE_INTERNAL_LOCAL | SERVICE_EXTERNAL_LOCAL;
@@ -25,7 +25,7 @@ pub fn map_policy(policy: &model::Policy) -> Policy {
     ];
     let flags = flags.into_iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, flag)| all | flag);
     Policy {
-        flags: flags | map_algorithm(policy.algorithm).flags(),
+        flags: flags | map_algorithm(policy.algorithm).flags() | Policy::rate_flags(policy.rate.get()),
         affinity: policy.affinity.map_or(0, NonZeroU32::get),
     }
 }
@@ -41,6 +41,8 @@ pub fn model_policy(policy: Policy, ranges: BTreeSet<IpNet>) -> model::Policy {
         sources: policy.has(SERVICE_RESTRICTED).then_some(sources),
         has_endpoints: policy.has(SERVICE_HAS_ENDPOINTS),
         algorithm: model_algorithm(policy.algorithm()),
+        // No word holds more.
+        rate: Rate::try_from(policy.rate()).unwrap_or_default(),
     }
 }
 
@@ -68,10 +70,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_policy_comes_back_as_it_was(flags in 0..32u32, algorithm in 0..5u32, affinity: u32) {
+        fn a_policy_comes_back_as_it_was(flags in 0..32u32, algorithm in 0..5u32, rate in 0..1u32 << 20, affinity: u32) {
             let admits_nobody = flags & SERVICE_RESTRICTED == 0 && flags & SERVICE_ADMITS_HOST != 0;
             let flags = if admits_nobody { flags & !SERVICE_ADMITS_HOST } else { flags };
-            let policy = Policy { flags: flags | algorithm << 8, affinity };
+            let policy = Policy { flags: flags | algorithm << 8 | rate << 12, affinity };
             prop_assert_eq!(map_policy(&model_policy(policy, BTreeSet::new())), policy);
         }
     }

@@ -21,6 +21,8 @@ struct ServicePort {
     port_name: String,
     protocol: &'static str,
     algorithm: &'static str,
+    /// New flows that it takes in a second; 0 is any number.
+    max_new_flows_per_second: u32,
     internal_traffic_policy: &'static str,
     external_traffic_policy: &'static str,
     /// 0 is no affinity.
@@ -100,6 +102,7 @@ fn list(applied: &Applied) -> Vec<ServicePort> {
             port_name: key.port_name.as_ref().into(),
             protocol: key.protocol.as_str(),
             algorithm: policy.algorithm.as_str(),
+            max_new_flows_per_second: policy.rate.get(),
             internal_traffic_policy: policy_name(policy.internal),
             external_traffic_policy: policy_name(policy.external),
             session_affinity_seconds: policy.affinity.map_or(0, NonZeroU32::get),

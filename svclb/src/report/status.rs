@@ -10,7 +10,9 @@ use crate::{
     datapath::{
         Error,
         attach::{Attached, attached},
-        counters, flows, lock,
+        counters,
+        flows::{self, Fill},
+        lock,
         pins::Pins,
         probe, readback,
         tables::Tables,
@@ -27,6 +29,8 @@ struct Status {
     frontends: usize,
     backends: usize,
     flows: usize,
+    /// How full the tables of flows are.
+    flow_tables: Vec<Fill>,
     attached: Vec<Attached>,
     kernel: String,
     /// Process of the agent, while one runs.
@@ -77,6 +81,12 @@ fn read(pins: &Pins) -> Result<Status, Error> {
     let tables = Tables::open(pins, Access::Read)?;
     let applied = Readback::new(readback::read(&tables)?, &Limits::default()).applied;
     let both = [crate::model::Family::V4, crate::model::Family::V6].map(|family| applied.tables(family));
+    let (mut flows, mut flow_tables) = (0, Vec::new());
+    for family in crate::model::Family::ALL {
+        let (count, fills) = flows::fill_of(pins, family)?;
+        flows += count;
+        flow_tables.extend(fills);
+    }
     let running = lock::is_held(pins);
     let state = tables.state()?;
     Ok(Status {
@@ -84,7 +94,8 @@ fn read(pins: &Pins) -> Result<Status, Error> {
         services: applied.services().count(),
         frontends: both.iter().map(|tables| tables.frontends().count()).sum(),
         backends: both.iter().map(|tables| tables.backends().count()).sum(),
-        flows: flows::count(pins)?,
+        flows,
+        flow_tables,
         attached: attached(pins, &device_names())?,
         kernel: probe::version(),
         agent: running.then(|| state.pid.load()),
@@ -97,6 +108,8 @@ fn print_table(status: &Status) {
     let agent = status.agent.map_or_else(|| "not running".to_owned(), |pid| format!("process {pid}"));
     let drops: Vec<_> =
         status.drops.iter().filter(|(_, n)| **n > 0).map(|(reason, n)| format!("{reason} {n}")).collect();
+    let fill = |Fill { map, entries, capacity }: &Fill| format!("{map} {entries} of {capacity}");
+    let fills: Vec<_> = status.flow_tables.iter().map(fill).collect();
     let rows = [
         ("synced", status.synced.to_string()),
         ("agent", agent),
@@ -105,6 +118,7 @@ fn print_table(status: &Status) {
         ("frontends", status.frontends.to_string()),
         ("backends", status.backends.to_string()),
         ("flows", status.flows.to_string()),
+        ("flow entries", fills.join(", ")),
         ("table writes", status.writes.to_string()),
         ("drops", if drops.is_empty() { "none".into() } else { drops.join(", ") }),
     ];

@@ -3,7 +3,7 @@
 
 use std::{
     ffi::CString,
-    fs, io,
+    io,
     os::{
         fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
         unix::ffi::OsStrExt as _,
@@ -54,7 +54,7 @@ pub(super) fn attributes() -> bpf_attr {
     unsafe { std::mem::zeroed() }
 }
 
-/// Opens the link that is pinned at `path` (`BPF_OBJ_GET`, Linux 4.4); anything else that is pinned there is an error.
+/// Opens what is pinned at `path` (`BPF_OBJ_GET`, Linux 4.4).
 pub fn open(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = attributes();
@@ -62,15 +62,7 @@ pub fn open(path: &Path) -> io::Result<OwnedFd> {
     // SAFETY: the path outlives the call.
     let fd = unsafe { bpf(bpf_cmd::BPF_OBJ_GET, &mut attr)? };
     // SAFETY: the kernel just gave us this descriptor.
-    let link = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
-    // What it says of itself is read by its kind, which is told by the file's name alone.
-    let kind = fs::read_link(format!("/proc/self/fd/{}", link.as_raw_fd()))?;
-    if !kind.as_os_str().as_bytes().ends_with(b"bpf_link")
-        && !kind.as_os_str().as_bytes().ends_with(b"bpf-link")
-    {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "no BPF link"));
-    }
-    Ok(link)
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
 /// Which side of a device a program is attached to.

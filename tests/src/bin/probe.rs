@@ -11,7 +11,9 @@
 //! | `hold` | asks again on the one connection, once per line of standard input |
 //! | `hold-udp` | as `sendto`, once per line of standard input, which may name another address |
 //! | `hold-connected` | asks on one connected socket, once per line of standard input, which may be `sendto` |
+//! | `each` | asks what each line `ID PROTOCOL ADDRESS MILLISECONDS` of standard input says, all at once |
 //! | `table` | `tcp` for each line `ADDRESS COUNT` of standard input, all lines at once |
+//! | `steady` | many clients at a moderate rate (`probe/steady.rs`) |
 //!
 //! COUNT may be `-`: until standard input closes. The outcome is one line of JSON on
 //! standard output, for `table` an object by address; those that hold write one line per request, and
@@ -30,8 +32,12 @@ use std::{
     time::Duration,
 };
 
+#[path = "probe/each.rs"]
+mod each;
 #[path = "probe/option.rs"]
 mod option;
+#[path = "probe/steady.rs"]
+mod steady;
 
 use anyhow::{Context as _, bail};
 use nix::errno::Errno;
@@ -52,6 +58,12 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|mode| mode == "table") {
         return table();
+    }
+    if arguments.first().is_some_and(|mode| mode == "steady") {
+        return steady::steady();
+    }
+    if arguments.first().is_some_and(|mode| mode == "each") {
+        return each::run();
     }
     let [mode, address, count] = arguments.as_slice() else { bail!("usage: svclb-probe MODE ADDRESS COUNT") };
     let address: SocketAddr = address.parse().context("ADDRESS")?;

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde::Deserialize;
 
 use super::{
@@ -25,12 +28,27 @@ pub struct Status {
     pub synced: bool,
     /// Flow entries.
     pub flows: usize,
+    /// How full the tables of flows are.
+    pub flow_tables: Vec<Fill>,
+    /// Process of the agent, while one runs.
+    pub agent: Option<u32>,
     /// What is attached.
     pub attached: Vec<Attached>,
     /// Writes to tables since the agent started.
     pub writes: u64,
     /// Packets and calls that were not simply translated, by reason.
     pub drops: std::collections::BTreeMap<String, u64>,
+}
+
+/// How full a table is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Fill {
+    /// Its name.
+    pub map: String,
+    /// Entries in it.
+    pub entries: u64,
+    /// Entries that it has room for.
+    pub capacity: u64,
 }
 
 /// One attachment.
@@ -125,6 +143,16 @@ impl Agent {
     /// Waits until it ends by itself.
     pub fn wait(mut self) -> anyhow::Result<ExitStatus> {
         self.process.wait()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill(Pid::from_raw(i32::try_from(self.process.pid())?), signal)?)
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        self.process.has_ended()
     }
 
     /// Kills it, as the kernel does when memory runs out.

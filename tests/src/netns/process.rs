@@ -142,6 +142,11 @@ impl Log {
         self.len() == 0
     }
 
+    /// Forgets what has been written so far.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
     /// Waits for a line after the first `after`.
     pub fn wait_for(
         &self,

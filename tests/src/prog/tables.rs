@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use svclb::{
-    model::{self, Algorithm, Backend, BackendState, Lists},
+    model::{self, Algorithm, Backend, BackendState, Lists, Rate},
     plan::{layout::layout, map_policy},
 };
 use svclb_common::{
@@ -49,6 +49,8 @@ pub struct Service {
     session_affinity: u32,
     /// How backends are chosen; at random unless told. Hashes go by a Maglev table of [`TABLE`] slots.
     algorithm: Option<String>,
+    /// New flows that it takes in a second; 0 is any number.
+    max_new_flows_per_second: u32,
     /// Who may use the load balancer addresses; in a family without any, everybody may.
     source_ranges: Vec<Cidr>,
 }
@@ -109,6 +111,7 @@ impl Written {
             for range in &service.source_ranges {
                 range.admit(lab, id).with_context(|| format!("{name}: {range:?}"))?;
             }
+            written.spend(lab, name, 0)?;
             written.serve(lab, name, &service.backends)?;
             for frontend in &service.frontends {
                 written.frontend(lab, name, frontend).with_context(|| format!("{name}: `{frontend}`"))?;
@@ -190,6 +193,12 @@ impl Written {
         let Cell { head, generation } = cell(lab, addr, id)?;
         let head = BackendHead { flags: head.flags | BACKEND_FREE, ..head };
         set_cell(lab, addr, id, Cell { head, generation: generation + 1 })
+    }
+
+    /// Says until when a service has taken all the new flows that it takes, in nanoseconds.
+    pub fn spend(&self, lab: &mut Lab, name: &str, until: u64) -> anyhow::Result<()> {
+        let service = self.service(name)?;
+        [true, false].into_iter().try_for_each(|is_v4| lab.set(&of(map::RATES, is_v4), service, until))
     }
 
     /// Makes a service point at slots that name no backend: what a broken agent could do.
@@ -300,7 +309,8 @@ impl Service {
             (self.source_ranges.iter().any(|range| range.is_v4() == is_v4), SERVICE_RESTRICTED),
         ];
         let flags: u32 = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
-        let policy = model::Policy { algorithm: self.algorithm()?, ..model::Policy::default() };
+        let rate = Rate::try_from(self.max_new_flows_per_second).map_err(anyhow::Error::msg)?;
+        let policy = model::Policy { algorithm: self.algorithm()?, rate, ..model::Policy::default() };
         let flags = flags | map_policy(&policy).flags;
         Ok(Policy { flags, affinity: self.session_affinity })
     }

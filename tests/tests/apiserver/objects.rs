@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use svclb_tests::apiserver::{
+    Expiry,
     call::Verb,
     fault::{Fault, Interruption},
     resource::SERVICES,
@@ -124,5 +125,34 @@ async fn the_own_node_and_service_cidrs_are_followed() -> anyhow::Result<()> {
     server.delete("servicecidrs", "", "kubernetes");
     watch.agrees_with(&server).await?;
     assert_eq!(watch.deleted.len(), 2);
+    Ok(())
+}
+
+/// By events, and by a list after an outage in which it went and came; told twice as well.
+#[tokio::test]
+async fn what_is_deleted_and_made_again_under_its_name_is_the_new_one() -> anyhow::Result<()> {
+    for has_streams in [true, false] {
+        let mut server = filled_server()?;
+        if !has_streams {
+            server.disable_streams();
+        }
+        server.apply(service("again", 5));
+        let mut watch = Watch::start(&server).await?;
+        watch.agrees_with(&server).await?;
+        server.delete("services", "default", "again");
+        server.apply(service("again", 5));
+        server.apply(service("again", 5));
+        watch.agrees_with(&server).await?;
+
+        let before = (watch.deleted.len(), watch.known.clone());
+        server.stop()?;
+        server.delete("services", "default", "again");
+        server.apply(service("again", 5));
+        server.expire(Expiry::Status);
+        server.resume()?;
+        watch.agrees_with(&server).await?;
+        assert_eq!(watch.deleted.len(), before.0, "a list takes nothing away that is in it");
+        assert_ne!(watch.known, before.1, "another one has another uid");
+    }
     Ok(())
 }

@@ -13,7 +13,7 @@ use svclb_tests::netns::{
 use crate::support::world;
 
 /// Asserts the exit code, and that standard error has one line with these words.
-fn says(output: &Output, code: i32, words: &str) -> anyhow::Result<()> {
+pub(crate) fn says(output: &Output, code: i32, words: &str) -> anyhow::Result<()> {
     let text = String::from_utf8_lossy(&output.stderr);
     let is_right = output.status.code() == Some(code) && text.lines().count() == 1 && text.contains(words);
     ensure!(is_right, "expected exit code {code} and one line with {words:?}: {:?}\n{text}", output.status);

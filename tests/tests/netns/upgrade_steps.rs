@@ -10,6 +10,7 @@ use svclb::{
         object::Capacities,
         pins::Pins,
         probe,
+        resize::Resize,
     },
     netdev::{Role, device_names},
     sys::netns,
@@ -45,7 +46,7 @@ const STEPS: [(&str, fn(&Pins, &mut Half) -> anyhow::Result<()>); 7] = [
         let per_packet = DatapathConfig::PER_PACKET;
         let flags = per_packet.flags & !BPF_LOOP | flags;
         let config = DatapathConfig { host_netns: netns::cookie()?, flags, ..per_packet };
-        half.programs = Some(loader::load(pins, &Capacities::new(), &config)?);
+        half.programs = Some(loader::load(pins, &Capacities::new(), &Resize::default(), &config)?);
         half.carry.fill()?;
         Ok(())
     }),

@@ -84,6 +84,7 @@ themes! {
     icmp_errors,
     lives_of_flows,
     masquerade,
+    new_flow_rate,
     no_backend,
     node_port_addresses,
     not_ours,

@@ -120,6 +120,8 @@ struct Change {
     serve: BTreeMap<String, Vec<String>>,
     /// Backends whose cells are given up.
     retire: Vec<SocketAddr>,
+    /// Services that have taken all the new flows that they take for long.
+    spend: Vec<String>,
     /// Services whose slots are made to name nothing.
     break_slots: Vec<String>,
     /// Seconds by which clients that come back come later.
@@ -372,6 +374,7 @@ impl Change {
         for backend in &self.retire {
             written.retire(lab, *backend)?;
         }
+        self.spend.iter().try_for_each(|name| written.spend(lab, name, u64::MAX / 2))?;
         self.break_slots.iter().try_for_each(|name| written.break_slots(lab, name))
     }
 }

@@ -21,9 +21,19 @@ const UNSAFE: &[(&str, &str)] = &[
     ("svclb/src/sys/", "system calls no crate has"),
 ];
 
+/// Where the agent reads the wall clock, which jumps, and why that harms nobody.
+const WALL: &[(&str, &str)] = &[
+    ("svclb/src/health/state.rs", "/healthz tells when; differences are of the other clock"),
+    ("svclb/src/manifest/folder.rs", "times of files are of this clock; a wrong guess costs a read"),
+    ("svclb/src/metrics.rs", "metrics tell when, and compare with times of the API"),
+];
+
+/// What the reference would have to share code with.
+const JUDGED: &[&str] = &["svclb", "svclb_common"];
+
 /// One line for each place that breaks a rule.
 pub(super) fn check(source: &Source) -> Vec<String> {
-    [purpose, length, leftovers, promises, tests_run, unsafety, exceptions]
+    [purpose, length, leftovers, promises, tests_run, unsafety, exceptions, wall_clock, independence]
         .iter()
         .flat_map(|rule| rule(source))
         .map(|(line, advice)| format!("{}:{line}: {advice}", source.path))
@@ -78,6 +88,33 @@ fn unsafety(source: &Source) -> Vec<Finding> {
 fn exceptions(source: &Source) -> Vec<Finding> {
     lines(&source.code, |line| line.contains("#[allow(") || line.contains("#![allow("))
         .map(|line| (line, "write `#[expect(…, reason = …)]`, which ends with its cause"))
+        .collect()
+}
+
+fn wall_clock(source: &Source) -> Vec<Finding> {
+    let is_listed = WALL.iter().any(|(path, _reason)| *path == source.path);
+    let is_the_agents = source.path.starts_with("svclb/src/") && !source.path.ends_with("tests.rs");
+    if is_listed || !is_the_agents {
+        return vec![];
+    }
+    let reads = ["SystemTime::now", "Timestamp::now", "Zoned::now", "CLOCK_REALTIME"];
+    lines(&source.code, |line| reads.iter().any(|read| line.contains(read)))
+        .map(|line| (line, "ask a clock that does not jump, or list the file in xtask/src/tidy/rules.rs"))
+        .collect()
+}
+
+/// A reference that shares code with what it judges would be wrong together with it.
+fn independence(source: &Source) -> Vec<Finding> {
+    let folder = "tests/src/reference";
+    if source.path != format!("{folder}.rs") && !source.path.starts_with(&format!("{folder}/")) {
+        return vec![];
+    }
+    let is_foreign = |line: &str| {
+        let inside = line.match_indices("crate::").any(|(at, _)| !line[at..].starts_with("crate::reference"));
+        inside || JUDGED.iter().any(|word| has_word(line, word))
+    };
+    lines(&source.code, is_foreign)
+        .map(|line| (line, "the reference shares no code with the rest: write it here"))
         .collect()
 }
 
@@ -153,6 +190,27 @@ mod tests {
         assert!(advice("svclb-ebpf/src/deep/a.rs", "unsafe {}").is_empty());
         assert!(advice("svclb/src/sys.rs", "unsafe {}").is_empty());
         assert!(advice("svclb/src/a.rs", "#![deny(unsafe_code)]").is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_jumps() {
+        assert!(has("let now = SystemTime::now();", "does not jump"));
+        assert!(has("clock_gettime(ClockId::CLOCK_REALTIME)", "does not jump"));
+        for path in ["svclb/src/metrics.rs", "svclb/src/metrics/tests.rs", "tests/src/a.rs"] {
+            assert!(advice(path, "SystemTime::now()").is_empty(), "{path}");
+        }
+        assert!(advice("svclb/src/a.rs", "Instant::now(); // not SystemTime::now()").is_empty());
+    }
+
+    #[test]
+    fn a_reference_that_is_not_independent() {
+        let shares = |path: &str, body: &str| !advice(path, body).is_empty();
+        for body in ["use svclb::model::Policy;", "use svclb_common::key;", "use crate::netns::World;"] {
+            assert!(shares("tests/src/reference/state.rs", body), "{body}");
+            assert!(shares("tests/src/reference.rs", body), "{body}");
+            assert!(!shares("tests/src/model/tables.rs", body), "{body}");
+        }
+        assert!(!shares("tests/src/reference/state.rs", "use crate::reference::Family; // as svclb does"));
     }
 
     #[test]

@@ -177,11 +177,16 @@ pub(crate) fn table(suites: &[&str], kernels: &[(String, Reader)]) -> String {
         let cell = |suite: &&str| reader.suites.get(*suite).map_or("-".to_owned(), Outcome::cell);
         [kernel.clone()].into_iter().chain(suites.iter().map(cell)).collect::<Vec<_>>()
     });
-    let rows: Vec<Vec<String>> = [head.collect()].into_iter().chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..=suites.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+    align(&[head.collect()].into_iter().chain(rows).collect::<Vec<_>>())
+}
+
+/// Rows of the same number of cells as lines, with a column for each.
+pub(crate) fn align<S: AsRef<str>>(rows: &[Vec<S>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].as_ref().len()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<S>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{:<width$}", cell.as_ref()));
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     rows.iter().map(line).collect()

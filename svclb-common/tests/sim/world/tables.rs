@@ -14,7 +14,7 @@ use svclb_common::{
     line::Line,
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
-        Slot,
+        Slot, Turn, turn,
     },
     snat::{PortsKey, PortsMemory},
     socket::{SocketPeer, SocketTables},
@@ -121,6 +121,17 @@ impl<F: Net> Tables<F> for World<F> {
 
     fn weight(&self, slot: u32) -> u8 {
         self.slots.get(slot as usize).map_or(1, |word| Slot::weight_of(*word))
+    }
+
+    fn takes(&self, service: ServiceId, rate: u32) -> bool {
+        let mut rates = self.rates.borrow_mut();
+        let due = rates.entry(service).or_default();
+        match turn(*due, self.clock.get(), rate) {
+            Turn::None => return false,
+            Turn::First(word) => *due = word,
+            Turn::Next(share) => *due += share,
+        }
+        true
     }
 
     fn turn(&self, service: ServiceId) -> u64 {

@@ -16,16 +16,18 @@ use crate::datapath::{Error, pins::Pins};
 
 /// What becomes of its maps.
 pub(super) fn fate(name: &str) -> Fate {
-    const FRESH: [&str; 6] = [
+    const FRESH: [&str; 7] = [
         map::STRANGERS,
         map::FLOW_FILTER,
         map::FLOW_ERAS,
         map::FRONTEND_FILTER,
         map::XDP_UPLINKS,
         map::SEARCHED,
+        map::RATES,
     ];
     match name {
-        map::FLOWS | map::HALF_OPEN => Fate::Converted,
+        // There were less reasons.
+        map::FLOWS | map::HALF_OPEN | map::DROPS => Fate::Converted,
         name if gate::MAPS.contains(&name) => Fate::Copied,
         name if FRESH.contains(&name) => Fate::Fresh,
         _ => Fate::Shared,

@@ -120,6 +120,33 @@ fn annotations_are_honoured_or_named() {
 }
 
 #[test]
+fn a_rate_is_honoured_or_named() {
+    let table = [
+        (json!({}), None, ""),
+        (json!({ rate::ANNOTATION: "0" }), Some(0), ""),
+        (json!({ rate::ANNOTATION: "250" }), Some(250), ""),
+        (
+            json!({ rate::ANNOTATION: "-1" }),
+            None,
+            "InvalidRate metadata.annotations[svclb.io/max-new-flows-per-second]",
+        ),
+        (
+            json!({ rate::ANNOTATION: "9999999" }),
+            None,
+            "InvalidRate metadata.annotations[svclb.io/max-new-flows-per-second]",
+        ),
+    ];
+    for (annotations, rate, notices) in table {
+        let facts = ServiceFacts::of(&service(&annotations, &json!({})));
+        assert_eq!((facts.rate.map(Rate::get), told(&facts).as_str()), (rate, notices), "{annotations}");
+    }
+    let facts = ServiceFacts::of(&service(&json!({ rate::ANNOTATION: "many" }), &json!({})));
+    let expected = "Service default/web: metadata.annotations[svclb.io/max-new-flows-per-second]: \"many\" is not a number \
+        from 0 to 1048575: ignored";
+    assert_eq!(facts.notices[0].to_string(), expected);
+}
+
+#[test]
 fn a_family_that_ranges_leave_open_is_named() {
     let field = "spec.loadBalancerSourceRanges";
     let table = [

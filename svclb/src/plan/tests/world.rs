@@ -12,7 +12,7 @@ use svclb_common::service::List;
 
 use crate::{
     model::{
-        Algorithm, Backend, BackendState, Family, Frontend, FrontendKind, Lists, Policy, Protocol,
+        Algorithm, Backend, BackendState, Family, Frontend, FrontendKind, Lists, Policy, Protocol, Rate,
         ServicePort, ServicePortKey, Snapshot, SourceRanges, TrafficPolicy,
     },
     plan::{Applied, BackendKey, FrontendKey, Limits, MapOp, plan, plan_all},
@@ -79,8 +79,8 @@ fn range(family: Family, number: u8) -> IpNet {
 fn any_policy() -> impl Strategy<Value = (Policy, u8)> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let algorithm = prop_oneof![1 => Just(Algorithm::Random), 1 => select(Algorithm::ALL.to_vec())];
-    (flags, 0..3u32, prop::option::weighted(0.6, any::<u8>()), algorithm).prop_map(
-        |(flags, affinity, ranges, algorithm)| {
+    (flags, 0..3u32, prop::option::weighted(0.6, any::<u8>()), algorithm, 0..3u32).prop_map(
+        |(flags, affinity, ranges, algorithm, rate)| {
             let local = |is_set| if is_set { TrafficPolicy::Local } else { TrafficPolicy::Cluster };
             let (internal, external, has_endpoints, admits_host) = flags;
             let sources = ranges.map(|_| SourceRanges { ranges: BTreeSet::new(), admits_host });
@@ -91,6 +91,7 @@ fn any_policy() -> impl Strategy<Value = (Policy, u8)> {
                 sources,
                 has_endpoints,
                 algorithm,
+                rate: Rate::try_from(rate).unwrap(),
             };
             (policy, ranges.unwrap_or(0))
         },
