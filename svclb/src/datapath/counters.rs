@@ -19,7 +19,8 @@ pub fn drops(pins: &Pins) -> Result<BTreeMap<&'static str, u64>, Error> {
         let values = counters.get(&(*reason as u32), 0).map_err(|error| Error::map(map::DROPS, &error))?;
         Ok((reason.as_str(), values.iter().sum()))
     };
-    DropReason::ALL.iter().map(sum).collect()
+    // Those of an older layout are the first ones.
+    DropReason::ALL.iter().filter(|reason| (**reason as u32) < counters.len()).map(sum).collect()
 }
 
 fn open_drops(pins: &Pins) -> Result<PerCpuArray<MapData, u64>, Error> {
