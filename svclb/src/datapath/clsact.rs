@@ -9,7 +9,7 @@ use std::{
 };
 
 use aya::programs::{
-    Link as _, Program, SchedClassifier, TcAttachType,
+    Link, Program, SchedClassifier, TcAttachType,
     tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
 };
 use netlink_packet_route::tc::TcHandle as QdiscHandle;
@@ -185,7 +185,7 @@ impl Filters {
                 let link =
                     SchedClassifierLink::attached(device, side, PRIORITY, handle(pins.version()), None);
                 // Gone with its device, or taken away by somebody else: both are what we want.
-                let _gone = link.map(|link| link.detach());
+                let _gone = link.map(Link::detach);
             }
             unmark(pins, &marker(ifindex, ingress, &program))?;
         }

@@ -9,6 +9,7 @@
 
 use aya::maps::MapError;
 use svclb_common::{
+    family::Family,
     flow::{FlowRecord, Home, state::has_ended},
     key::FlowKey,
     layout::map,
@@ -107,7 +108,7 @@ pub(super) fn convert<F: MapFamily, V: aya::Pod>(
     older: &Pins,
     own: &Pins,
     pass: Pass,
-    entry: fn(&FlowKey<F::Addr>, &V) -> Option<FlowRecord<F::Addr>>,
+    entry: Entry<F, V>,
 ) -> Result<Moved, Error> {
     let older = Older::<F, V> {
         flows: open_hash(older, &name::<F>(Home::Flows))?,
@@ -136,18 +137,20 @@ fn name<F: MapFamily>(home: Home) -> String {
     })
 }
 
+type Key<F> = FlowKey<<F as Family>::Addr>;
+type Record<F> = FlowRecord<<F as Family>::Addr>;
+
 /// An entry with its table and its key.
-type Found<F> = (
-    Home,
-    FlowKey<<F as svclb_common::family::Family>::Addr>,
-    FlowRecord<<F as svclb_common::family::Family>::Addr>,
-);
+type Found<F> = (Home, Key<F>, Record<F>);
+
+/// What reads an entry of the older tables.
+type Entry<F, V> = fn(&Key<F>, &V) -> Option<Record<F>>;
 
 /// The older layout's tables.
 struct Older<F: MapFamily, V: aya::Pod> {
     flows: Hash<FlowKey<F::Addr>, V>,
     half_open: Hash<FlowKey<F::Addr>, V>,
-    entry: fn(&FlowKey<F::Addr>, &V) -> Option<FlowRecord<F::Addr>>,
+    entry: Entry<F, V>,
 }
 
 impl<F: MapFamily, V: aya::Pod> Older<F, V> {
@@ -168,14 +171,13 @@ impl<F: MapFamily, V: aya::Pod> Older<F, V> {
                 let Batch { entries, next: behind } = batch(self.map(home), &name, next, STEP)?;
                 has_any |= !entries.is_empty();
                 for (key, value) in entries {
-                    match (self.entry)(&key, &value) {
-                        Some(record) => self.meet(tables, pass, (home, key, record), moved)?,
-                        None => {
-                            moved.left += 1;
-                            if pass == Pass::TakeAll {
-                                self.take(home, &key)?;
-                            }
-                        }
+                    if let Some(record) = (self.entry)(&key, &value) {
+                        self.meet(tables, pass, (home, key, record), moved)?;
+                        continue;
+                    }
+                    moved.left += 1;
+                    if pass == Pass::TakeAll {
+                        self.take(home, &key)?;
                     }
                 }
                 next = behind;
@@ -261,11 +263,7 @@ impl<F: MapFamily> Tables<F> {
     }
 
     /// The entry under a key, which probably is in the table that the older one is in.
-    fn find(
-        &mut self,
-        first: Home,
-        key: &FlowKey<F::Addr>,
-    ) -> Result<Option<(Home, FlowRecord<F::Addr>)>, Error> {
+    fn find(&mut self, first: Home, key: &FlowKey<F::Addr>) -> Result<Option<(Home, Record<F>)>, Error> {
         let other = if first == Home::Flows { Home::HalfOpen } else { Home::Flows };
         for home in [first, other, first] {
             match self.map(home).get(key, 0) {
