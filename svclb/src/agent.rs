@@ -60,7 +60,7 @@ pub use self::{devices::Devices, error::RunError, settings::Settings};
 use self::{expiry::Expiry, heard::Heard, inputs::Inputs, servers::Servers, sync::Syncer};
 use crate::{
     config,
-    datapath::{Error, events, lock, probe, tables},
+    datapath::{Error, carry, events, lock, probe, tables},
     netdev,
     sys::heap,
     sysctl,
@@ -85,6 +85,8 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     if let Some(missing) = probe::missing() {
         return Err(Error::Kernel(format!("{} (Linux {} has them)", missing.what, missing.since)).into());
     }
+    // Of what others have pinned nothing changes before it is sure that it can be used.
+    carry::check(&settings.pins, &settings.capacities())?;
     prepare_host(&settings)?;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let Inputs { mut batches, events } = Inputs::open(&settings, &tasks).await?;

@@ -246,9 +246,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            Command::Run(args) => {
-                agent::run(run::settings(*args)?).await.map(|()| ExitCode::SUCCESS).map_err(Into::into)
-            }
+            Command::Run(args) => Box::pin(agent::run(run::settings(*args)?))
+                .await
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(Into::into),
             Command::Sandbox(options) => sandbox::run(*options, not_proxied).await,
             Command::Status(args) => {
                 let pins = Pins::new(args.report.pins.bpffs);

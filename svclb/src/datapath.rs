@@ -28,13 +28,17 @@
 //! | [`loopback`] | sysctls of the loopback device, for `--socket-lb=off` and for SCTP |
 //! | [`lock`] | one agent per set of pins |
 //! | [`events`] | the events ring |
+//! | `attached` | what is attached, for reports |
+//! | [`carry`] | taking over from an agent of an older layout |
 //! | [`cleanup`] | removing everything |
 //! | [`probe`] | what the kernel offers |
 
 pub mod active;
 pub mod addresses;
 pub mod attach;
+mod attached;
 mod bpffs;
+pub mod carry;
 pub mod cleanup;
 mod clock;
 pub mod clsact;

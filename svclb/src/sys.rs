@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "raw system calls and mapped memory")]
 
 pub mod ethtool;
+pub mod grace;
 pub mod hash;
 pub mod heap;
 pub mod link;

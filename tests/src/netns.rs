@@ -16,6 +16,7 @@
 //! | [`manifest`] | Services and EndpointSlices as text |
 //! | [`process`] | processes inside a namespace and a control group |
 //! | [`agent`] | a running agent, and the commands beside it |
+//! | [`older`] | older builds of the agent |
 //! | [`kernel`] | what the kernel holds of an agent |
 //! | [`wait`] | waiting for what comes soon |
 
@@ -31,6 +32,7 @@ pub mod layout;
 pub(crate) mod leftover;
 pub mod manifest;
 pub mod namespace;
+pub mod older;
 pub mod process;
 pub mod server;
 pub mod wait;

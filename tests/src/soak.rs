@@ -105,7 +105,8 @@ impl Soak {
         let mut clients = Clients::start(scene.world())?;
         let churning = Churning::start(scene.objects())?;
         let mut ledger = Ledger::default();
-        let end = Instant::now() + self.time / 2;
+        let begun = Instant::now();
+        let end = begun + self.time / 2;
         let mut is_first = true;
         'rounds: while is_first || Instant::now() < end {
             let mut round = Event::ALL;
@@ -114,6 +115,9 @@ impl Soak {
                 if !is_first && Instant::now() >= end {
                     break 'rounds;
                 }
+                eprintln!("soak: {:5.1} s: {}", begun.elapsed().as_secs_f32(), event.title());
+                // The reference knows nothing of what it would read of that.
+                churning.rest(event == Event::Model);
                 let broken = scene.inject(event, random).err().map(|error| format!("{error:#}"));
                 ledger.note(event, 1, clients.news()?, broken);
                 if !scene.has_agent() {

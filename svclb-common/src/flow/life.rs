@@ -124,6 +124,26 @@ impl Life {
 }
 
 impl Lived {
+    /// A life with those state bits, whose last packet passed at `seen`, `CLOCK_MONOTONIC_COARSE` in nanoseconds.
+    #[cfg(not(target_arch = "bpf"))]
+    pub fn new(state: u32, seen: u64) -> Self {
+        Self(seen >> UNIT << 32 | u64::from(state & ((1 << STATE_BITS) - 1)))
+    }
+
+    /// The same flow as one that goes on, whatever has been seen of it, until a packet says otherwise: that of an entry
+    /// which others than the programs keep. Those see no packet of it, or they would have stamped it.
+    #[cfg(not(target_arch = "bpf"))]
+    #[must_use]
+    pub fn held(self) -> Self {
+        Self(u64::from(u32::MAX) << 32 | u64::from(self.state() & !(FIN | RST)))
+    }
+
+    /// Whether this is a [held](Self::held) one, of which no packet has passed.
+    #[cfg(not(target_arch = "bpf"))]
+    pub fn is_held(self) -> bool {
+        self.0 >> 32 == u64::from(u32::MAX)
+    }
+
     /// The state bits.
     #[inline(always)]
     pub fn state(self) -> u32 {
@@ -198,6 +218,20 @@ mod tests {
         life.touch(flags(TcpFlags::ACK), Tick::of(64), || TICK_NS);
         assert!(life.read().seen() <= TICK_NS && life.read().last(None) > TICK_NS);
         assert_eq!(life.read().state(), SEEN | SPOKE);
+    }
+
+    #[test]
+    fn a_held_flow_goes_on_until_a_packet_says_otherwise() {
+        let ended = Lived::new(SEEN | SPOKE | FIN | RST | LEFT, 5 * TICK_NS);
+        let held = ended.held();
+        assert!(held.is_held() && !ended.is_held());
+        assert_eq!(held.state(), SEEN | SPOKE | LEFT);
+        assert!(held.last(Some(ended)) >= 1 << 57, "it is never idle");
+        assert!(held.last(None).checked_add(1 << 62).is_some(), "and no timeout goes past the end of time");
+        let life = Life::from(held);
+        life.touch(flags(TcpFlags::FIN), Tick::of(1 << 10), || 7 * TICK_NS);
+        assert!(!life.read().is_held() && life.read().seen() <= 7 * TICK_NS);
+        assert_eq!(life.read().state(), SEEN | SPOKE | LEFT | FIN);
     }
 
     #[test]

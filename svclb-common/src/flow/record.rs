@@ -18,6 +18,13 @@ pub struct FlowRecord<A: Address> {
 const HOP_WORDS: usize = size_of::<Hop>() / size_of::<u32>();
 
 impl<A: Address> FlowRecord<A> {
+    /// An entry whose next hop is not known. `device` is that of packets that enter this node, or 0.
+    pub fn new(recipe: Recipe<A>, life: Lived, device: u32) -> Self {
+        let mut hop = [0; HOP_WORDS];
+        hop[Hop::DEVICE] = device;
+        Self { recipe, life, hop }
+    }
+
     /// The flow's state. `peer` is its other direction; see [`FlowEntry::number`].
     pub fn flow_state(&self, peer: Option<&Self>) -> state::FlowState {
         let peer = peer.map(|peer| peer.life);

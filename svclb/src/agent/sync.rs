@@ -1,5 +1,7 @@
 //! One pass from what is wanted to what is in the kernel.
 
+mod succession;
+
 use std::{collections::BTreeSet, mem, net::IpAddr, process, sync::Arc};
 
 use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
@@ -20,6 +22,7 @@ use crate::{
         Error,
         addresses::AddressMaps,
         attach::{Attachments, Wanted},
+        carry::Carry,
         loader::{self, Programs},
         loopback,
         pods::PodMaps,
@@ -49,6 +52,8 @@ pub(super) struct Syncer {
     ranges: RangeMaps,
     pods: PodMaps,
     attachments: Attachments,
+    /// An agent of another layout whose programs are still attached.
+    older: Option<Carry>,
     loopback: Loopback,
     opt_outs: PodOptOuts,
     stranded: Stranded,
@@ -90,8 +95,11 @@ impl Syncer {
     pub(super) fn new(settings: &Settings) -> Result<Self, RunError> {
         let pins = &settings.pins;
         let capacities = settings.capacities();
+        let older = Carry::find(pins, &capacities)?;
+        older.as_ref().map_or(Ok(()), Carry::share)?;
         let resize = Resize::plan(pins, &capacities)?;
         let programs = loader::load(pins, &capacities, &resize, &settings.datapath()?)?;
+        older.as_ref().map_or(Ok(()), Carry::fill)?;
         let tables = Tables::open(pins, Access::Write)?;
         let state = tables.state()?;
         state.synced.store(0);
@@ -123,6 +131,7 @@ impl Syncer {
             stranded: Stranded::open(pins, mode != SocketMode::Off)?,
             takeover: Takeover::new(pins),
             attachments,
+            older,
             loopback: Loopback::default(),
             attached: None,
             seen: None,
@@ -223,13 +232,16 @@ impl Syncer {
             failures.extend(self.sync_addresses(network).err());
             self.seen = Some(Arc::clone(network));
         }
+        if failures.is_empty() {
+            failures.extend(self.succeed(network).await.err());
+        }
         let mut has_more = false;
         match self.stranded.end(self.services.tables()) {
             Ok(more) => has_more = more,
             Err(error) => failures.push(error),
         }
 
-        let works = failures.is_empty() && !self.attachments.is_incomplete();
+        let works = failures.is_empty() && !self.attachments.is_incomplete() && self.older.is_none();
         self.failures.now(failures.iter().map(ToString::to_string), |line| tracing::error!("{line}"));
         self.mark(works && self.services.are_complete());
         self.is_stale = !works;
@@ -267,7 +279,10 @@ impl Syncer {
                     && !self.services.applied().tables(Family::of(ip)).has_cluster_ip(ip)
             }
         };
-        let wanted = addresses(network, |index| self.attachments.carries(index), node_ports);
+        // What leads somewhere by an older agent's programs goes on to: both agents' programs look here.
+        let older: BTreeSet<u32> = self.older.iter().flat_map(Carry::devices).collect();
+        let carries = |index| self.attachments.carries(index) || older.contains(&index);
+        let wanted = addresses(network, carries, node_ports);
         let addresses = self.addresses.apply(&wanted, self.services.tables());
         let config = &self.settings.config;
         let rules = detect::rules(&config.detect_local, &config.cluster_cidrs, &self.node, network);
@@ -337,12 +352,21 @@ impl Syncer {
 
     /// Hooks come after the tables: a program that finds a frontend finds its backends.
     async fn sync_hooks(&mut self, network: &Network) -> Result<(), Error> {
+        let older = self.older.take();
+        let result = self.sync_hooks_beside(network, older.as_ref()).await;
+        self.older = older;
+        result
+    }
+
+    /// The same, beside the programs of an older agent.
+    async fn sync_hooks_beside(&mut self, network: &Network, older: Option<&Carry>) -> Result<(), Error> {
         let is_same = |index: &u32| {
             network.links.contains_key(index)
                 && self.seen.as_ref().is_none_or(|seen| seen.births.of(*index) == network.births.of(*index))
         };
         self.uplinks.retain(is_same);
-        let xdp = attached_xdp(&self.settings.pins);
+        let mut xdp = attached_xdp(&self.settings.pins);
+        xdp.extend(older.into_iter().flat_map(Carry::xdp_devices));
         let Chosen { mut wanted, missing, without_xdp } =
             self.settings.devices.chosen(network, &self.uplinks, &xdp);
         self.without_xdp.now(without_xdp, |line| tracing::info!("{line}"));
@@ -364,7 +388,7 @@ impl Syncer {
         if self.moving.is_none() && !self.resize.is_empty() {
             self.moving = Some(self.resize.begin(pins)?);
         }
-        self.attachments.apply(&mut self.programs, &wanted).await?;
+        self.attachments.apply(&mut self.programs, &wanted, older).await?;
         self.attached = Some(wanted);
         // A device that refuses keeps its old programs, and those their tables.
         if !self.attachments.is_incomplete()

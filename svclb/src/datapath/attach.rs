@@ -17,13 +17,15 @@ use std::{
 
 use aya_obj::generated::bpf_attach_type;
 
+pub use super::attached::{Attached, attached};
 use super::{
     Error,
+    carry::Carry,
     clsact::{self, mark, unmark},
-    loader::{Programs, program_name},
+    loader::Programs,
     pins::Pins,
     refusals::Refusals,
-    xdp::{self, WantedXdp, XdpLinks},
+    xdp::{WantedXdp, XdpLinks},
 };
 use crate::{
     netdev::{Births, Role},
@@ -52,7 +54,7 @@ const SOCKET: [(&str, bpf_attach_type); 8] = [
 ];
 
 impl Side {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
@@ -62,7 +64,7 @@ impl Side {
 
 impl Hook {
     /// The name of the link's pin.
-    fn pin(self) -> String {
+    pub(super) fn pin(self) -> String {
         match self {
             Self::Socket(program) => format!("cgroup_{program}"),
             Self::Device(ifindex, side) => format!("tcx_{}_{ifindex}", side.as_str()),
@@ -70,7 +72,7 @@ impl Hook {
     }
 
     /// The hook that a pin's name stands for.
-    fn from_pin(name: &str) -> Option<Self> {
+    pub(super) fn from_pin(name: &str) -> Option<Self> {
         if let Some(program) = name.strip_prefix("cgroup_") {
             return SOCKET.iter().find(|(name, _)| *name == program).map(|(name, _)| Self::Socket(name));
         }
@@ -145,15 +147,29 @@ impl Attachments {
 
     /// Attaches what is wanted and not attached, detaches what is attached and not
     /// wanted. A device that refuses is reported once and does not keep the others.
-    pub async fn apply(&mut self, programs: &mut Programs, wanted: &Wanted) -> Result<(), Error> {
+    ///
+    /// As long as an older agent's programs are there, those of devices come right behind them, and XDP programs wait.
+    pub async fn apply(
+        &mut self,
+        programs: &mut Programs,
+        wanted: &Wanted,
+        older: Option<&Carry>,
+    ) -> Result<(), Error> {
         self.drop_dead(wanted)?;
+        let takes_xdp = older.is_none_or(Carry::is_in_front);
+        if takes_xdp {
+            self.xdp.detach(&wanted.xdp)?;
+        }
         self.detach_unwanted(wanted).await?;
         self.filters.follow(&wanted.births);
         let sockets = self.attach_sockets(programs, wanted);
         self.failed.retain(|ifindex| wanted.role(ifindex).is_some());
         for (ifindex, name, role) in wanted.roles() {
-            let outcome = self.attach_device(programs, ifindex, name, role);
+            let outcome = self.attach_device(programs, older, (ifindex, name, role));
             self.failed.note((ifindex, name), outcome);
+        }
+        if !takes_xdp {
+            return sockets;
         }
         let carried = wanted.xdp.iter().filter(|(ifindex, _)| self.carries(**ifindex));
         let carried = carried.map(|(ifindex, device)| (*ifindex, device.clone())).collect();
@@ -185,6 +201,17 @@ impl Attachments {
         marked.chain(self.filters.uplinks()).filter(|ifindex| !self.is_dead(*ifindex)).collect()
     }
 
+    /// Whether there is a program of this agent behind each older one that is wanted.
+    pub fn are_behind(&self, older: &Carry, wanted: &Wanted) -> bool {
+        older.devices().all(|ifindex| wanted.role(ifindex).is_none() || self.carries(ifindex))
+    }
+
+    /// Takes over XDP links that have been pinned since.
+    pub fn adopt_xdp(&mut self) -> Result<(), Error> {
+        self.xdp = XdpLinks::adopt(&self.pins)?;
+        Ok(())
+    }
+
     /// Whether a device carries programs on both sides.
     pub fn carries(&self, ifindex: u32) -> bool {
         let linked = |side| self.links.contains_key(&Hook::Device(ifindex, side));
@@ -205,9 +232,8 @@ impl Attachments {
     fn attach_device(
         &mut self,
         programs: &mut Programs,
-        ifindex: u32,
-        name: &str,
-        role: Role,
+        older: Option<&Carry>,
+        (ifindex, name, role): (u32, &str, Role),
     ) -> Result<(), Error> {
         match role {
             Role::Uplink => mark(&self.pins, &uplink_marker(ifindex))?,
@@ -222,7 +248,8 @@ impl Attachments {
                 continue;
             }
             if self.mode != TcMode::Clsact {
-                match link::attach_tcx(programs.fd(program)?.as_fd(), ifindex, side) {
+                let first = older.and_then(|older| older.link(Hook::Device(ifindex, side)));
+                match link::attach_tcx(programs.fd(program)?.as_fd(), ifindex, side, first) {
                     Ok(link) => {
                         self.keep(Hook::Device(ifindex, side), program, link)?;
                         continue;
@@ -276,8 +303,13 @@ impl Attachments {
         dead.into_iter().try_for_each(|hook| self.detach(hook))
     }
 
-    pub(super) async fn detach_unwanted(&mut self, wanted: &Wanted) -> Result<(), Error> {
-        self.xdp.detach(&wanted.xdp)?;
+    /// Takes away everything.
+    pub(super) async fn detach_all(&mut self) -> Result<(), Error> {
+        self.xdp.detach(&BTreeMap::new())?;
+        self.detach_unwanted(&Wanted::default()).await
+    }
+
+    async fn detach_unwanted(&mut self, wanted: &Wanted) -> Result<(), Error> {
         let unwanted: Vec<_> = self
             .links
             .keys()
@@ -350,46 +382,4 @@ fn lacks_tcx(error: &io::Error) -> bool {
 
 pub(super) fn attach_error(program: &str, target: &str, error: &io::Error) -> Error {
     Error::Attach { program: program.into(), target: target.into(), reason: error.to_string() }
-}
-
-/// One attachment, for reports.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-pub struct Attached {
-    /// The device's name, or `cgroup`.
-    pub device: String,
-    /// The hook's name: `tcx_ingress`, `xdp`, `clsact_egress`, `cgroup_connect4` and so on.
-    pub hook: String,
-    /// The program's name.
-    pub program: String,
-}
-
-/// What is attached according to the pins; `names` are the devices' names by index.
-pub fn attached(pins: &Pins, names: &BTreeMap<u32, String>) -> Result<Vec<Attached>, Error> {
-    let mut found = Vec::new();
-    for pin in pins.link_names()? {
-        let Some(hook) = Hook::from_pin(&pin) else { continue };
-        let path = pins.link(&pin);
-        let info = match link::open(&path).and_then(|link| link::info(link.as_fd())) {
-            // Its device went between the list and this look.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            info => info.map_err(Error::file(path))?,
-        };
-        let device = match (hook, info.target) {
-            (Hook::Device(..), Target::Device(None)) => continue,
-            (Hook::Device(ifindex, _), _) => {
-                names.get(&ifindex).cloned().unwrap_or_else(|| ifindex.to_string())
-            }
-            (Hook::Socket(_), _) => "cgroup".into(),
-        };
-        let program = program_name(info.program).unwrap_or_default();
-        let hook = match hook {
-            Hook::Socket(_) => pin,
-            Hook::Device(_, side) => format!("tcx_{}", side.as_str()),
-        };
-        found.push(Attached { device, hook, program });
-    }
-    found.extend(clsact::attached(pins, names)?);
-    found.extend(xdp::attached(pins, names)?);
-    found.sort();
-    Ok(found)
 }

@@ -4,8 +4,8 @@ use std::{fs, io, path::Path};
 
 use super::{
     Error,
-    attach::{Attachments, TcMode, Wanted},
-    lock, loopback,
+    attach::{Attachments, TcMode},
+    clsact, lock, loopback,
     pins::Pins,
 };
 use crate::{
@@ -13,8 +13,7 @@ use crate::{
     takeover::handover::{self, Handover},
 };
 
-/// Detaches all programs and removes all pins, those of other layouts as well (whose
-/// filters and sysctls their own svclb knows). Refuses
+/// Detaches all programs and removes all pins, those of other layouts as well. Refuses
 /// while an agent runs, whose hold on the programs would keep them in the kernel. If it `hands_over`, the stack gets
 /// the flows before.
 pub async fn run(pins: &Pins, hands_over: bool) -> Result<Option<Handover>, Error> {
@@ -28,9 +27,12 @@ pub async fn run(pins: &Pins, hands_over: bool) -> Result<Option<Handover>, Erro
     if pins.links().is_dir() {
         Attachments::adopt(pins, TcMode::Auto)?.detach_all().await?;
     }
-    loopback::close(pins)?;
-    for layout in pins.layouts()? {
-        remove_tree(&layout).map_err(Error::file(layout))?;
+    for version in pins.versions()? {
+        let layout = pins.at(version);
+        // Links go with their pins.
+        clsact::Filters::adopt(&layout)?.retain(&layout, |_| false).await?;
+        loopback::close(&layout)?;
+        remove_tree(&layout.layout()).map_err(Error::file(layout.layout()))?;
     }
     match &handed {
         Some(handed) => handed.finish(),
@@ -49,7 +51,8 @@ pub async fn run(pins: &Pins, hands_over: bool) -> Result<Option<Handover>, Erro
     Ok(handed)
 }
 
-fn remove_tree(path: &Path) -> io::Result<()> {
+/// Removes a folder of pins and all that is in it.
+pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
@@ -59,10 +62,4 @@ fn remove_tree(path: &Path) -> io::Result<()> {
         }
     }
     fs::remove_dir(path)
-}
-
-impl Attachments {
-    async fn detach_all(&mut self) -> Result<(), Error> {
-        self.detach_unwanted(&Wanted::default()).await
-    }
 }

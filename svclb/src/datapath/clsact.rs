@@ -9,7 +9,7 @@ use std::{
 };
 
 use aya::programs::{
-    Program, SchedClassifier, TcAttachType,
+    Link, Program, SchedClassifier, TcAttachType,
     tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
 };
 use netlink_packet_route::tc::TcHandle as QdiscHandle;
@@ -30,8 +30,15 @@ use crate::{
 /// Before the filters of others, which usually start at 1 with `tc`'s own default far above.
 const PRIORITY: u16 = 1;
 
-/// Our filter at that priority.
-const HANDLE: TcHandle = TcHandle::new(0, 0x5c1b);
+/// Our filter at that priority. Each layout's is another one: while one takes over from another, both are there, and the
+/// kernel asks the one first that came first. Those up to layout 5 had the first number.
+fn handle(version: u32) -> TcHandle {
+    const FIRST: u16 = 0x5c1b;
+    TcHandle::new(
+        0,
+        u16::try_from(version.saturating_sub(5)).map_or(FIRST, |later| FIRST.wrapping_add(later)),
+    )
+}
 
 /// The filters of this agent.
 #[derive(Default)]
@@ -141,12 +148,10 @@ impl Filters {
         };
         // Marked first: a filter that nobody knows of could never be removed.
         mark(pins, &marker(ifindex, ingress, program))?;
-        if !replace(classifier, device, ingress) {
-            let options = TcAttachOptions::Netlink(NlOptions {
-                priority: PRIORITY,
-                handle: HANDLE,
-                ..NlOptions::default()
-            });
+        let handle = handle(pins.version());
+        if !replace(classifier, device, ingress, handle) {
+            let options =
+                TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle, ..NlOptions::default() });
             match classifier.attach_with_options(device, attach_type(ingress), options) {
                 Ok(id) => keep(classifier, id),
                 Err(error) => {
@@ -162,6 +167,27 @@ impl Filters {
             && old != program
         {
             unmark(pins, &marker(ifindex, ingress, &old))?;
+        }
+        Ok(())
+    }
+
+    /// Devices that have a filter.
+    pub(super) fn devices(&self) -> impl Iterator<Item = u32> {
+        self.attached.keys().map(|(ifindex, _)| *ifindex)
+    }
+
+    /// Removes all filters of these pins' layout, and none of another one that is beside them.
+    pub(super) fn release(&mut self, pins: &Pins) -> Result<(), Error> {
+        let names = device_names();
+        while let Some(((ifindex, ingress), program)) = self.attached.pop_first() {
+            if let Some(device) = names.get(&ifindex) {
+                let side = attach_type(ingress);
+                let link =
+                    SchedClassifierLink::attached(device, side, PRIORITY, handle(pins.version()), None);
+                // Gone with its device, or taken away by somebody else: both are what we want.
+                let _gone = link.map(Link::detach);
+            }
+            unmark(pins, &marker(ifindex, ingress, &program))?;
         }
         Ok(())
     }
@@ -193,8 +219,8 @@ impl Filters {
 }
 
 /// Replaces the program of our filter; false if there is none.
-fn replace(classifier: &mut SchedClassifier, device: &str, ingress: bool) -> bool {
-    let Ok(link) = SchedClassifierLink::attached(device, attach_type(ingress), PRIORITY, HANDLE, None) else {
+fn replace(classifier: &mut SchedClassifier, device: &str, ingress: bool, handle: TcHandle) -> bool {
+    let Ok(link) = SchedClassifierLink::attached(device, attach_type(ingress), PRIORITY, handle, None) else {
         return false;
     };
     match classifier.attach_to_link(link) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::{Map, MapData, PerCpuArray};
+use aya::maps::{Map, MapData, MapError, PerCpuArray};
 use svclb_common::{
     layout::map,
     service::{ServiceId, Traffic},
@@ -14,15 +14,31 @@ use crate::model::Family;
 
 /// Packets and calls by reason, summed over all CPUs.
 pub fn drops(pins: &Pins) -> Result<BTreeMap<&'static str, u64>, Error> {
-    let failed = |error: &dyn std::error::Error| Error::map(map::DROPS, error);
-    let data = MapData::from_pin(pins.map(map::DROPS)).map_err(|error| failed(&error))?;
-    let counters: PerCpuArray<_, u64> =
-        Map::from_map_data(data).and_then(PerCpuArray::try_from).map_err(|error| failed(&error))?;
+    let counters = open_drops(pins)?;
     let sum = |reason: &DropReason| {
-        let values = counters.get(&(*reason as u32), 0).map_err(|error| failed(&error))?;
+        let values = counters.get(&(*reason as u32), 0).map_err(|error| Error::map(map::DROPS, &error))?;
         Ok((reason.as_str(), values.iter().sum()))
     };
-    DropReason::ALL.iter().map(sum).collect()
+    // Those of an older layout are the first ones.
+    DropReason::ALL.iter().filter(|reason| (**reason as u32) < counters.len()).map(sum).collect()
+}
+
+fn open_drops(pins: &Pins) -> Result<PerCpuArray<MapData, u64>, Error> {
+    MapData::from_pin(pins.map(map::DROPS))
+        .and_then(Map::from_map_data)
+        .and_then(PerCpuArray::try_from)
+        .map_err(|error| Error::map(map::DROPS, &error))
+}
+
+/// Begins with what an older agent's programs have counted, whose reasons were the first of these, before the programs
+/// over `own` count.
+pub(super) fn take_over_drops(older: &Pins, own: &Pins) -> Result<(), Error> {
+    let failed = |error: MapError| Error::map(map::DROPS, &error);
+    let (older, mut own) = (open_drops(older)?, open_drops(own)?);
+    for reason in 0..older.len().min(own.len()) {
+        own.set(reason, older.get(&reason, 0).map_err(failed)?, 0).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// The counters of Services, of one family.

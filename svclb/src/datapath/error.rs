@@ -14,6 +14,44 @@ pub enum Error {
     /// There are no pins: no agent has run here.
     #[error("nothing is pinned at {}: start svclb run, or name its --bpffs", .0.display())]
     NoPins(PathBuf),
+    /// What is pinned is another layout's: nothing of it can be told.
+    #[error("what is pinned at {} has layout {found}, and this svclb layout {own}: ask the svclb that runs there", .root.display())]
+    OtherLayout {
+        /// The folder of all pins.
+        root: PathBuf,
+        /// The layout that is there.
+        found: u32,
+        /// This binary's.
+        own: u32,
+    },
+    /// A newer svclb has run here.
+    #[error("what is pinned at {} has layout {found}, newer than this svclb's {own}: run the newer svclb, or its svclb cleanup first", .root.display())]
+    NewerLayout {
+        /// The folder of all pins.
+        root: PathBuf,
+        /// The newest layout that is there.
+        found: u32,
+        /// This binary's.
+        own: u32,
+    },
+    /// An older svclb has run here, from whose layout this one cannot take flows over.
+    #[error("what is pinned at {} has layout {found}, whose flows this svclb ({own}) cannot take over: go by a version between, or give them up with svclb cleanup", .root.display())]
+    OlderLayout {
+        /// The folder of all pins.
+        root: PathBuf,
+        /// The layout that is there.
+        found: u32,
+        /// This binary's.
+        own: u32,
+    },
+    /// An older svclb has made tables beside those of this layout.
+    #[error("{} and {} are two tables of one kind, since an older svclb has run after a newer one: give both up with svclb cleanup", .older.display(), .own.display())]
+    TwoTables {
+        /// The pin of the older layout.
+        older: PathBuf,
+        /// The pin of this layout.
+        own: PathBuf,
+    },
     /// A pinned map does not have the shape that this binary needs.
     #[error("pinned map {} has {found}, this svclb needs {wanted}: it was made by another version or with other table sizes; run svclb cleanup and start again", .path.display())]
     ForeignMap {

@@ -1,6 +1,6 @@
 //! The bytecode, and the shape of its maps.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use aya::{
     include_bytes_aligned,
@@ -80,21 +80,30 @@ fn added_flags(kind: u32) -> u32 {
 pub fn check_pinned(pins: &Pins, capacities: &Capacities, resize: &Resize) -> Result<(), Error> {
     for (name, wanted) in shapes(capacities)? {
         let path = pins.map(&name);
-        if !path.exists() {
-            continue;
+        if path.exists() {
+            check_map(&name, path, &wanted, |found| resize.allows(&name, found, wanted))?;
         }
-        let info = MapInfo::from_pin(&path).map_err(|error| Error::map(&name, &error))?;
-        let kind = info.map_type().map_err(|error| Error::map(&name, &error))? as u32;
-        let found = Shape {
-            kind,
-            key_size: info.key_size(),
-            value_size: info.value_size(),
-            max_entries: info.max_entries(),
-            flags: info.map_flags(),
-        };
-        if found != wanted && !resize.allows(&name, found, wanted) {
-            return Err(Error::ForeignMap { path, found: found.to_string(), wanted: wanted.to_string() });
-        }
+    }
+    Ok(())
+}
+
+/// Refuses what is pinned at `path` unless it is a map of that shape, or of another one that `may_differ`.
+pub(super) fn check_map(
+    name: &str,
+    path: PathBuf,
+    wanted: &Shape,
+    may_differ: impl Fn(Shape) -> bool,
+) -> Result<(), Error> {
+    let info = MapInfo::from_pin(&path).map_err(|error| Error::map(name, &error))?;
+    let found = Shape {
+        kind: info.map_type().map_err(|error| Error::map(name, &error))? as u32,
+        key_size: info.key_size(),
+        value_size: info.value_size(),
+        max_entries: info.max_entries(),
+        flags: info.map_flags(),
+    };
+    if found != *wanted && !may_differ(found) {
+        return Err(Error::ForeignMap { path, found: found.to_string(), wanted: wanted.to_string() });
     }
     Ok(())
 }

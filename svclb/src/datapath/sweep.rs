@@ -154,7 +154,7 @@ impl<F: MapFamily> Sweep<F> {
 
     fn flows(&mut self, judge: Judge, home: Home) -> Result<Option<Bucket>, Error> {
         let name = FlowMaps::<F>::name(home);
-        let Batch { entries, next } = batch(self.tables.map(home), &name, self.next)?;
+        let Batch { entries, next } = batch(self.tables.map(home), &name, self.next, STEP)?;
         for (key, record) in entries {
             self.tables.filter.renew(&key);
             let Met { state, removed, is_demoted } = judge.meet(&self.tables, &key, &record)?;
@@ -171,7 +171,7 @@ impl<F: MapFamily> Sweep<F> {
     /// sends next selects anew. TCP's stay for the names of connections that live on; they go with their table's oldest.
     fn sockets(&mut self) -> Result<Option<Bucket>, Error> {
         let name = F::map(map::SOCKETS);
-        let Batch { entries, next } = batch(&self.sockets, &name, self.next)?;
+        let Batch { entries, next } = batch(&self.sockets, &name, self.next, STEP)?;
         for (key, peer) in entries {
             let is_gone = self.tables.generation(peer.backend) != Some(peer.generation);
             if key.proto != Transport::Udp.number() || !is_gone {
@@ -189,7 +189,7 @@ impl<F: MapFamily> Sweep<F> {
 
     fn affinities(&mut self, judge: Judge) -> Result<Option<Bucket>, Error> {
         let name = F::map(map::AFFINITIES);
-        let Batch { entries, next } = batch(&self.affinities, &name, self.next)?;
+        let Batch { entries, next } = batch(&self.affinities, &name, self.next, STEP)?;
         for (key, affinity) in entries {
             if judge.has_left(&affinity, self.affinity(key.service))
                 && take(&self.affinities, &name, &key, &affinity)?
@@ -207,12 +207,20 @@ impl<F: MapFamily> Sweep<F> {
 }
 
 /// The marks of tuples that may be in a flow table.
-struct Filter {
+pub(super) struct Filter {
     lines: MappedArray<Line>,
     eras: MappedArray<EraWord>,
 }
 
 impl Filter {
+    /// Opens the pinned maps.
+    pub(super) fn open<F: MapFamily>(pins: &Pins) -> Result<Self, Error> {
+        Ok(Self {
+            lines: open_array(pins, &F::map(map::FLOW_FILTER), Access::Write)?,
+            eras: open_array(pins, &F::map(map::FLOW_ERAS), Access::Write)?,
+        })
+    }
+
     /// Says what counts from now on.
     fn turn(&self, turn: impl FnOnce(Eras) -> Eras) {
         if let Some(word) = self.eras.get(0) {
@@ -220,8 +228,8 @@ impl Filter {
         }
     }
 
-    /// Renews the mark of an entry that is there.
-    fn renew<A: svclb_common::family::Address>(&self, key: &FlowKey<A>) {
+    /// Renews the mark of an entry that is there, or is about to be.
+    pub(super) fn renew<A: svclb_common::family::Address>(&self, key: &FlowKey<A>) {
         let place = place(key);
         if let (Some(word), Some(line)) = (self.eras.get(0), self.lines.get(Line::of(place))) {
             filter::note(line, place, word.read());
@@ -323,20 +331,23 @@ impl<F: MapFamily> FlowTables<F::Addr> for FlowMaps<F> {
     }
 }
 
+/// A map's descriptor.
 pub(super) fn fd<K: aya::Pod, V: aya::Pod>(map: &Hash<K, V>) -> BorrowedFd<'_> {
     map.map().fd().as_fd()
 }
 
-fn batch<K: aya::Pod, V: aya::Pod>(
+/// Some entries of a map.
+pub(super) fn batch<K: aya::Pod, V: aya::Pod>(
     map: &Hash<K, V>,
     name: &str,
     from: Option<Bucket>,
+    count: usize,
 ) -> Result<Batch<K, V>, Error> {
-    hash::batch(fd(map), from, STEP).map_err(|error| Error::map(name, &error))
+    hash::batch(fd(map), from, count).map_err(|error| Error::map(name, &error))
 }
 
 /// Takes an entry away if its value still is `judged`; one that was used meanwhile is put back as it is.
-fn take<K: aya::Pod, V: aya::Pod + PartialEq>(
+pub(super) fn take<K: aya::Pod, V: aya::Pod + PartialEq>(
     map: &Hash<K, V>,
     name: &str,
     key: &K,

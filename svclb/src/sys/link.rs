@@ -77,14 +77,23 @@ pub enum Side {
 /// Place before all other programs of the hook (`BPF_F_BEFORE` without a relative).
 const FIRST: u32 = 1 << 3;
 
+/// Place right after the program of a link, which is named by its descriptor (`BPF_F_AFTER | BPF_F_LINK`, Linux 6.6).
+const AFTER_LINK: u32 = 1 << 4 | 1 << 13;
+
 /// Attaches a program to a device (`BPF_LINK_CREATE` with TCX, Linux 6.6): on ingress
 /// before all others, on egress after all others, that is on either side next to
-/// whoever is behind the device.
-pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: u32, side: Side) -> io::Result<OwnedFd> {
+/// whoever is behind the device. With `predecessor`, right behind that link instead.
+pub fn attach_tcx(
+    program: BorrowedFd<'_>,
+    ifindex: u32,
+    side: Side,
+    predecessor: Option<BorrowedFd<'_>>,
+) -> io::Result<OwnedFd> {
     let (kind, flags) = match side {
         Side::Ingress => (bpf_attach_type::BPF_TCX_INGRESS, FIRST),
         Side::Egress => (bpf_attach_type::BPF_TCX_EGRESS, 0),
     };
+    let flags = if predecessor.is_some() { AFTER_LINK } else { flags };
     let mut attr = attributes();
     // SAFETY: unions of integers; the descriptor outlives the call.
     unsafe {
@@ -92,6 +101,10 @@ pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: u32, side: Side) -> io::Resu
         attr.link_create.__bindgen_anon_2.target_ifindex = ifindex;
         attr.link_create.attach_type = kind as u32;
         attr.link_create.flags = flags;
+        if let Some(link) = predecessor {
+            attr.link_create.__bindgen_anon_3.tcx.__bindgen_anon_1.relative_fd =
+                link.as_raw_fd().cast_unsigned();
+        }
         create(&mut attr)
     }
 }
@@ -158,6 +171,17 @@ pub fn update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
         attr.link_update.link_fd = link.as_raw_fd().cast_unsigned();
         attr.link_update.__bindgen_anon_1.new_prog_fd = program.as_raw_fd().cast_unsigned();
         bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr)?;
+    }
+    Ok(())
+}
+
+/// Takes a link's program away at once, whoever else holds the link (`BPF_LINK_DETACH`, Linux 5.9).
+pub fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = attributes();
+    // SAFETY: unions of integers.
+    unsafe {
+        attr.link_detach.link_fd = link.as_raw_fd().cast_unsigned();
+        bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr)?;
     }
     Ok(())
 }

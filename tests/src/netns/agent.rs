@@ -107,6 +107,23 @@ impl Agent {
         Ok(Self { process: Process::start(world.namespace(node.name), command)? })
     }
 
+    /// Starts another build of the agent of the first node, and waits until it says that its tables are complete.
+    pub fn start_other(world: &World, svclb: &Path, flags: &[&str]) -> anyhow::Result<Self> {
+        let arguments = world.run_args(&NODE1, flags);
+        let command = process::command(&world.cgroup(NODE1.name), svclb, arguments);
+        let mut agent = Self { process: Process::start(world.namespace(NODE1.name), command)? };
+        let ready = until("another build's synced agent", STARTING, || {
+            ensure!(!agent.process.has_ended()?, "the agent has ended");
+            let arguments = ["status", "--wait-synced", "1s", "--bpffs"].map(String::from);
+            let arguments = arguments.into_iter().chain([path(world.bpffs(&NODE1))]);
+            let command = process::command(&world.cgroup(NODE1.name), svclb, arguments);
+            let status = process::output(world.namespace(NODE1.name), command)?.status;
+            Ok(status.success().then_some(()))
+        });
+        ready.with_context(|| format!("the agent's log:\n{}", agent.log().text()))?;
+        Ok(agent)
+    }
+
     /// Waits until its tables are complete.
     pub fn synced(&mut self, world: &World, node: &Machine, patience: Duration) -> anyhow::Result<()> {
         let ready = until("a synced agent", patience, || {

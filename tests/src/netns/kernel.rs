@@ -95,7 +95,11 @@ fn gone(error: &(dyn Error + 'static)) -> bool {
 impl World {
     /// What the agent of the first node has loaded.
     pub fn loaded(&self) -> anyhow::Result<Loaded> {
-        let pins = Pins::new(self.bpffs(&NODE1));
+        self.loaded_by(Pins::new(self.bpffs(&NODE1)))
+    }
+
+    /// What an agent of the layout of these pins has loaded.
+    pub fn loaded_by(&self, pins: Pins) -> anyhow::Result<Loaded> {
         self.namespace(NODE1.name).run(move || Loaded::read(&pins))?.context("cannot read the pins")
     }
 

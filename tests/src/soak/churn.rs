@@ -28,6 +28,9 @@ const RATE: u32 = 1000;
 /// What a server remembers of what has happened, so that it does not grow.
 const KEPT: usize = 20_000;
 
+/// Between two looks whether it is to go on.
+const REST: Duration = Duration::from_millis(20);
+
 /// Different states of the endpoints.
 const STATES: usize = 64;
 
@@ -35,6 +38,7 @@ const STATES: usize = 64;
 pub(super) struct Churning {
     changes: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
+    rests: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -51,12 +55,16 @@ impl Churning {
     /// Begins. Whoever is asked to serve does so all the time, and one endpoint always is ready.
     pub(super) fn start(objects: Objects) -> anyhow::Result<Self> {
         let states = (0..STATES).map(|_| CHURN.service().objects()).collect::<anyhow::Result<Vec<_>>>()?;
-        let (changes, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (count, end) = (Arc::clone(&changes), Arc::clone(&is_over));
-        let thread = thread::Builder::new()
-            .name("churn".into())
-            .spawn(move || run(&objects, &states, &count, &end))?;
-        Ok(Self { changes, is_over, thread: Some(thread) })
+        let (changes, is_over, rests) = <(Arc<AtomicU64>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        let shared = (Arc::clone(&changes), Arc::clone(&is_over), Arc::clone(&rests));
+        let thread =
+            thread::Builder::new().name("churn".into()).spawn(move || run(&objects, &states, &shared))?;
+        Ok(Self { changes, is_over, rests, thread: Some(thread) })
+    }
+
+    /// Lets it rest, or go on.
+    pub(super) fn rest(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Relaxed);
     }
 
     /// Ends it; tells how many changes there were.
@@ -80,12 +88,20 @@ impl Drop for Churning {
     }
 }
 
-fn run(objects: &Objects, states: &[Vec<Value>], changes: &AtomicU64, is_over: &AtomicBool) {
-    let begun = Instant::now();
+/// How many changes there were, whether it is over, and whether it rests.
+type Shared = (Arc<AtomicU64>, Arc<AtomicBool>, Arc<AtomicBool>);
+
+fn run(objects: &Objects, states: &[Vec<Value>], (changes, is_over, rests): &Shared) {
+    let mut begun = Instant::now();
     let mut done = 0_u32;
     for state in states.iter().cycle() {
         if is_over.load(Ordering::Relaxed) {
             return;
+        }
+        while rests.load(Ordering::Relaxed) && !is_over.load(Ordering::Relaxed) {
+            let rested = Instant::now();
+            thread::park_timeout(REST);
+            begun += rested.elapsed();
         }
         // The Service is there from the beginning, and stays as it is.
         objects.apply_all(state.iter().filter(|object| object["kind"] != "Service").cloned(), KEPT);

@@ -47,7 +47,7 @@ const SIZES: [&str; 2] = ["262144", "131072"];
 const FLOOD: u64 = 100_000;
 
 /// Random steps at once.
-const STEPS: usize = 20;
+const STEPS: usize = 10;
 
 /// The numbers of a Service that is published to see that everything before it is in force.
 const MARKERS: [u8; 2] = [90, 91];

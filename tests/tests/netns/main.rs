@@ -33,6 +33,7 @@ mod restart;
 mod rolling;
 mod sandbox;
 mod semantics;
+mod shapes;
 mod sockets;
 mod source_addresses;
 mod sources;
@@ -41,4 +42,8 @@ mod streams;
 mod support;
 mod takeover;
 mod types;
+#[cfg(target_arch = "x86_64")]
+mod upgrade;
+#[cfg(target_arch = "x86_64")]
+mod upgrade_steps;
 mod xdp;

@@ -64,6 +64,12 @@ fn the_granted_ones_are_enough_to_clean_up() -> anyhow::Result<()> {
     with(&granted()?, |world| cleanup::leaves_nothing(world, &[]))
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_granted_ones_are_enough_to_take_over_from_another_layout() -> anyhow::Result<()> {
+    with(&granted()?, |world| crate::upgrade::is_carried(world, &[], Signal::SIGTERM))
+}
+
 #[test]
 fn each_of_them_is_needed() -> anyhow::Result<()> {
     let granted = granted()?;

@@ -116,3 +116,27 @@ fn a_restart_after_a_kill_changes_nothing_but_programs() -> anyhow::Result<()> {
 fn a_restart_after_a_stop_changes_nothing_but_programs() -> anyhow::Result<()> {
     world(|world| in_silence(world, Signal::SIGTERM))
 }
+
+#[test]
+fn no_connect_passes_a_hook_without_a_program_in_many_restarts() -> anyhow::Result<()> {
+    world(|world| {
+        publish(world)?;
+        let flags = ["--socket-lb", "all"];
+        let mut agent = Agent::start(world, &flags)?;
+        // Nothing but a socket's hook translates for the node's processes here.
+        let loads = [
+            world.load(Place::Host, Mode::Tcp, Frontend::ClusterIp.of(SERVICE, Family::V4))?,
+            world.load(Place::Host, Mode::Tcp, Frontend::ClusterIp.of(SERVICE, Family::V6))?,
+            world.load(Place::Host, Mode::SendTo, Frontend::ClusterIp.of(SERVICE, Family::V4))?,
+        ];
+        for round in 0..5 {
+            end(agent, if round % 2 == 0 { Signal::SIGKILL } else { Signal::SIGTERM })?;
+            agent = Agent::start(world, &flags)?;
+        }
+        for load in loads {
+            let answers = load.finish()?;
+            ensure!(answers.failed() == 0 && answers.answered() > 100, "{answers:?}");
+        }
+        Ok(())
+    })
+}

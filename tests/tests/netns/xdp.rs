@@ -215,6 +215,16 @@ fn a_kill_is_not_noticed_by_frames() -> anyhow::Result<()> {
     wired(|world| under_load(world, Signal::SIGKILL, &["--xdp", "native", "--socket-lb", "off"]))
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn frames_do_not_notice_an_upgrade() -> anyhow::Result<()> {
+    wired(|world| {
+        let flags = ["--xdp", "native", "--socket-lb", "off"];
+        crate::upgrade::is_carried(world, &flags, Signal::SIGKILL)?;
+        is_attached(world)
+    })
+}
+
 #[test]
 fn a_restart_replaces_the_program_in_place() -> anyhow::Result<()> {
     wired(|world| {

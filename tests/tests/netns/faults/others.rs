@@ -55,7 +55,8 @@ impl Other {
                 programs.program_mut("pod_ingress").context("no program")?.try_into()?;
             classifier.load()?;
             let (device, index) = (classifier.info()?.id(), if_nametoindex(DEVICE)?);
-            let attach = |side| link::attach_tcx(classifier.fd()?.as_fd(), index, side).context("a link");
+            let attach =
+                |side| link::attach_tcx(classifier.fd()?.as_fd(), index, side, None).context("a link");
             let links = [attach(Side::Ingress)?, attach(Side::Egress)?];
             let connect: &mut CgroupSockAddr =
                 programs.program_mut("connect4").context("no program")?.try_into()?;
