@@ -1,11 +1,13 @@
 //! One pass from what is wanted to what is in the kernel.
 
+mod pass;
 mod succession;
 
 use std::{collections::BTreeSet, mem, net::IpAddr, process, sync::Arc};
 
 use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
 
+pub(super) use self::pass::Pass;
 use super::{
     RunError, Settings, detect,
     devices::{Chosen, addresses},
@@ -73,21 +75,6 @@ pub(super) struct Syncer {
     left_out: Told,
     without_xdp: Told,
     failures: Told,
-}
-
-/// What a pass did.
-#[derive(Debug, Default)]
-pub(super) struct Pass {
-    /// What is different since the last pass.
-    pub(super) delta: Delta,
-    /// What was written to the tables of Services, if anything was due.
-    pub(super) written: Option<Written>,
-    /// Whether the tables hold what the source has told, as far as there is room.
-    pub(super) is_applied: bool,
-    /// Whether addresses of the node may be others.
-    pub(super) has_moved: bool,
-    /// Whether what failed is to be tried again.
-    pub(super) is_to_be_repeated: bool,
 }
 
 impl Syncer {
