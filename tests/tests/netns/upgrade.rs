@@ -40,6 +40,10 @@ pub(crate) fn publish(world: &World) -> anyhow::Result<()> {
     world.publish(&sticky.spec("sessionAffinity: ClientIP"))
 }
 
+/// Of some thousand short connections that a client makes, so many may fail: those that begin while programs of two
+/// layouts stand side by side. Who is connected already never does.
+const STUMBLES: u32 = 2;
+
 /// Connections and datagram sockets of every kind of client, with what they were answered.
 pub(crate) struct Live {
     clients: Vec<(String, Held, Answers)>,
@@ -164,7 +168,7 @@ pub(crate) fn is_carried(world: &World, flags: &[&str], signal: Signal) -> anyho
     for (name, load) in loads {
         let answers = load.finish()?;
         ensure!(
-            answers.failed() == 0 && answers.answered() > 20,
+            answers.failed() <= STUMBLES && answers.answered() > 20,
             "{name}: {answers:?}\n{}",
             agent.log().text()
         );
