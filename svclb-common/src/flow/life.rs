@@ -138,6 +138,14 @@ impl Lived {
         Self(u64::from(u32::MAX) << 32 | u64::from(self.state() & !(FIN | RST)))
     }
 
+    /// The same life, as if a packet of this direction had been seen: for a copy that somebody may have made too early to
+    /// know.
+    #[cfg(not(target_arch = "bpf"))]
+    #[must_use]
+    pub fn answered(self) -> Self {
+        Self(self.0 | u64::from(SEEN))
+    }
+
     /// Whether this is a [held](Self::held) one, of which no packet has passed.
     #[cfg(not(target_arch = "bpf"))]
     pub fn is_held(self) -> bool {
@@ -232,6 +240,13 @@ mod tests {
         life.touch(flags(TcpFlags::FIN), Tick::of(1 << 10), || 7 * TICK_NS);
         assert!(!life.read().is_held() && life.read().seen() <= 7 * TICK_NS);
         assert_eq!(life.read().state(), SEEN | SPOKE | LEFT | FIN);
+    }
+
+    #[test]
+    fn a_copy_has_been_answered() {
+        let life = Lived::new(LEFT, 5 * TICK_NS);
+        assert_eq!(life.answered().state(), LEFT | SEEN);
+        assert_eq!(life.answered().seen(), life.seen());
     }
 
     #[test]

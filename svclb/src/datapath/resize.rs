@@ -19,7 +19,7 @@ use std::{
 
 use aya::maps::{MapError, MapInfo};
 use svclb_common::{
-    family::{V4, V6},
+    family::{Address, V4, V6},
     flow::{FlowRecord, Home},
     key::FlowKey,
     layout::map,
@@ -232,7 +232,7 @@ impl<F: MapFamily> Copier<F> {
             let Some((_, to)) = self.into.iter().find(|(of, _)| of == home) else { continue };
             each::<F>(from, |key, record| {
                 // A flow that has moved between its homes meanwhile stays where it is.
-                if record.life.seen() >= since && !self.knows(key)? && insert::<F>(to, key, record)? {
+                if record.life.seen() >= since && !self.knows(key)? && insert::<F>(to, key, &copy(record))? {
                     copied += 1;
                 }
                 Ok(())
@@ -247,7 +247,11 @@ impl<F: MapFamily> Copier<F> {
         let Some((_, young)) = self.into.iter().find(is_half_open) else { return Ok(()) };
         for (_, old) in self.from.iter().filter(is_half_open) {
             each::<F>(young, |key, record| {
-                if record.life.seen() >= since { insert::<F>(old, key, record).map(drop) } else { Ok(()) }
+                if record.life.seen() >= since {
+                    insert::<F>(old, key, &copy(record)).map(drop)
+                } else {
+                    Ok(())
+                }
             })?;
         }
         Ok(())
@@ -278,6 +282,13 @@ fn each<F: MapFamily>(
             return Ok(());
         }
     }
+}
+
+/// An entry for answers may be copied just before the first one comes: the other table's programs would take what follows
+/// for packets of somebody else, to whom the backend is connected by the same tuple (`balance::life`).
+fn copy<A: Address>(record: &FlowRecord<A>) -> FlowRecord<A> {
+    let life = if record.recipe.is_original() { record.life } else { record.life.answered() };
+    FlowRecord { life, ..*record }
 }
 
 fn insert<F: MapFamily>(
