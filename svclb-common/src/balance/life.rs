@@ -290,8 +290,9 @@ pub(super) fn ends<F: Family, T: Tables<F>>(
     true
 }
 
-/// Whether the packet in `scratch`, which goes to no Service, has an entry that decides it: from a backend, most likely. Not inlined,
-/// for the stack's sake.
+/// Whether the packet in `scratch`, which goes to no Service, has an entry that decides it: from a backend, most likely.
+///
+/// Not inlined, for the stack's sake.
 #[inline(never)]
 pub(super) fn is_answer<F: Family, T: Tables<F>>(
     tables: &T,
@@ -318,7 +319,8 @@ pub(super) fn is_answer<F: Family, T: Tables<F>>(
 /// gives a port to several connections as long as their other ends differ, and nobody here knows of those that are no
 /// Service's. A backend that has such a connection answers the SYN by a bare ACK (RFC 9293, section 3.10.7.4), which the
 /// client's socket for the Service would answer by a reset, and that would end the other connection. So the flow lets go
-/// of the tuple, and the next SYN finds another one, as after any clash. A client that has forgotten such a connection resets it by itself.
+/// of the tuple, and the next SYN finds another one, as after any clash. A client that has forgotten such a connection
+/// resets it by itself.
 #[inline(always)]
 fn is_anothers<F: Family, T: Tables<F>>(
     tables: &T,
