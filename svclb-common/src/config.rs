@@ -41,6 +41,9 @@ pub const DSR_UDP: u32 = 64;
 /// Setting: packets travel to another node's backend in UDP, not in IP alone.
 pub const DSR_GUE: u32 = 128;
 
+/// Setting: flows move between the usual tables and those beside them: programs know both.
+pub const MOVES: u32 = 256;
+
 /// Settings of the programs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -87,7 +90,7 @@ impl DatapathConfig {
         let full = plain | MASQUERADE_ALL | VIP_ECHO | DSR_TCP | DSR_UDP;
         [
             of(SocketMode::Off, full),
-            of(SocketMode::Off, full & !BPF_LOOP | MASQUERADE_COMPAT | DSR_GUE),
+            of(SocketMode::Off, full & !BPF_LOOP | MASQUERADE_COMPAT | DSR_GUE | MOVES),
             of(SocketMode::Host, full | DSR_GUE),
             of(SocketMode::All, plain),
         ]

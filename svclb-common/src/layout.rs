@@ -72,8 +72,8 @@ pub mod map {
     pub const TRAFFIC: &str = "TRAFFIC";
     /// New flows by backend cell, per CPU.
     pub const PICKS: &str = "PICKS";
-    /// How many turns a service cell has given out.
-    pub const TURNS: &str = "TURNS";
+    /// What the new flows of a service cell have used up: [`Spent`](crate::service::Spent).
+    pub const SPENT: &str = "SPENT";
     /// Flows and connections that a backend cell has.
     pub const ACTIVE: &str = "ACTIVE";
     /// [`ServiceName`](crate::service::ServiceName) by service cell; the agent's own.
@@ -106,10 +106,8 @@ pub mod map {
     pub const FLOW_ERAS: &str = "FLOW_ERAS";
     /// How many frontends each [`place`](crate::service::filter::place) has.
     pub const FRONTEND_FILTER: &str = "FRONTEND_FILTER";
-    /// Until when the new flows of a service cell are spoken for: [`turn`](crate::service::turn).
-    pub const RATES: &str = "RATES";
     /// All of them.
-    pub const PER_FAMILY: [&str; 28] = [
+    pub const PER_FAMILY: [&str; 27] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -122,7 +120,7 @@ pub mod map {
         SOCKETS,
         TRAFFIC,
         PICKS,
-        TURNS,
+        SPENT,
         ACTIVE,
         NAMES,
         AFFINITIES,
@@ -137,7 +135,6 @@ pub mod map {
         FLOW_FILTER,
         FLOW_ERAS,
         FRONTEND_FILTER,
-        RATES,
     ];
 
     /// Node names; the agent's own.

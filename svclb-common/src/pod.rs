@@ -11,7 +11,7 @@ use crate::{
     flow::FlowRecord,
     fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey, SocketKey},
-    service::{Affinity, AffinityKey, Frontend, NodeName, RangeKey, ServiceName, Traffic},
+    service::{Affinity, AffinityKey, Frontend, NodeName, RangeKey, ServiceName, Spent, Traffic},
     snat::{PortsKey, PortsMemory},
 };
 
@@ -29,6 +29,8 @@ unsafe impl aya::Pod for Frontend {}
 unsafe impl aya::Pod for ServiceName {}
 // SAFETY: as above.
 unsafe impl aya::Pod for NodeName {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Spent {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Traffic {}
 // SAFETY: integers and addresses without padding: `key::tests` asserts the sizes.

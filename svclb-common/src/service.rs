@@ -342,6 +342,16 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
+/// What the new flows of a service cell have used up, whichever CPU they came to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Spent {
+    /// Turns that were given out.
+    pub turns: u64,
+    /// Until when new flows are spoken for, `CLOCK_MONOTONIC_COARSE` in nanoseconds: [`turn`].
+    pub due: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -6,32 +6,33 @@ use svclb_common::{
     family::{Addr4, Addr6, Family, V4, V6},
 };
 
-type Dsts<A> = PerCpuArray<CachedDst<A>, { DSTS as usize }>;
+/// A place of both families. A program can use 64 maps: what needs no name of its own shares one.
+pub(crate) struct Cached {
+    v4: CachedDst<Addr4>,
+    v6: CachedDst<Addr6>,
+}
 
-/// Ways of IPv4.
-#[btf_map(name = "DST_CACHE_V4")]
-static DST_CACHE_V4: Dsts<Addr4> = PerCpuArray::new();
-/// Ways of IPv6.
-#[btf_map(name = "DST_CACHE_V6")]
-static DST_CACHE_V6: Dsts<Addr6> = PerCpuArray::new();
+/// Ways.
+#[btf_map(name = "DST_CACHE")]
+static DST_CACHE: PerCpuArray<Cached, { DSTS as usize }> = PerCpuArray::new();
 
-/// The map of a family.
+/// The part of a family.
 pub(crate) trait DstMaps: Family {
     #[doc(hidden)]
-    fn dsts() -> &'static Dsts<Self::Addr>;
+    fn part(cached: &mut Cached) -> &mut CachedDst<Self::Addr>;
 }
 
 impl DstMaps for V4 {
     #[inline(always)]
-    fn dsts() -> &'static Dsts<Addr4> {
-        &DST_CACHE_V4
+    fn part(cached: &mut Cached) -> &mut CachedDst<Addr4> {
+        &mut cached.v4
     }
 }
 
 impl DstMaps for V6 {
     #[inline(always)]
-    fn dsts() -> &'static Dsts<Addr6> {
-        &DST_CACHE_V6
+    fn part(cached: &mut Cached) -> &mut CachedDst<Addr6> {
+        &mut cached.v6
     }
 }
 
@@ -40,5 +41,5 @@ impl DstMaps for V6 {
 pub(crate) fn of<F: DstMaps>(dst: &F::Addr) -> Option<&'static mut CachedDst<F::Addr>> {
     // SAFETY: one user per CPU at a time, as hooks of packets do not interrupt each other, and nobody keeps it; all zeros
     // are a valid value.
-    F::dsts().get_ptr_mut(place(dst)).map(|cached| unsafe { &mut *cached })
+    DST_CACHE.get_ptr_mut(place(dst)).map(|cached| F::part(unsafe { &mut *cached }))
 }

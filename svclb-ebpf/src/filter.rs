@@ -66,7 +66,7 @@ pub(crate) fn note<F: FilterMaps>(key: &FlowKey<F::Addr>) {
 }
 
 /// Whether a flow table may hold the tuple: if not, none does.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn may_hold<F: FilterMaps>(key: &FlowKey<F::Addr>) -> bool {
     let place = place(key);
     match (F::eras().get(0), F::filter().get(Line::of(place))) {

@@ -38,12 +38,15 @@ static HALF_OPEN_V4: HalfOpen<Addr4> = LruHashMap::new();
 #[btf_map(name = "HALF_OPEN_V6")]
 static HALF_OPEN_V6: HalfOpen<Addr6> = LruHashMap::new();
 
-/// Working memory for first packets of IPv4.
-#[btf_map(name = "SCRATCH_V4")]
-static SCRATCH_V4: PerCpuArray<Scratch<Addr4>, 1> = PerCpuArray::new();
-/// Working memory for first packets of IPv6.
-#[btf_map(name = "SCRATCH_V6")]
-static SCRATCH_V6: PerCpuArray<Scratch<Addr6>, 1> = PerCpuArray::new();
+/// Working memory of a CPU. A program can use 64 maps: what needs no name of its own shares one.
+pub(crate) struct Memory {
+    v4: Scratch<Addr4>,
+    v6: Scratch<Addr6>,
+}
+
+/// Working memory for first packets.
+#[btf_map(name = "SCRATCH")]
+static SCRATCH: PerCpuArray<Memory, 1> = PerCpuArray::new();
 
 /// The maps of a family.
 pub(crate) trait FlowMaps: FilterMaps {
@@ -52,7 +55,7 @@ pub(crate) trait FlowMaps: FilterMaps {
     #[doc(hidden)]
     fn half_open() -> &'static HalfOpen<Self::Addr>;
     #[doc(hidden)]
-    fn scratch() -> &'static PerCpuArray<Scratch<Self::Addr>, 1>;
+    fn scratch(memory: &mut Memory) -> &mut Scratch<Self::Addr>;
 }
 
 macro_rules! maps {
@@ -67,14 +70,14 @@ macro_rules! maps {
                 &$half_open
             }
             #[inline(always)]
-            fn scratch() -> &'static PerCpuArray<Scratch<Self::Addr>, 1> {
-                &$scratch
+            fn scratch(memory: &mut Memory) -> &mut Scratch<Self::Addr> {
+                &mut memory.$scratch
             }
         }
     };
 }
-maps!(V4, FLOWS_V4, HALF_OPEN_V4, SCRATCH_V4);
-maps!(V6, FLOWS_V6, HALF_OPEN_V6, SCRATCH_V6);
+maps!(V4, FLOWS_V4, HALF_OPEN_V4, v4);
+maps!(V6, FLOWS_V6, HALF_OPEN_V6, v6);
 
 /// Notes the outline of a packet whose flow its plain headers found: the established path does not, since few ask.
 #[inline(always)]
@@ -194,5 +197,5 @@ pub(crate) fn holds<F: FlowMaps>(recipe: &Recipe<F::Addr>) -> bool {
 #[inline(always)]
 pub(crate) fn scratch<F: FlowMaps>() -> Option<&'static mut Scratch<F::Addr>> {
     // SAFETY: one user per CPU at a time; all zeros are a valid value.
-    F::scratch().get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+    SCRATCH.get_ptr_mut(0).map(|memory| F::scratch(unsafe { &mut *memory }))
 }

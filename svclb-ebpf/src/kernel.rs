@@ -16,9 +16,9 @@ use svclb_common::{
 };
 
 use crate::{
-    apart::Apart, backend, backend::BackendMaps, client, client::ClientMaps, config, dst_cache::DstMaps,
-    flow, flow::FlowMaps, fragment::FragmentMaps, frontend, frontend::FrontendMaps, load, load::LoadMaps,
-    medium::Medium, observe, pods::PodMaps, ports::PortMaps, rate, rate::RateMaps, route, route::RouteMaps,
+    apart::Apart, backend, backend::BackendMaps, beside::BesideMaps, client, client::ClientMaps, config,
+    dst_cache::DstMaps, flow, flow::FlowMaps, fragment::FragmentMaps, frontend, frontend::FrontendMaps, load,
+    load::LoadMaps, medium::Medium, observe, pods::PodMaps, ports::PortMaps, route, route::RouteMaps,
     stranger::StrangerMaps,
 };
 
@@ -27,9 +27,9 @@ pub(crate) trait Maps:
     FrontendMaps
     + BackendMaps
     + LoadMaps
-    + RateMaps
     + ClientMaps
     + FlowMaps
+    + BesideMaps
     + StrangerMaps
     + FragmentMaps
     + RouteMaps
@@ -128,7 +128,7 @@ macro_rules! maps_as_tables {
         }
         #[inline(always)]
         fn takes(&self, service: ServiceId, rate: u32) -> bool {
-            rate::takes::<F>(service, rate)
+            load::takes::<F>(service, rate)
         }
         #[inline(always)]
         fn turn(&self, service: ServiceId) -> u64 {
@@ -148,7 +148,7 @@ macro_rules! maps_as_tables {
         }
         #[inline(always)]
         fn may_hold(&self, key: &FlowKey<F::Addr>) -> bool {
-            $crate::filter::may_hold::<F>(key)
+            $crate::beside::may_hold::<F>(key)
         }
         #[inline(always)]
         fn flow(&self, key: &FlowKey<F::Addr>) -> Option<&FlowEntry<F::Addr>> {
@@ -184,6 +184,7 @@ macro_rules! maps_as_tables {
         #[inline(always)]
         fn forget(&self, key: &FlowKey<F::Addr>) {
             flow::forget::<F>(key);
+            $crate::beside::forget::<F>(key);
         }
         #[inline(always)]
         fn searched(

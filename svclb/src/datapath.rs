@@ -23,6 +23,7 @@
 //! | [`inherited`] | flows that the stack translates |
 //! | [`handover`] | giving flows to the stack |
 //! | [`frontends`] | the map of frontends, and the filter in front of it |
+//! | `mover` | entries on their way to tables of another size |
 //! | [`resize`] | flow tables of another size than those that are pinned |
 //! | [`sweep`] | walking through what programs write, and forgetting what is over |
 //! | [`loopback`] | sysctls of the loopback device, for `--socket-lb=off` and for SCTP |
@@ -53,6 +54,7 @@ pub mod inherited;
 pub mod loader;
 pub mod lock;
 pub mod loopback;
+mod mover;
 pub mod object;
 pub mod opt_outs;
 pub mod pins;

@@ -7,9 +7,11 @@
 //! | [`loaded`] | a program as the kernel has it |
 //! | [`front`] | packets in front of the stack |
 //! | [`tables`] | services as fixtures write them, and their way into the maps |
+//! | [`aside`] | entries that only the tables beside the usual ones know |
 //! | [`figures`] | what an object says of its programs |
 //! | [`cidr`] | address ranges as fixtures write them |
 
+pub mod aside;
 pub mod cidr;
 pub mod figures;
 pub mod front;

@@ -1,11 +1,15 @@
 //! One pass from what is wanted to what is in the kernel.
 
+mod hooks;
 mod pass;
 mod succession;
 
-use std::{collections::BTreeSet, mem, net::IpAddr, process, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, process, sync::Arc};
 
-use svclb_common::{config::SocketMode, service::LOCAL_NODE_PORTS};
+use svclb_common::{
+    config::{DatapathConfig, SocketMode},
+    service::LOCAL_NODE_PORTS,
+};
 
 pub(super) use self::pass::Pass;
 use super::{
@@ -30,7 +34,7 @@ use crate::{
         pods::PodMaps,
         ranges::RangeMaps,
         readback,
-        resize::{Moving, Resize},
+        resize::Resize,
         tables::Tables,
         xdp::attached_xdp,
     },
@@ -47,9 +51,11 @@ pub(super) struct Syncer {
     settings: Settings,
     services: Services,
     programs: Programs,
+    datapath: DatapathConfig,
     /// Flow tables that change their size.
     resize: Resize,
-    moving: Option<Moving>,
+    /// Whether the programs are those of an earlier step of that.
+    is_outdated: bool,
     addresses: AddressMaps,
     ranges: RangeMaps,
     pods: PodMaps,
@@ -85,7 +91,8 @@ impl Syncer {
         let older = Carry::find(pins, &capacities)?;
         older.as_ref().map_or(Ok(()), Carry::share)?;
         let resize = Resize::plan(pins, &capacities)?;
-        let programs = loader::load(pins, &capacities, &resize, &settings.datapath()?)?;
+        let datapath = settings.datapath()?;
+        let programs = loader::load(pins, &capacities, &resize, &datapath)?;
         older.as_ref().map_or(Ok(()), Carry::fill)?;
         let tables = Tables::open(pins, Access::Write)?;
         let state = tables.state()?;
@@ -107,7 +114,8 @@ impl Syncer {
             uplinks: attachments.uplinks(),
             programs,
             resize,
-            moving: None,
+            is_outdated: false,
+            datapath,
             addresses: AddressMaps::open(pins)?,
             ranges: RangeMaps::open(pins)?,
             pods: PodMaps::open(pins)?,
@@ -372,17 +380,8 @@ impl Syncer {
         }
         // Until it is sure, nothing is.
         self.attached = None;
-        if self.moving.is_none() && !self.resize.is_empty() {
-            self.moving = Some(self.resize.begin(pins)?);
-        }
-        self.attachments.apply(&mut self.programs, &wanted, older).await?;
+        self.attach(&wanted, older).await?;
         self.attached = Some(wanted);
-        // A device that refuses keeps its old programs, and those their tables.
-        if !self.attachments.is_incomplete()
-            && let Some(moving) = self.moving.take()
-        {
-            mem::take(&mut self.resize).finish(moving, pins)?;
-        }
         Ok(())
     }
 

@@ -56,7 +56,6 @@ use super::{
     counters::take_over_drops,
     object::{Capacities, check_map, names, shapes},
     pins::Pins,
-    resize::Resize,
     tables::{Tables, disown},
     xdp::attached_xdp,
 };
@@ -91,7 +90,7 @@ pub struct Carry {
 
 /// Looks whether what is pinned can be used or taken over, before anything is written.
 pub fn check(pins: &Pins, capacities: &Capacities) -> Result<(), Error> {
-    super::object::check_pinned(pins, capacities, &Resize::plan(pins, capacities)?)?;
+    super::object::check_pinned(pins, capacities)?;
     Carry::find(pins, capacities).map(drop)
 }
 

@@ -32,23 +32,28 @@ pub struct Programs {
     ebpf: Ebpf,
 }
 
-/// Loads all programs. Maps that are pinned are adopted, the others are made and pinned; those that `resize` moves are
-/// made beside the pinned ones.
+/// Loads all programs. Maps that are pinned are adopted, the others are made and pinned; where those are that move, `resize`
+/// says.
 pub fn load(
     pins: &Pins,
     capacities: &Capacities,
     resize: &Resize,
     config: &DatapathConfig,
 ) -> Result<Programs, Error> {
-    object::check_pinned(pins, capacities, resize)?;
+    object::check_pinned(pins, capacities)?;
     let names: Vec<_> = object::names().collect();
+    let places = resize.places(pins);
+    let config = DatapathConfig { flags: config.flags | resize.flags(), ..*config };
     let mut loader = EbpfLoader::new();
-    loader.override_global("CONFIG", config, true);
+    loader.override_global("CONFIG", &config, true);
     for name in &names {
-        loader.map_pin_path(name, resize.pin(pins, name));
+        loader.map_pin_path(name, pins.map(name));
     }
     for (name, entries) in capacities {
         loader.map_max_entries(name, *entries);
+    }
+    for place in &places {
+        loader.map_pin_path(&place.name, &place.pin).map_max_entries(&place.name, place.entries);
     }
     let mut ebpf = load_maps(&mut loader)?;
     load_programs(&mut ebpf)?;

@@ -75,13 +75,13 @@ fn added_flags(kind: u32) -> u32 {
     if kind == MapType::DevMapHash as u32 { BPF_F_RDONLY_PROG } else { 0 }
 }
 
-/// Refuses pinned maps of another shape; maps that are not pinned yet are fine, and so are those whose entries `resize`
-/// moves.
-pub fn check_pinned(pins: &Pins, capacities: &Capacities, resize: &Resize) -> Result<(), Error> {
+/// Refuses pinned maps of another shape; maps that are not pinned yet are fine, and so are those whose entries can move to one
+/// of that size.
+pub fn check_pinned(pins: &Pins, capacities: &Capacities) -> Result<(), Error> {
     for (name, wanted) in shapes(capacities)? {
         let path = pins.map(&name);
         if path.exists() {
-            check_map(&name, path, &wanted, |found| resize.allows(&name, found, wanted))?;
+            check_map(&name, path, &wanted, |found| Resize::allows(&name, found, wanted))?;
         }
     }
     Ok(())

@@ -28,7 +28,7 @@ use svclb_common::{
 use super::node::{Device, Node};
 
 /// Entries of a map, unless the test asks for another number or the map's size has a meaning.
-const ENTRIES: u32 = 512;
+pub(super) const ENTRIES: u32 = 512;
 
 /// Longest frame that comes out; `BPF_PROG_TEST_RUN` takes at most a page.
 pub const FRAME: usize = 4096;

@@ -19,7 +19,7 @@ use svclb_common::{
     service::{
         BACKEND_FREE, BACKEND_LOCAL, BackendHead, Frontend, FrontendKind, LOCAL_ADDRESS, LOCAL_NODE_PORTS,
         Policy, SERVICE_EXTERNAL_LOCAL, SERVICE_HAS_ENDPOINTS, SERVICE_INTERNAL_LOCAL, SERVICE_RESTRICTED,
-        Slab, filter, node_port_index,
+        Slab, Spent, filter, node_port_index,
     },
     wire::Transport,
 };
@@ -198,7 +198,8 @@ impl Written {
     /// Says until when a service has taken all the new flows that it takes, in nanoseconds.
     pub fn spend(&self, lab: &mut Lab, name: &str, until: u64) -> anyhow::Result<()> {
         let service = self.service(name)?;
-        [true, false].into_iter().try_for_each(|is_v4| lab.set(&of(map::RATES, is_v4), service, until))
+        let spent = Spent { turns: 0, due: until };
+        [true, false].into_iter().try_for_each(|is_v4| lab.set(&of(map::SPENT, is_v4), service, spent))
     }
 
     /// Makes a service point at slots that name no backend: what a broken agent could do.

@@ -8,6 +8,7 @@
 //! | [`scenario`] | fixtures and running them |
 //! | [`ports`] | source ports, to the last one |
 //! | [`flood`] | many flows at once |
+//! | [`way`] | on what kind of node fixtures are run |
 //! | [`web`] | a node with one Service |
 //! | [`strangers`] | tuples that are nobody's |
 //! | [`filter`] | the filters in front of the tables |
@@ -26,9 +27,11 @@ mod life;
 mod ports;
 mod scenario;
 mod strangers;
+mod way;
 mod web;
 
-use svclb_tests::prog::{cidr, lab, node, tables};
+use self::way::Way;
+use svclb_tests::prog::{aside, cidr, lab, node, tables};
 
 /// One test for each file of fixtures.
 macro_rules! themes {
@@ -36,18 +39,31 @@ macro_rules! themes {
         $(
             #[test]
             fn $theme() {
-                scenario::run(stringify!($theme), false).unwrap_or_else(|error| panic!("{error:#}"));
+                scenario::run(stringify!($theme), Way::Plain).unwrap_or_else(|error| panic!("{error:#}"));
             }
         )+
 
         /// The same packets on a node that has the XDP program on its uplink as well: nothing may differ.
         mod with_xdp {
-            use super::scenario;
+            use super::{scenario, way::Way};
 
             $(
                 #[test]
                 fn $theme() {
-                    scenario::run(stringify!($theme), true).unwrap_or_else(|error| panic!("{error:#}"));
+                    scenario::run(stringify!($theme), Way::WithXdp).unwrap_or_else(|error| panic!("{error:#}"));
+                }
+            )+
+        }
+
+        /// The same packets while flows move to tables of another size, each entry being where it is looked for last.
+        mod while_moving {
+            use super::{scenario, way::Way};
+
+            $(
+                #[test]
+                fn $theme() {
+                    scenario::run(stringify!($theme), Way::WhileMoving)
+                        .unwrap_or_else(|error| panic!("{error:#}"));
                 }
             )+
         }

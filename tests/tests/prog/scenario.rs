@@ -12,8 +12,8 @@ use serde::Deserialize;
 use svclb_common::{
     client::ANY_DEVICE,
     config::{
-        DSR_GUE, DSR_TCP, DSR_UDP, DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT, NODE_PORT_LOOPBACK_V4,
-        NODE_PORT_LOOPBACK_V6, SocketMode, VIP_ECHO,
+        DSR_GUE, DSR_TCP, DSR_UDP, DatapathConfig, MASQUERADE_ALL, MASQUERADE_COMPAT, MOVES,
+        NODE_PORT_LOOPBACK_V4, NODE_PORT_LOOPBACK_V6, SocketMode, VIP_ECHO,
     },
     event::Event,
     service::Traffic,
@@ -22,10 +22,12 @@ use svclb_common::{
 use svclb_tests::packet::{Packet, differences, judge};
 
 use crate::{
+    aside::BESIDE,
     cidr::{self, Cidr},
     lab::{Flows, Hook, Lab, Verdict},
     node::{Device, Node},
     tables::{Services, Written},
+    way::Way,
 };
 
 /// A file of fixtures.
@@ -171,22 +173,26 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../bpf-fixtures")
 }
 
-/// Runs every case of a theme; the error tells of all that fail. With `front`, packets from outside
-/// pass the XDP program before they come to the TC program.
-pub(crate) fn run(theme: &str, front: bool) -> anyhow::Result<()> {
+/// Runs every case of a theme; the error tells of all that fail.
+pub(crate) fn run(theme: &str, way: Way) -> anyhow::Result<()> {
     let path = folder().join(format!("{theme}.yaml"));
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let theme: Theme = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
     ensure!(!theme.cases.is_empty(), "{} has no cases", path.display());
     let node = Node::new()?;
-    let mut lab = Lab::new(theme.settings.config(), &[("SLOTS_V4", SLOTS), ("SLOTS_V6", SLOTS)])?;
+    let mut config = theme.settings.config();
+    if way == Way::WhileMoving {
+        config.flags |= MOVES;
+    }
+    let sizes = [("SLOTS_V4", SLOTS), ("SLOTS_V6", SLOTS)];
+    let mut lab = Lab::new(config, &[&sizes[..], &BESIDE].concat())?;
     theme.settings.detect(&mut lab, &node)?;
     cidr::write(&mut lab, &theme.settings.cluster_ips, &theme.settings.service_cidrs)?;
     let failures: Vec<String> = theme
         .cases
         .iter()
         .filter_map(|case| {
-            let error = case.run(&node, &mut lab, &theme, front).err()?;
+            let error = case.run(&node, &mut lab, &theme, way).err()?;
             Some(format!("{}: {}: {error:#}", path.file_name()?.display(), case.name))
         })
         .collect();
@@ -245,31 +251,38 @@ impl Settings {
 }
 
 impl Case {
-    fn run(&self, node: &Node, lab: &mut Lab, theme: &Theme, front: bool) -> anyhow::Result<()> {
+    fn run(&self, node: &Node, lab: &mut Lab, theme: &Theme, way: Way) -> anyhow::Result<()> {
         lab.forget()?;
         let node_ports = &theme.settings.node_port_addresses;
         let has_node_ports = |ip| node_ports.as_ref().is_none_or(|ips| ips.contains(&ip));
         let mut written = Written::new(lab, node, &theme.services, has_node_ports)?;
         for (at, step) in self.steps.iter().enumerate() {
-            step.run(node, lab, &mut written, front).with_context(|| format!("step {}", at + 1))?;
+            step.run(node, lab, &mut written, way).with_context(|| format!("step {}", at + 1))?;
         }
         Ok(())
     }
 }
 
 impl Step {
-    fn run(&self, node: &Node, lab: &mut Lab, written: &mut Written, front: bool) -> anyhow::Result<()> {
+    fn run(&self, node: &Node, lab: &mut Lab, written: &mut Written, way: Way) -> anyhow::Result<()> {
         self.before.apply(lab, written)?;
         let before = lab.drops()?;
         let packet: Packet = self.packet.parse()?;
         let ifindex = node.index(self.device.unwrap_or(self.at.device()));
         // What comes from a wire has its checksum.
-        let front = front && self.at == Hook::UplinkIngress && ifindex == node.index(Device::Uplink);
+        let front =
+            way == Way::WithXdp && self.at == Hook::UplinkIngress && ifindex == node.index(Device::Uplink);
+        if way == Way::WhileMoving {
+            lab.set_aside()?;
+        }
         let (verdict, frame) = if front && !self.packet.contains("check=partial") {
             lab.run_both(ifindex, &packet.frame())?
         } else {
             lab.run_on(ifindex, self.at, &packet.frame())?
         };
+        if way == Way::WhileMoving {
+            lab.bring_back()?;
+        }
         ensure!(verdict == self.verdict, "verdict {verdict:?} instead of {:?}", self.verdict);
         self.check_frame(&packet, &frame)?;
         self.check_reports(lab, &packet, ifindex, &before)?;

@@ -23,7 +23,7 @@ pub(super) fn fate(name: &str) -> Fate {
         map::FRONTEND_FILTER,
         map::XDP_UPLINKS,
         map::SEARCHED,
-        map::RATES,
+        map::SPENT,
     ];
     match name {
         // There were less reasons.
