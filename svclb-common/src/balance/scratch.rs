@@ -56,10 +56,10 @@ pub struct Scratch<A: Address> {
     /// How searches ended: a [`Found`](super::ports::Found).
     pub(super) found: u32,
     /// [`masquerades`](Self::masquerades), as the verifier shall not know it.
-    masquerades: u32,
+    pub(super) masquerades: u32,
     /// [`is_kept`](Self::is_kept), as the verifier shall not know it: it would follow all
     /// that comes after once for each answer.
-    kept: u32,
+    pub(super) kept: u32,
     /// The backend with which the client has another connection by the tuple that its flow was given, and 1; else 0.
     pub(super) clashed: u32,
     /// Which table probably has the packet's entry: a [`Home`].
