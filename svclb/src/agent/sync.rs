@@ -31,6 +31,7 @@ use crate::{
         ranges::RangeMaps,
         readback,
         resize::{Moving, Resize},
+        settings as datapath_settings,
         tables::Tables,
         xdp::attached_xdp,
     },
@@ -87,6 +88,7 @@ impl Syncer {
         let resize = Resize::plan(pins, &capacities)?;
         let programs = loader::load(pins, &capacities, &resize, &settings.datapath()?)?;
         older.as_ref().map_or(Ok(()), Carry::fill)?;
+        datapath_settings::write(pins, &settings.datapath()?)?;
         let tables = Tables::open(pins, Access::Write)?;
         let state = tables.state()?;
         state.synced.store(0);
