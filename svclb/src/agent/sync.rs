@@ -1,5 +1,6 @@
 //! One pass from what is wanted to what is in the kernel.
 
+mod answer;
 mod pass;
 mod succession;
 
@@ -31,7 +32,6 @@ use crate::{
         ranges::RangeMaps,
         readback,
         resize::{Moving, Resize},
-        settings as datapath_settings,
         tables::Tables,
         xdp::attached_xdp,
     },
@@ -88,7 +88,6 @@ impl Syncer {
         let resize = Resize::plan(pins, &capacities)?;
         let programs = loader::load(pins, &capacities, &resize, &settings.datapath()?)?;
         older.as_ref().map_or(Ok(()), Carry::fill)?;
-        datapath_settings::write(pins, &settings.datapath()?)?;
         let tables = Tables::open(pins, Access::Write)?;
         let state = tables.state()?;
         state.synced.store(0);

@@ -10,9 +10,13 @@
 //! | module | noun |
 //! |---|---|
 //! | [`copy`] | what the live maps hold of some addresses |
+//! | [`host`] | the decision at a socket call, which the kernel runs no program for on trial |
+//! | [`known`] | the flow of a packet |
 //! | [`run`] | one packet, and what became of it |
 
 mod copy;
+pub mod host;
+mod known;
 mod run;
 
 use std::{collections::BTreeSet, net::IpAddr};
@@ -25,7 +29,10 @@ use svclb_common::{
 };
 
 use self::copy::Memory;
-pub use self::run::{Decided, Ran, Way};
+pub use self::{
+    known::KnownFlow,
+    run::{Decided, Ran, Way},
+};
 use super::{
     Error,
     error::chain,
