@@ -181,7 +181,7 @@ fn frontend(kind: &str, frontend: &model::Frontend) -> String {
 }
 
 /// The name of a kind of frontend.
-pub fn kind_name(kind: FrontendKind) -> &'static str {
+pub(super) fn kind_name(kind: FrontendKind) -> &'static str {
     match kind {
         FrontendKind::ClusterIp => "ClusterIP",
         FrontendKind::NodePort => "NodePort",

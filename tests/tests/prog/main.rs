@@ -9,6 +9,7 @@
 //! | [`ports`] | source ports, to the last one |
 //! | [`flood`] | many flows at once |
 //! | [`web`] | a node with one Service |
+//! | [`explain`] | packets that are explained, and what becomes of them |
 //! | [`strangers`] | tuples that are nobody's |
 //! | [`filter`] | the filters in front of the tables |
 //! | [`fuzz`] | any bytes |
@@ -18,6 +19,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod budget;
+mod explain;
 mod filter;
 mod flood;
 mod front;
