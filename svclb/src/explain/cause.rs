@@ -11,7 +11,7 @@ use super::{
     scene::Scene,
     story::{Played, join},
 };
-use crate::model::{EndpointAccount, ServicePortKey};
+use crate::model::{EndpointAccount, Family, ServicePortKey};
 
 impl Scene {
     /// Tells whether the pod that sends has opted out.
@@ -208,7 +208,7 @@ impl Scene {
     }
 
     fn node_of(&self, backend: SocketAddr) -> Option<String> {
-        let tables = self.applied.tables(crate::model::Family::of(backend.ip()));
+        let tables = self.applied.tables(Family::of(backend.ip()));
         let found = tables
             .backends()
             .find(|(_, it)| (it.key.address, it.key.port) == (backend.ip(), backend.port()))?;
@@ -216,14 +216,16 @@ impl Scene {
     }
 }
 
-fn endpoints(objects: Option<&Objects>) -> Option<Vec<&EndpointAccount>> {
+/// Those of the port's family.
+fn endpoints<'o>(key: &ServicePortKey, objects: Option<&'o Objects>) -> Option<Vec<&'o EndpointAccount>> {
     let service = objects?.service.as_ref()?;
-    Some(service.account.slices.iter().flat_map(|slice| &slice.endpoints).collect())
+    let all = service.account.slices.iter().flat_map(|slice| &slice.endpoints);
+    Some(all.filter(|endpoint| Family::of(endpoint.address) == key.family).collect())
 }
 
 fn no_backend(key: &ServicePortKey, objects: Option<&Objects>) -> String {
     let service = format!("Service {}/{}", key.namespace, key.name);
-    let Some(endpoints) = endpoints(objects) else {
+    let Some(endpoints) = endpoints(key, objects) else {
         return format!(
             "{service} has no endpoint in the tables (the agent does not answer, so nobody says why)"
         );
@@ -246,7 +248,7 @@ fn no_backend(key: &ServicePortKey, objects: Option<&Objects>) -> String {
 fn no_local(key: &ServicePortKey, field: &str, objects: Option<&Objects>) -> String {
     let service = format!("Service {}/{}", key.namespace, key.name);
     let mut nodes = BTreeMap::<&str, usize>::new();
-    for endpoint in endpoints(objects).unwrap_or_default() {
+    for endpoint in endpoints(key, objects).unwrap_or_default() {
         if endpoint.ready {
             *nodes.entry(endpoint.node.as_deref().unwrap_or("no node")).or_default() += 1;
         }

@@ -126,6 +126,14 @@ impl Ground {
                 None => bail!("no route leads to {from}: name the device that it comes by with --device"),
             },
         };
+        // A pod behind a bridge is known to the bridge alone; programs are on its ports.
+        let ports = std::fs::read_dir(format!("/sys/class/net/{}/brif", self.name(index)));
+        if let (None, Ok(_ports)) = (device, ports) {
+            bail!(
+                "{from} is behind the bridge {}: name its port, the pod's device, with --device",
+                self.name(index)
+            );
+        }
         // A packet to an address of the node, from a process of it, goes by the loopback device.
         let hook = if is_host { Hook::Egress } else { Hook::Ingress };
         let role = if !self.attachments.carries(index) {

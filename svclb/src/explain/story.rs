@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     datapath::replica::{KnownFlow, Ran, Way},
-    model::ServicePortKey,
+    model::{Family, ServicePortKey, SliceAccount},
     netdev::Role,
 };
 
@@ -257,7 +257,10 @@ impl Scene {
 
     async fn tell_slices(&mut self, told: &mut Explanation, key: &ServicePortKey) {
         let Some(service) = self.objects(Some(key)).await.and_then(|objects| objects.service) else { return };
-        for slice in service.account.slices {
+        let is_of = |slice: &SliceAccount| {
+            slice.endpoints.first().is_none_or(|it| Family::of(it.address) == key.family)
+        };
+        for slice in service.account.slices.into_iter().filter(is_of) {
             let ready = slice.endpoints.iter().filter(|endpoint| endpoint.ready).count();
             let detail = format!("{} endpoints, {ready} of them ready", slice.endpoints.len());
             let object = Object {

@@ -9,7 +9,8 @@ use aya::maps::{HashMap, MapData};
 use etherparse::SlicedPacket;
 use nix::{
     mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
+    sched::{CloneFlags, CpuSet, sched_setaffinity, unshare},
+    unistd::Pid,
 };
 use proptest::{
     strategy::{Strategy, ValueTree as _},
@@ -76,7 +77,11 @@ struct World {
 }
 
 impl World {
+    /// Everything runs on one CPU: each remembers for itself what is nobody's.
     fn new() -> Self {
+        let mut first = CpuSet::new();
+        first.set(0).unwrap();
+        sched_setaffinity(Pid::from_raw(0), &first).unwrap();
         let folder = tempfile::tempdir().unwrap();
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
@@ -96,8 +101,8 @@ impl World {
     fn send(&mut self, hook: Hook, line: &str) -> (Verdict, Vec<u8>, Vec<DropReason>) {
         let frame = line.parse::<Packet>().unwrap().frame();
         let (verdict, out) = self.lab.run(&self.node, hook, &frame).unwrap();
-        let reasons = self.lab.events().unwrap().iter().map(|event| DropReason::of(event.reason).unwrap());
-        (verdict, out, reasons.collect())
+        let events = self.lab.events().unwrap();
+        (verdict, out, events.iter().map(|event| DropReason::of(event.reason).unwrap()).collect())
     }
 
     fn replica(&self) -> Replica {
@@ -154,21 +159,18 @@ fn what_is_told_is_what_happens_and_nothing_changes() {
         world.send(hook, &line);
     }
     let mut replica = world.replica();
-    let mut told = Vec::new();
-    let before = world.traces();
-    let packets: Vec<_> = (0..400).map(|_| next()).collect();
-    for (hook, line) in &packets {
-        told.push(world.explain(&mut replica, *hook, line));
-    }
-    assert!(!before.0.is_empty(), "there is a flow that might change");
-    assert!(before == world.traces(), "live tables have changed");
-    for ((hook, line), told) in packets.iter().zip(told) {
-        let became = world.send(*hook, line);
-        assert_eq!((told.0, &told.2), (became.0, &became.2), "{hook:?} {line}");
-        if *hook == Hook::UplinkIngress {
-            assert_eq!(ends(&told.1), ends(&became.1), "{hook:?} {line}");
-        } else {
-            assert!(told.1 == became.1, "{hook:?} {line}: another frame");
+    assert!(!world.traces().0.is_empty(), "there is a flow that might change");
+    for number in 0..400 {
+        let (hook, line) = next();
+        let before = (number % 10 == 0).then(|| world.traces());
+        let told = world.explain(&mut replica, hook, &line);
+        assert!(before.is_none_or(|before| before == world.traces()), "live tables have changed: {line}");
+        let became = world.send(hook, &line);
+        assert_eq!((told.0, &told.2), (became.0, &became.2), "{number}: {hook:?} {line}");
+        assert_eq!(ends(&told.1), ends(&became.1), "{number}: {hook:?} {line}");
+        // A source port of ours is one of many.
+        if hook != Hook::UplinkIngress {
+            assert!(told.1 == became.1, "{number}: {hook:?} {line}: another frame");
         }
         kinds.insert(format!("{:?} {:?}", became.0, became.2));
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use svclb::datapath::pins::Pins;
 use svclb_common::{
     FlowRecord,
-    family::{Addr4, Address as _},
+    family::Addr4,
     fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey, SocketKey},
     layout::map,
@@ -60,7 +60,8 @@ fn expect(
         }
         Ok(is_told.then_some(()))
     })
-    .with_context(|| format!("{} to {to}: {action} {reason:?} {words}", from.name))
+    .with_context(|| format!("{} to {to}: {action} {reason:?} {words}", from.name))?;
+    Ok(())
 }
 
 /// Both families.
@@ -275,7 +276,7 @@ fn nothing_of_it_is_left() -> anyhow::Result<()> {
         world
             .publish(&service(&[POD2, POD3]).spec(sticky).annotation("svclb.io/algorithm", "round-robin"))?;
         world.publish(&Service::new("void", SERVICE + 1, &[]))?;
-        let _agent = Agent::start(world, &["--socket-lb", "off"])?;
+        let agent = Agent::start(world, &["--socket-lb", "off"])?;
         let seen = Frontend::ClusterIp.of(SERVICE, Family::V4);
         for place in [Place::Pod(POD1), Place::Outside] {
             let to = if matches!(place, Place::Outside) {
@@ -285,7 +286,16 @@ fn nothing_of_it_is_left() -> anyhow::Result<()> {
             };
             ensure!(world.ask(place, Mode::Tcp, to, 2)?.answered() == 2, "{place:?}");
         }
-        let before = dump(world)?;
+        // It forgets what is over, whoever looks.
+        agent.kill()?;
+        let mut last = dump(world)?;
+        let mut same = 0;
+        let (before, _) = until("packets that are all there", PROMISE * 5, || {
+            let now = dump(world)?;
+            same = if now == last { same + 1 } else { 0 };
+            last.clone_from(&now);
+            Ok((same > 10).then_some(now))
+        })?;
         ensure!(before.values().map(Vec::len).sum::<usize>() > 4, "nothing to be changed");
         for (from, number, frontend) in [
             (POD1, SERVICE, Frontend::ClusterIp),
