@@ -8,7 +8,7 @@ use core::mem::offset_of;
 
 use bytemuck::{AnyBitPattern, pod_read_unaligned};
 
-use super::{choice::Choice, path::Path, scratch::Scratch};
+use super::{affinity::NOWHERE, choice::Choice, path::Path, scratch::Scratch};
 use crate::{
     family::Address,
     flow::{Action, Step},
@@ -17,8 +17,9 @@ use crate::{
     snat::PortsMemory,
 };
 
-/// What no number of a cell, a slot or a device is.
-const UNDECIDED: u32 = u32::MAX;
+/// What no number of a cell, a slot or a device is, nor one before such a number: some are asked for by their successor,
+/// of which zero is none.
+const UNDECIDED: u32 = u32::MAX - 1;
 
 /// What a working memory says that was marked by [`Told::marked`] before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +126,7 @@ impl<A: Address> Told<A> {
         let home = at(memory, start + offset_of!(Choice, home));
         Some(Chosen {
             slab: Slab { base, len: at(memory, slab + offset_of!(Slab, len)) },
-            home: decided(home),
+            home: (home != NOWHERE).then_some(home),
             keeps_source: at::<u8>(memory, start + offset_of!(Choice, keeps_source)) != 0,
             masquerades: at::<u32>(memory, offset_of!(Scratch<A>, masquerades)) != 0,
         })
