@@ -290,11 +290,11 @@ fn nothing_of_it_is_left() -> anyhow::Result<()> {
         agent.kill()?;
         let mut last = dump(world)?;
         let mut same = 0;
-        let (before, _) = until("packets that are all there", PROMISE * 5, || {
+        let (before, _) = until("packets that are all there", PROMISE * 60, || {
             let now = dump(world)?;
             same = if now == last { same + 1 } else { 0 };
             last.clone_from(&now);
-            Ok((same > 10).then_some(now))
+            Ok((same > 2).then_some(now))
         })?;
         ensure!(before.values().map(Vec::len).sum::<usize>() > 4, "nothing to be changed");
         for (from, number, frontend) in [
