@@ -16,6 +16,7 @@
 //! | [`life`] | whether a flow goes on; who a tuple belongs to |
 //! | [`part`] | fragments, and headers that are not the usual ones |
 //! | [`path`] | how the two directions of a flow go |
+//! | [`told`] | what the working memory tells afterwards |
 //! | [`ports`] | a free source port |
 //! | [`open`] | a new flow: its backend, its port, its entries |
 //! | [`tunnel`] | backends that answer outside clients by themselves |
@@ -33,6 +34,8 @@ mod ports;
 mod scratch;
 mod source;
 mod tables;
+#[cfg(feature = "user")]
+mod told;
 mod tunnel;
 mod vacant;
 
@@ -54,9 +57,11 @@ pub use part::{follow, follow_inner, learn_part};
 pub(crate) use pick::pick;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
 pub use ports::find_port;
-pub use scratch::Scratch;
+pub use scratch::{Scratch, Scratches};
 pub(crate) use source::{is_restricted, list, may_masquerade_pods, nobody};
 pub use tables::{PutError, Repeat, Route, STEPS, Tables};
+#[cfg(feature = "user")]
+pub use told::Told;
 pub(crate) use vacant::vacant;
 
 /// What became of a packet without an established flow.

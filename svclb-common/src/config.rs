@@ -64,6 +64,39 @@ pub struct DatapathConfig {
     pub timeouts: Timeouts,
 }
 
+/// How much room [`Settings`] have, so that new ones change no map.
+const ROOM: usize = 256;
+
+/// The settings of the programs that run, for whoever is to run others like them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Settings {
+    /// A hash of the bytecode that has them.
+    pub build: u64,
+    /// Bytes of a [`DatapathConfig`] in that build.
+    pub len: u64,
+    /// It.
+    bytes: [u64; ROOM / size_of::<u64>()],
+}
+
+impl Settings {
+    /// Those of programs of that build.
+    pub fn new(build: u64, config: &DatapathConfig) -> Self {
+        const { assert!(size_of::<DatapathConfig>() <= ROOM) };
+        let mut settings = Self { build, len: size_of::<DatapathConfig>() as u64, bytes: [0; _] };
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut settings.bytes);
+        bytes.iter_mut().zip(bytemuck::bytes_of(config)).for_each(|(to, from)| *to = *from);
+        settings
+    }
+
+    /// Them, if programs of `build` have written them.
+    pub fn config(&self, build: u64) -> Option<DatapathConfig> {
+        let bytes: &[u8] = bytemuck::cast_slice(&self.bytes);
+        let is_own = self.build == build && self.len == size_of::<DatapathConfig>() as u64;
+        is_own.then(|| bytemuck::pod_read_unaligned(&bytes[..size_of::<DatapathConfig>()]))
+    }
+}
+
 /// Ports for source translation unless configured: below both the `NodePort` range
 /// (30000 to 32767) and Linux's ephemeral range (32768 to 60999), so that a
 /// translated connection is never confused with one of the node's own.
@@ -101,6 +134,15 @@ impl DatapathConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_are_for_their_build_alone() {
+        let config = DatapathConfig { snat_port_min: 7, ..DatapathConfig::PER_PACKET };
+        let settings = Settings::new(5, &config);
+        assert_eq!(settings.config(5), Some(config));
+        assert_eq!(settings.config(6), None);
+        assert_eq!(Settings { len: 8, ..settings }.config(5), None);
+    }
 
     #[test]
     fn the_settings_have_no_padding() {

@@ -265,6 +265,7 @@ impl<A: Address> Recipe<A> {
 }
 
 /// What happens after the rewriting, with its device.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// What.

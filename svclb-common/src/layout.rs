@@ -151,8 +151,11 @@ pub mod map {
     pub const ROUTES: &str = "ROUTES";
     /// Whether a search for a source port has ever found none, by [`place`](crate::snat::PortsKey::place).
     pub const SEARCHED: &str = "SEARCHED";
+    /// [`Settings`](crate::config::Settings) of the programs that run; the agent's own.
+    pub const SETTINGS: &str = "SETTINGS";
     /// Maps that exist once.
-    pub const SHARED: [&str; 8] = [NODES, DROPS, EVENTS, STATE, OPT_OUTS, XDP_UPLINKS, ROUTES, SEARCHED];
+    pub const SHARED: [&str; 9] =
+        [NODES, DROPS, EVENTS, STATE, OPT_OUTS, XDP_UPLINKS, ROUTES, SEARCHED, SETTINGS];
     /// Devices that XDP programs may redirect frames to, by their index.
     pub const XDP_UPLINKS: &str = "XDP_UPLINKS";
 }

@@ -21,6 +21,8 @@ unsafe impl aya::Pod for Addr4 {}
 unsafe impl aya::Pod for Addr6 {}
 // SAFETY: as above.
 unsafe impl aya::Pod for DatapathConfig {}
+// SAFETY: whole words.
+unsafe impl aya::Pod for crate::config::Settings {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Event {}
 // SAFETY: as above.

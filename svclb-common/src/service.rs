@@ -67,6 +67,7 @@ pub struct Frontend {
 }
 
 /// A run of slots.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slab {
     /// First slot.
@@ -136,6 +137,7 @@ pub const NODE_TAKES_OVER: u32 = 32;
 pub const NODE_HAS_INHERITED: u32 = 64;
 
 /// How a service treats its clients.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// `SERVICE_*`, in bits 8 to 11 the number of the [`Algorithm`], above them the [`rate`](Self::rate).
@@ -269,6 +271,7 @@ pub struct BackendCell<A> {
 }
 
 /// A backend as the datapath needs it.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backend<A> {
     /// Its cell.

@@ -6,6 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use svclb_common::{
+    config::Settings,
     layout::capacity,
     service::{NodeName, ServiceName},
     state::AgentState,
@@ -32,3 +33,7 @@ static NODES: HashMap<u32, NodeName, { capacity::NODES }, NO_PREALLOC> = HashMap
 /// What the agent tells other processes.
 #[btf_map]
 static STATE: Array<AgentState, 1, MMAPABLE> = Array::new();
+
+/// The settings of the programs that run.
+#[btf_map]
+static SETTINGS: Array<Settings, 1> = Array::new();

@@ -10,7 +10,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use svclb_common::{
-    balance::{PutError, Scratch},
+    balance::{PutError, Scratch, Scratches},
     family::{Addr4, Addr6, V4, V6},
     flow::{FlowEntry, Recipe},
     key::FlowKey,
@@ -38,15 +38,9 @@ static HALF_OPEN_V4: HalfOpen<Addr4> = LruHashMap::new();
 #[btf_map(name = "HALF_OPEN_V6")]
 static HALF_OPEN_V6: HalfOpen<Addr6> = LruHashMap::new();
 
-/// Working memory of a CPU. A program can use 64 maps: what needs no name of its own shares one.
-pub(crate) struct Memory {
-    v4: Scratch<Addr4>,
-    v6: Scratch<Addr6>,
-}
-
 /// Working memory for first packets.
 #[btf_map(name = "SCRATCH")]
-static SCRATCH: PerCpuArray<Memory, 1> = PerCpuArray::new();
+static SCRATCH: PerCpuArray<Scratches, 1> = PerCpuArray::new();
 
 /// The maps of a family.
 pub(crate) trait FlowMaps: FilterMaps {
@@ -55,7 +49,7 @@ pub(crate) trait FlowMaps: FilterMaps {
     #[doc(hidden)]
     fn half_open() -> &'static HalfOpen<Self::Addr>;
     #[doc(hidden)]
-    fn scratch(memory: &mut Memory) -> &mut Scratch<Self::Addr>;
+    fn scratch(memory: &mut Scratches) -> &mut Scratch<Self::Addr>;
 }
 
 macro_rules! maps {
@@ -70,7 +64,7 @@ macro_rules! maps {
                 &$half_open
             }
             #[inline(always)]
-            fn scratch(memory: &mut Memory) -> &mut Scratch<Self::Addr> {
+            fn scratch(memory: &mut Scratches) -> &mut Scratch<Self::Addr> {
                 &mut memory.$scratch
             }
         }

@@ -61,6 +61,7 @@ use self::{expiry::Expiry, heard::Heard, inputs::Inputs, servers::Servers, sync:
 use crate::{
     config,
     datapath::{Error, carry, events, lock, probe, tables},
+    explain::Questions,
     netdev,
     sys::heap,
     sysctl,
@@ -110,7 +111,8 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             batch = batches.recv(), if heard.wants_more() => heard.take(batch)?,
         }
     };
-    let mut servers = Servers::start(&settings, events, &tasks, &stop)?;
+    let (questions, mut asked) = Questions::new();
+    let mut servers = Servers::start(&settings, events, questions, &tasks, &stop)?;
     let _expiry = Expiry::start(&settings.pins, settings.config.flow_timeouts.0, servers.metrics().clone())
         .map_err(RunError::other)?;
     let pins = settings.pins.clone();
@@ -132,7 +134,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         syncer.take(batch);
     }
     let mut has_excess = false;
-    let ended = loop {
+    let ended = 'passes: loop {
         let seen = network.borrow_and_update().clone();
         let since = Instant::now();
         let pass = syncer.sync(&seen).await;
@@ -144,22 +146,34 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             syncer.compact();
             heap::trim();
         }
-        tokio::select! {
-            batch = batches.recv() => match batch {
-                Some(batch) => {
-                    servers.queued(&batch);
-                    has_excess = batch.changes.len() >= MANY;
-                    syncer.take(batch);
+        // Who asks what is known causes no pass.
+        loop {
+            tokio::select! {
+                batch = batches.recv() => match batch {
+                    Some(batch) => {
+                        servers.queued(&batch);
+                        has_excess = batch.changes.len() >= MANY;
+                        syncer.take(batch);
+                    }
+                    None => break 'passes Err(RunError::other("the source of Services has ended")),
+                },
+                changed = network.changed() => if let Err(error) = changed {
+                    break 'passes Err(RunError::other(error));
+                },
+                () = sleep(RETRY), if pass.is_to_be_repeated => {}
+                () = syncer.pods_changed() => {}
+                () = sleep(PORT_RETRY), if servers.has_closed_ports() => {}
+                Some(question) = asked.recv() => {
+                    question.answer(|service| syncer.answer(service));
+                    continue;
                 }
-                None => break Err(RunError::other("the source of Services has ended")),
-            },
-            changed = network.changed() => if let Err(error) = changed { break Err(RunError::other(error)) },
-            () = sleep(RETRY), if pass.is_to_be_repeated => {}
-            () = syncer.pods_changed() => {}
-            () = sleep(PORT_RETRY), if servers.has_closed_ports() => {}
-            () = &mut rewritten => break Err(RunError::other("the file of --config has changed: start again")),
-            _ = terminate.recv() => break Ok(()),
-            _ = interrupt.recv() => break Ok(()),
+                () = &mut rewritten => {
+                    break 'passes Err(RunError::other("the file of --config has changed: start again"));
+                }
+                _ = terminate.recv() => break 'passes Ok(()),
+                _ = interrupt.recv() => break 'passes Ok(()),
+            }
+            break;
         }
     };
     logging.abort();

@@ -1,5 +1,6 @@
 //! The command line: flags, subcommands, exit codes.
 
+mod explain;
 mod run;
 
 use std::{
@@ -48,6 +49,8 @@ enum Command {
     Services(ReportArgs),
     /// List who talks to whom through which Service
     Flows(FlowsArgs),
+    /// Tell what becomes of a packet, and why, without sending it
+    Explain(explain::ExplainArgs),
     /// Tell whether this host can run svclb, and what each device would use
     Check(CheckArgs),
     /// Remove every program, pin and map of svclb from this host
@@ -210,7 +213,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         eprintln!(
-            "svclb: a subcommand is missing: run, sandbox, status, services, flows, check or cleanup; see svclb --help"
+            "svclb: a subcommand is missing: run, sandbox, status, services, flows, explain, check or cleanup; see svclb --help"
         );
         return ExitCode::from(WRONG_CONFIG);
     }
@@ -261,6 +264,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
                 let pins = Pins::new(args.report.pins.bpffs);
                 report::flows(&pins, args.report.output, args.service.as_ref())
             }
+            Command::Explain(args) => Box::pin(explain::run(args)).await,
             Command::Check(args) => {
                 let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb, xdp } = args.devices;
                 let devices = devices(cgroup, socket_lb, uplinks, pod_interfaces, xdp.unwrap_or_default())?;

@@ -24,6 +24,8 @@
 //! | [`handover`] | giving flows to the stack |
 //! | [`frontends`] | the map of frontends, and the filter in front of it |
 //! | `mover` | entries on their way to tables of another size |
+//! | [`settings`] | the settings of the programs that run |
+//! | [`replica`] | the programs once more, to be run on packets that nobody has sent |
 //! | [`resize`] | flow tables of another size than those that are pinned |
 //! | [`sweep`] | walking through what programs write, and forgetting what is over |
 //! | [`loopback`] | sysctls of the loopback device, for `--socket-lb=off` and for SCTP |
@@ -63,7 +65,9 @@ pub mod probe;
 pub mod ranges;
 pub mod readback;
 mod refusals;
+pub mod replica;
 pub mod resize;
+pub mod settings;
 pub mod sweep;
 pub mod tables;
 pub mod translations;

@@ -7,6 +7,7 @@ pub mod cli;
 mod compact;
 pub mod config;
 pub mod datapath;
+pub mod explain;
 pub mod health;
 #[cfg(test)]
 mod hostile;

@@ -8,6 +8,7 @@
 //! The rules are those of kube-proxy. What cannot be had is never silent: it is a [`Notice`] that names the object and
 //! the field.
 
+mod account;
 mod address;
 mod algorithm;
 mod backend;
@@ -37,6 +38,7 @@ mod pool;
 mod port;
 mod protocol;
 mod rate;
+mod resource_version;
 mod select;
 mod service;
 mod service_cidr;
@@ -50,6 +52,7 @@ mod vip;
 mod weights;
 
 pub use self::{
+    account::{Account, EndpointAccount, SliceAccount},
     address::{Family, parse_address},
     algorithm::Algorithm,
     backend::{Backend, BackendState, Lists},
@@ -67,6 +70,7 @@ pub use self::{
     policy::{Policy, TrafficPolicy},
     protocol::Protocol,
     rate::Rate,
+    resource_version::ResourceVersion,
     select::{List, Outcome, SourceClass},
     service::{ServicePort, ServicePortKey},
     settings::Settings,

@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// What a first packet may choose from.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice {
     /// The list that its service's policy names.

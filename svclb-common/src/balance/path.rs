@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// How the two directions of a new flow go.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Path<A> {
     /// Source address towards the backend.

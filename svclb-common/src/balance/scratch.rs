@@ -2,7 +2,7 @@
 
 use crate::{
     balance::{choice::Choice, path::Path},
-    family::Address,
+    family::{Addr4, Addr6, Address},
     flow::{FlowEntry, Home, Link, Recipe},
     key::FlowKey,
     outline::Outline,
@@ -56,10 +56,10 @@ pub struct Scratch<A: Address> {
     /// How searches ended: a [`Found`](super::ports::Found).
     pub(super) found: u32,
     /// [`masquerades`](Self::masquerades), as the verifier shall not know it.
-    masquerades: u32,
+    pub(super) masquerades: u32,
     /// [`is_kept`](Self::is_kept), as the verifier shall not know it: it would follow all
     /// that comes after once for each answer.
-    kept: u32,
+    pub(super) kept: u32,
     /// The backend with which the client has another connection by the tuple that its flow was given, and 1; else 0.
     pub(super) clashed: u32,
     /// Which table probably has the packet's entry: a [`Home`].
@@ -68,6 +68,15 @@ pub struct Scratch<A: Address> {
     around: u32,
     /// TCP control bits of a packet that does not travel alone.
     flags: u32,
+}
+
+/// Working memory of a CPU, whatever packet it has: a program can use 64 maps, so both families share one.
+#[repr(C)]
+pub struct Scratches {
+    /// For packets of IPv4.
+    pub v4: Scratch<Addr4>,
+    /// For packets of IPv6.
+    pub v6: Scratch<Addr6>,
 }
 
 impl<A: Address> Scratch<A> {

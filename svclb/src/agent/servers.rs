@@ -20,6 +20,7 @@ use super::{
 use crate::{
     apiserver::{Events, Severity},
     config::{NodePortAddresses, Source},
+    explain::Questions,
     health::{self, AbsentNode, Moment, ServicePorts, State},
     http,
     metrics::{self, Metrics, Pages, SyncKind},
@@ -51,6 +52,7 @@ impl Servers {
     pub(super) fn start(
         settings: &Settings,
         events: Events,
+        questions: Questions,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Self, RunError> {
@@ -72,7 +74,7 @@ impl Servers {
             })?;
         }
         if let Some(address) = config.metrics_bind_address {
-            let pages = Pages::new(metrics.clone(), config);
+            let pages = Pages::new(metrics.clone(), config).with_objects(questions);
             listening.at(
                 "metricsBindAddress",
                 address,

@@ -1,5 +1,6 @@
 //! One pass from what is wanted to what is in the kernel.
 
+mod answer;
 mod hooks;
 mod pass;
 mod succession;
@@ -103,7 +104,6 @@ impl Syncer {
         for (word, seconds) in state.timeouts.iter().zip(settings.config.flow_timeouts.0.seconds) {
             word.store(seconds);
         }
-
         let limits = Limits { maglev_table: settings.config.maglev_table_size.get(), ..Limits::default() };
         let read = Readback::new(readback::read(&tables)?, &limits);
         let attachments = Attachments::adopt(pins, settings.tc)?;

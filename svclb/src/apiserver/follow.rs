@@ -154,11 +154,12 @@ fn is_streaming(config: &Config) -> bool {
 /// An object by its name. One that no object may have is no better than an object that cannot be read.
 pub(super) fn entry<K: Kind>(object: Received<K>) -> Entry<K> {
     let key = ObjectKey::of(object.meta());
+    let version = object.meta().resource_version.clone();
     let object = object.0.map_err(|invalid| invalid.error).and_then(|object| {
         let named = check_metadata(object.meta(), K::NAMING);
         named.map_err(|(field, message)| format!("{field}: {message}")).map(|()| stripped(object))
     });
-    Entry::new(key, object)
+    Entry::new(key, object).at(version)
 }
 
 /// What an event of a watch tells; `None` if nobody knows whom it is about, so that only a list can.

@@ -147,8 +147,9 @@ impl Kind for Pod {
             let PodSpec { node_name, runtime_class_name, host_network, .. } = std::mem::take(spec);
             *spec = PodSpec { node_name, runtime_class_name, host_network, ..PodSpec::default() };
         }
-        let phase = self.status.take().and_then(|status| status.phase);
-        self.status = phase.map(|phase| PodStatus { phase: Some(phase), ..PodStatus::default() });
+        let status = self.status.take().unwrap_or_default();
+        let PodStatus { phase, pod_ips, .. } = status;
+        self.status = phase.map(|phase| PodStatus { phase: Some(phase), pod_ips, ..PodStatus::default() });
     }
 
     fn change(key: ObjectKey, object: Option<Arc<Self>>) -> Change {

@@ -30,6 +30,16 @@ impl<K: Kind> Entry<K> {
         Self { key, object: object.map(with_digest) }
     }
 
+    /// With the version that the server gives it, which makes no difference to what it says.
+    pub(super) fn at(mut self, version: Option<String>) -> Self {
+        if let Ok((object, _)) = &mut self.object
+            && let Some(object) = Arc::get_mut(object)
+        {
+            object.meta_mut().resource_version = version;
+        }
+        self
+    }
+
     /// Whether it is known which object it is.
     pub(super) fn is_named(&self) -> bool {
         is_name(&self.key)

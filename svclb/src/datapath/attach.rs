@@ -218,6 +218,11 @@ impl Attachments {
         linked(Side::Ingress) && linked(Side::Egress) || self.filters.carries(ifindex)
     }
 
+    /// Whether programs are attached to socket calls.
+    pub fn has_sockets(&self) -> bool {
+        self.links.keys().any(|hook| matches!(hook, Hook::Socket(_)))
+    }
+
     fn is_dead(&self, ifindex: u32) -> bool {
         let link = self.links.get(&Hook::Device(ifindex, Side::Ingress));
         let target = |link: &Link| link::info(link.fd.as_fd()).map(|info| info.target);

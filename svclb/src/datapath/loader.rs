@@ -22,6 +22,7 @@ use super::{
     pins::Pins,
     probe,
     resize::Resize,
+    settings,
 };
 
 /// The XDP program, and the one for kernels that know frames of one buffer only.
@@ -57,6 +58,7 @@ pub fn load(
     }
     let mut ebpf = load_maps(&mut loader)?;
     load_programs(&mut ebpf)?;
+    settings::write(pins, &config)?;
     Ok(Programs { ebpf })
 }
 

@@ -5,7 +5,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Metrics, render::Render};
-use crate::http::{self, Answer, PLAIN};
+use crate::{
+    explain::{About, Questions},
+    http::{self, Answer, PLAIN},
+};
 
 /// The type of the text format, version 0.0.4.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -16,12 +19,32 @@ pub struct Pages {
     metrics: Metrics,
     render: Render,
     configz: String,
+    questions: Option<Questions>,
 }
+
+/// Where questions about objects of the API are answered: as it is, or followed by a namespace and a name, or by an
+/// address.
+const OBJECTS: &str = "/v1/objects";
 
 impl Pages {
     /// Pages with these metrics and, under `/configz`, this configuration.
     pub fn new(metrics: Metrics, config: &impl Serialize) -> Self {
-        Self { metrics, render: Render::default(), configz: json!({ "svclb.io": config }).to_string() }
+        Self {
+            metrics,
+            render: Render::default(),
+            configz: json!({ "svclb.io": config }).to_string(),
+            questions: None,
+        }
+    }
+
+    /// With what the API says of Services, below `/v1/objects`.
+    #[must_use]
+    pub fn with_objects(self, questions: Questions) -> Self {
+        Self { questions: Some(questions), ..self }
+    }
+
+    async fn objects(&self, path: &str) -> Option<String> {
+        self.questions.as_ref()?.ask(About::parse(path)?).await
     }
 
     /// The answer at a path.
@@ -41,7 +64,13 @@ impl Pages {
             "/healthz" => (PLAIN, "ok".to_owned()),
             "/proxyMode" => (PLAIN, "svclb".to_owned()),
             "/configz" => (http::JSON, self.configz.clone()),
-            _ => return http::not_found(),
+            _ => match path.strip_prefix(OBJECTS) {
+                Some(path) => match self.objects(path).await {
+                    Some(text) => (http::JSON, text),
+                    None => return http::not_found(),
+                },
+                None => return http::not_found(),
+            },
         };
         http::answer(StatusCode::OK, kind, text)
     }

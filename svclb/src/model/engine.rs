@@ -16,12 +16,13 @@ use k8s_openapi::{
 };
 
 use super::{
-    Delta, Family, HealthCheck, NoLocal, NodeState, Notice, ObjectKey, ServicePort, ServicePortKey, Settings,
-    SkipReason, Skipped, Snapshot,
+    Account, Delta, Family, HealthCheck, NoLocal, NodeState, Notice, ObjectKey, ResourceVersion, ServicePort,
+    ServicePortKey, Settings, SkipReason, Skipped, Snapshot,
+    account::SliceAccount,
     compute::{Computed, View},
     desired::{Desired, Round},
     facts::ServiceFacts,
-    opt_out::{OptOut, OptOuts},
+    opt_out::{OptOut, OptOuts, addresses_of},
     pool::Pool,
     service_cidr::ServiceCidrs,
     skip,
@@ -59,6 +60,7 @@ pub struct Model {
 struct Known {
     uid: Option<String>,
     facts: Result<Box<ServiceFacts>, SkipReason>,
+    version: ResourceVersion,
 }
 
 impl Model {
@@ -92,7 +94,8 @@ impl Model {
             facts.share(&mut self.pool);
             Ok(Box::new(facts))
         };
-        let known = Known { uid: service.metadata.uid.clone(), facts };
+        let version = ResourceVersion::of(&service.metadata);
+        let known = Known { uid: service.metadata.uid.clone(), facts, version };
         if self.services.get(key) != Some(&known) {
             let key = ObjectKey { namespace: self.pool.text(&key.namespace), name: key.name.clone() };
             self.services.insert(key.clone(), known);
@@ -136,7 +139,8 @@ impl Model {
     }
 
     fn apply_pod(&mut self, key: &ObjectKey, pod: Option<&Pod>) {
-        self.opt_outs.replace(key, pod.and_then(|pod| OptOut::of(pod, &self.settings)));
+        let opt_out = pod.and_then(|pod| Some((OptOut::of(pod, &self.settings)?, addresses_of(pod))));
+        self.opt_outs.replace(key, opt_out);
     }
 
     /// Computes anew what was touched, and tells what is different since the last time.
@@ -225,6 +229,20 @@ impl Model {
     /// How many Service ports drop because their endpoints are all elsewhere.
     pub fn no_local_endpoints(&self) -> NoLocal {
         self.desired.no_local
+    }
+
+    /// What an operator may ask about a Service: see [`Account`].
+    pub fn account(&self, service: &ObjectKey) -> Option<Account> {
+        let known = self.services.get(service)?;
+        let slices = self.slices.named(service).map(|(name, facts)| SliceAccount::of(name, facts));
+        let skipped = known.facts.as_ref().err().map(|reason| reason.explain().to_owned());
+        let notices = self.notices().filter(|notice| notice.object == *service);
+        Some(Account {
+            resource_version: known.version.to_string(),
+            not_proxied: skipped,
+            slices: slices.collect(),
+            notices: notices.map(ToString::to_string).collect(),
+        })
     }
 
     /// `metadata.uid` of a Service, proxied or not.

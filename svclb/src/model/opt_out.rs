@@ -1,10 +1,10 @@
 //! Pods whose sockets are to be left alone.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{ObjectKey, Settings};
+use super::{ObjectKey, Settings, parse_address};
 use crate::netdev::glob;
 
 /// The annotation, or label, by which a pod says whether its calls may be translated: `on` or `off`.
@@ -56,13 +56,19 @@ impl OptOut {
     }
 }
 
+/// The addresses of a pod, as far as its status has them.
+pub(super) fn addresses_of(pod: &Pod) -> Vec<IpAddr> {
+    let ips = pod.status.iter().flat_map(|status| &status.pod_ips).flatten();
+    ips.filter_map(|ip| parse_address(&ip.ip)).collect()
+}
+
 /// All of them, by their pods.
 #[derive(Debug, Default)]
-pub struct OptOuts(BTreeMap<ObjectKey, OptOut>);
+pub struct OptOuts(BTreeMap<ObjectKey, (OptOut, Vec<IpAddr>)>);
 
 impl OptOuts {
     /// Takes note of what a pod asks for.
-    pub(super) fn replace(&mut self, key: &ObjectKey, opt_out: Option<OptOut>) {
+    pub(super) fn replace(&mut self, key: &ObjectKey, opt_out: Option<(OptOut, Vec<IpAddr>)>) {
         match opt_out {
             Some(opt_out) => self.0.insert(key.clone(), opt_out),
             None => self.0.remove(key),
@@ -71,15 +77,23 @@ impl OptOuts {
 
     /// The UIDs by which kubelets name the control groups of the pods.
     pub fn uids(&self) -> impl Iterator<Item = &str> {
-        self.0.values().filter_map(|opt_out| match opt_out {
+        self.0.values().filter_map(|(opt_out, _)| match opt_out {
             OptOut::Pod(uid) => Some(uid.as_str()),
             OptOut::Ignored(_) => None,
         })
     }
 
+    /// The pods, with their addresses as far as those are known.
+    pub fn pods(&self) -> impl Iterator<Item = (&ObjectKey, &[IpAddr])> {
+        self.0
+            .iter()
+            .filter(|(_, (opt_out, _))| matches!(opt_out, OptOut::Pod(_)))
+            .map(|(key, (_, addresses))| (key, &addresses[..]))
+    }
+
     /// What pods ask for in vain, a line each.
     pub fn ignored(&self) -> impl Iterator<Item = String> {
-        self.0.iter().filter_map(|(key, opt_out)| match opt_out {
+        self.0.iter().filter_map(|(key, (opt_out, _))| match opt_out {
             OptOut::Pod(_) => None,
             OptOut::Ignored(reason) => Some(format!("Pod {key}: ignored: {reason}")),
         })
@@ -145,7 +159,7 @@ mod tests {
         for (pod, words) in table {
             let mut opt_outs = OptOuts::default();
             let key = ObjectKey { namespace: "b".into(), name: "a".into() };
-            opt_outs.replace(&key, asked(pod));
+            opt_outs.replace(&key, asked(pod).map(|opt_out| (opt_out, Vec::new())));
             let lines: Vec<_> = opt_outs.ignored().collect();
             assert!(lines[0].starts_with("Pod b/a: ignored: ") && lines[0].contains(words), "{lines:?}");
             assert_eq!(opt_outs.uids().count(), 0);

@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 
 use super::{
-    Family, Notice, ObjectKey, Protocol, Reason,
+    Family, Notice, ObjectKey, Protocol, Reason, ResourceVersion,
     name::{self, SUBDOMAIN},
     parse_address,
     pool::Pool,
@@ -33,6 +33,8 @@ pub(super) struct SliceFacts {
     pub(super) endpoints: Box<[Endpoint]>,
     /// What cannot be used of it.
     pub(super) notices: Vec<Notice>,
+    /// `metadata.resourceVersion`.
+    pub(super) version: ResourceVersion,
 }
 
 /// A port that all endpoints of a slice have.
@@ -99,6 +101,7 @@ impl SliceFacts {
             ports: ports.collect(),
             endpoints: endpoints.collect(),
             notices: notices(slice, family),
+            version: ResourceVersion::of(&slice.metadata),
         })
     }
 

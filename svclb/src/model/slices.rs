@@ -57,7 +57,12 @@ impl Slices {
         compact(&mut self.by_owner);
     }
 
-    /// The slices of a Service, by name.
+    /// The slices of a Service with their names.
+    pub(super) fn named(&self, service: &ObjectKey) -> impl Iterator<Item = (&Arc<str>, &SliceFacts)> {
+        self.by_owner.get(service).into_iter().flatten().map(|(name, facts)| (name, facts))
+    }
+
+    /// The slices of a Service.
     pub(super) fn of(&self, service: &ObjectKey) -> Vec<&SliceFacts> {
         self.by_owner.get(service).into_iter().flatten().map(|(_, facts)| facts).collect()
     }

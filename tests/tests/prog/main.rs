@@ -10,6 +10,7 @@
 //! | [`flood`] | many flows at once |
 //! | [`way`] | on what kind of node fixtures are run |
 //! | [`web`] | a node with one Service |
+//! | [`explain`] | packets that are explained, and what becomes of them |
 //! | [`strangers`] | tuples that are nobody's |
 //! | [`filter`] | the filters in front of the tables |
 //! | [`fuzz`] | any bytes |
@@ -19,6 +20,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod budget;
+mod explain;
 mod filter;
 mod flood;
 mod front;

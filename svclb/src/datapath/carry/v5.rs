@@ -16,7 +16,8 @@ use crate::datapath::{Error, pins::Pins};
 
 /// What becomes of its maps.
 pub(super) fn fate(name: &str) -> Fate {
-    const FRESH: [&str; 7] = [
+    const FRESH: [&str; 8] = [
+        map::SETTINGS,
         map::STRANGERS,
         map::FLOW_FILTER,
         map::FLOW_ERAS,

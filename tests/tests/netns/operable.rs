@@ -1,0 +1,3 @@
+//! What goes wrong is named by one command.
+
+mod explain;
