@@ -38,6 +38,7 @@ mod port;
 mod protocol;
 mod rate;
 mod select;
+pub mod self_probe;
 mod service;
 mod service_cidr;
 mod settings;

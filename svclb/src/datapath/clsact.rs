@@ -23,7 +23,7 @@ use super::{
     pins::Pins,
 };
 use crate::{
-    netdev::{Births, device_names},
+    netdev::{Births, Network, device_names},
     sys::link::Side,
 };
 
@@ -294,4 +294,40 @@ pub(super) fn attached(pins: &Pins, names: &BTreeMap<u32, String>) -> Result<Vec
             Some(Attached { device, hook: hook.into(), program: program.into() })
         })
         .collect())
+}
+
+/// The device that a marker of that name is for.
+pub(super) fn device_of(name: &str) -> Option<u32> {
+    parse_marker(name).map(|(ifindex, _, _)| ifindex)
+}
+
+/// Where filters have been attached, and are not: device and side.
+pub(super) async fn missing(pins: &Pins, network: &Network) -> Result<Vec<String>, Error> {
+    let markers = pins.link_names()?;
+    let filters: Vec<_> = markers.iter().filter_map(|name| parse_marker(name)).collect();
+    let mut missing = Vec::new();
+    for (ifindex, ingress, _) in filters {
+        let Some(device) = network.links.get(&ifindex) else { continue };
+        let side = attach_type(ingress);
+        if SchedClassifierLink::attached(&device.name, side, PRIORITY, handle(pins.version()), None).is_err()
+            || !is_there(ifindex, ingress).await
+        {
+            missing.push(format!("{} {}", device.name, if ingress { "ingress" } else { "egress" }));
+        }
+    }
+    Ok(missing)
+}
+
+/// Whether a side of a device has any filter.
+async fn is_there(ifindex: u32, ingress: bool) -> bool {
+    use futures::TryStreamExt as _;
+    let (Ok((connection, handle, _)), Ok(index)) = (rtnetlink::new_connection(), i32::try_from(ifindex)) else {
+        return true;
+    };
+    let serving = tokio::spawn(connection);
+    let mut filters = handle.traffic_filter(index);
+    let request = if ingress { filters.get().ingress() } else { filters.get().egress() };
+    let found = matches!(request.execute().try_next().await, Ok(Some(_)));
+    serving.abort();
+    found
 }

@@ -23,6 +23,7 @@ use super::{
     facts::ServiceFacts,
     opt_out::{OptOut, OptOuts},
     pool::Pool,
+    self_probe,
     service_cidr::ServiceCidrs,
     skip,
     slice::{self, SliceFacts},
@@ -64,7 +65,11 @@ struct Known {
 impl Model {
     /// The state without any object.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, ..Self::default() }
+        let mut model = Self { settings, ..Self::default() };
+        if model.settings.self_probe {
+            model.desired.services.extend(self_probe::services());
+        }
+        model
     }
 
     /// Takes in the new state of an object.
