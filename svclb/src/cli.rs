@@ -15,6 +15,7 @@ use svclb_common::config::SocketMode;
 use self::run::RunArgs;
 use crate::{
     agent::{self, RunError},
+    condition::{self, Problem, Topic},
     config::{PortRange, SocketLb, Tc, Xdp},
     datapath::{attach::TcMode, cleanup, pins::Pins},
     log,
@@ -42,7 +43,7 @@ enum Command {
     Run(Box<RunArgs>),
     /// Show a small world of network namespaces in which Services are balanced
     Sandbox(Box<sandbox::Options>),
-    /// Tell whether the tables hold what was asked for, and what is attached
+    /// Tell whether the node is all right and, if not, what to do
     Status(StatusArgs),
     /// List the Services that the tables hold
     Services(ReportArgs),
@@ -115,6 +116,9 @@ struct StatusArgs {
     /// Wait until the tables hold what was asked for; exit 1 if they do not in that time, such as 10s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait_synced: Option<Duration>,
+    /// How long to watch the drops [default: 1s; 0s with --wait-synced]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    interval: Option<Duration>,
     /// Print nothing; the exit code says it
     #[arg(long, requires = "wait_synced")]
     quiet: bool,
@@ -254,7 +258,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Command::Status(args) => {
                 let pins = Pins::new(args.report.pins.bpffs);
                 let output = (!args.quiet).then_some(args.report.output);
-                report::status(&pins, output, args.wait_synced).await
+                report::status(&pins, output, args.wait_synced, args.interval).await
             }
             Command::Services(args) => report::services(&Pins::new(args.pins.bpffs), args.output),
             Command::Flows(args) => {
@@ -303,6 +307,9 @@ fn devices(
             }
             (Err(error), None) => {
                 tracing::warn!("{error}: all packets are translated one by one, as with --socket-lb=off");
+                let what = format!("sockets are left alone, packets are translated one by one: {error}");
+                let advice = "nothing is broken; mount cgroup v2 for the faster way, or say socketLB: off";
+                condition::tell(Topic::Sockets, [Problem::warning(what, "sockets", advice)]);
                 socket_mode = SocketMode::Off;
                 None
             }

@@ -66,6 +66,8 @@ impl Problem {
 pub enum Topic {
     /// The API server.
     ApiServer,
+    /// The hooks at sockets.
+    Sockets,
     /// A pass over tables and hooks that failed.
     Pass,
     /// Devices that refuse programs.
@@ -179,9 +181,9 @@ pub fn now() -> String {
 /// The problems of now, with the times of those that were known.
 fn renewed(known: &[Problem], problems: impl IntoIterator<Item = Problem>, now: &str) -> Vec<Problem> {
     let since = |problem: &Problem| {
-        let before = known.iter().find(|known| {
-            known.place == problem.place && subject(&known.what) == subject(&problem.what)
-        });
+        let before = known
+            .iter()
+            .find(|known| known.place == problem.place && subject(&known.what) == subject(&problem.what));
         before.map_or_else(|| Some(now.to_owned()), |known| known.since.clone())
     };
     let mut all = problems.into_iter();

@@ -2,6 +2,7 @@
 
 mod pass;
 mod succession;
+mod tell;
 
 use std::{collections::BTreeSet, mem, net::IpAddr, process, sync::Arc};
 

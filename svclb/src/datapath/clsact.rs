@@ -321,7 +321,8 @@ pub(super) async fn missing(pins: &Pins, network: &Network) -> Result<Vec<String
 /// Whether a side of a device has any filter.
 async fn is_there(ifindex: u32, ingress: bool) -> bool {
     use futures::TryStreamExt as _;
-    let (Ok((connection, handle, _)), Ok(index)) = (rtnetlink::new_connection(), i32::try_from(ifindex)) else {
+    let (Ok((connection, handle, _)), Ok(index)) = (rtnetlink::new_connection(), i32::try_from(ifindex))
+    else {
         return true;
     };
     let serving = tokio::spawn(connection);

@@ -123,7 +123,8 @@ fn detached(pins: &Pins, network: &Network, hook: Hook) -> Result<Option<Problem
         })),
         Hook::Socket(program) => {
             let path = pins.link(&hook.pin());
-            let info = link::open(&path).and_then(|link| link::info(link.as_fd())).map_err(Error::file(path))?;
+            let info =
+                link::open(&path).and_then(|link| link::info(link.as_fd())).map_err(Error::file(path))?;
             let is_there = matches!(info.target, Target::Cgroup(group) if group != 0);
             let what = "svclb's program is detached: somebody has removed it";
             if !is_there {
@@ -142,7 +143,8 @@ fn at_sockets(program: &str, target: Target, own: u32) -> Option<Problem> {
     let folder = fs::File::open(root).ok().filter(|_| is_root)?;
     let others = query::of_cgroup(folder.as_fd(), kind).ok()?.into_iter().filter(|id| *id != own);
     let others: Vec<_> = others.map(|id| Foreign::new(id).to_string()).collect();
-    let what = format!("other programs see the same calls, and may translate or refuse them: {}", others.join(", "));
+    let what =
+        format!("other programs see the same calls, and may translate or refuse them: {}", others.join(", "));
     (!others.is_empty()).then(|| Problem::warning(what, format!("cgroup {program}"), WHOSE))
 }
 

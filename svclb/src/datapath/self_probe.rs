@@ -17,6 +17,7 @@ use svclb_common::{
     key::{FlowKey, FrontendKey, Hook},
     layout::map,
     service::{Frontend, ServiceId},
+    state::AgentState,
     wire::Transport,
 };
 use tokio::time::{Instant, sleep};
@@ -24,17 +25,18 @@ use tokio::time::{Instant, sleep};
 use self::frame::frame;
 use super::{
     Error,
+    attach::uplink_of,
     counters::TrafficMap,
     family::MapFamily,
     pins::Pins,
-    tables::{absent, open_hash},
+    tables::{absent, open_array, open_hash},
 };
 use crate::{
     model::{
         Family,
         self_probe::{PORT, TARGET, address, client},
     },
-    sys::inject::Injector,
+    sys::{inject::Injector, mapped::Access},
 };
 
 mod frame;
@@ -76,6 +78,24 @@ impl SelfProbe {
     /// Loads what lets devices receive frames.
     pub fn new(pins: &Pins) -> io::Result<Self> {
         Ok(Self { pins: pins.clone(), injector: Injector::load()?, port: PORTS.start, sockets: [None, None] })
+    }
+
+    /// Whether the tables hold what was asked for: before, there may be nothing to be probed.
+    pub fn is_due(&self) -> bool {
+        let state = open_array::<AgentState>(&self.pins, map::STATE, Access::Read);
+        state.is_ok_and(|state| state.get(0).is_some_and(|state| state.synced.load() == 1))
+    }
+
+    /// The uplinks, by their marks.
+    pub fn uplinks(&self) -> Vec<u32> {
+        let names = self.pins.link_names().unwrap_or_default();
+        names.iter().filter_map(|name| uplink_of(name)).collect()
+    }
+
+    /// Whether there are programs at sockets.
+    pub fn has_sockets(&self) -> bool {
+        let names = self.pins.link_names().unwrap_or_default();
+        names.iter().any(|name| name.starts_with("cgroup_"))
     }
 
     /// Lets a device receive a packet for the Service. How long it took until the programs had counted it; none if they
@@ -144,8 +164,7 @@ impl SelfProbe {
     /// Takes the flow's entries away: it is over.
     fn forget<F: MapFamily>(&self) -> Result<(), Error> {
         let name = F::map(map::HALF_OPEN);
-        let mut flows =
-            open_hash::<FlowKey<F::Addr>, svclb_common::FlowRecord<F::Addr>>(&self.pins, &name)?;
+        let mut flows = open_hash::<FlowKey<F::Addr>, svclb_common::FlowRecord<F::Addr>>(&self.pins, &name)?;
         let (Some(to), Some(from)) = (F::address(address(F::MODEL)), F::address(client(F::MODEL))) else {
             return Ok(());
         };
