@@ -153,9 +153,6 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         let pass = syncer.sync(&seen).await;
         servers.passed(&pass, &syncer, since).await;
         syncer.tell(&seen);
-        if !pass.delta.services.is_empty() || !pass.delta.notices.is_empty() {
-            syncer.tell_notices();
-        }
         // A plan of everything follows the first list of all objects, and failures; and each change, while the source
         // does not know everything.
         let is_full = pass.written.as_ref().is_some_and(|written| written.is_full) && !syncer.is_partial();

@@ -133,6 +133,12 @@ struct CheckArgs {
     /// Source ports of flows that get the node's address [default: 1024-29999]
     #[arg(long, value_name = "MIN-MAX")]
     snat_ports: Option<PortRange>,
+    /// Tell what changes when svclb takes the place of this node's kube-proxy, instead
+    #[arg(long)]
+    from_kube_proxy: bool,
+    /// kube-proxy's own configuration [default: where installers have it]
+    #[arg(long, value_name = "FILE", requires = "from_kube_proxy")]
+    kube_proxy_config: Option<PathBuf>,
 }
 
 impl From<SocketLb> for SocketMode {
@@ -264,6 +270,9 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Command::Flows(args) => {
                 let pins = Pins::new(args.report.pins.bpffs);
                 report::flows(&pins, args.report.output, args.service.as_ref())
+            }
+            Command::Check(args) if args.from_kube_proxy => {
+                report::migration(args.kube_proxy_config, args.report.output).await
             }
             Command::Check(args) => {
                 let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb, xdp } = args.devices;

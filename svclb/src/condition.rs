@@ -76,10 +76,14 @@ pub enum Topic {
     Room,
     /// Fields of objects that cannot be honoured.
     Objects,
-    /// What the source holds and cannot be read.
+    /// Files of manifests that cannot be read.
     Source,
-    /// Ports for health and metrics.
-    Ports,
+    /// Objects that have never been readable.
+    Unread,
+    /// Ports for health and metrics, of this field of the configuration.
+    Port(&'static str),
+    /// Health check ports of Services.
+    HealthPorts,
     /// An older agent's programs.
     Succession,
     /// The self-probe.
@@ -117,7 +121,7 @@ pub struct Account {
 }
 
 /// So much of one topic is told.
-const MOST: usize = 12;
+pub const MOST: usize = 12;
 
 #[derive(Debug, Default)]
 struct Board {
@@ -189,9 +193,8 @@ fn renewed(known: &[Problem], problems: impl IntoIterator<Item = Problem>, now: 
     let mut all = problems.into_iter();
     let mut told: Vec<_> =
         all.by_ref().take(MOST).map(|problem| Problem { since: since(&problem), ..problem }).collect();
-    let more = all.count();
-    if let Some(last) = told.last_mut().filter(|_| more > 0) {
-        last.what += &format!(" (and {more} more like it: see the log)");
+    if let Some(last) = told.last_mut().filter(|_| all.next().is_some()) {
+        last.what += " (and more like it: see the log)";
     }
     told
 }
@@ -225,7 +228,7 @@ mod tests {
         let many = (0..MOST + 5).map(|n| problem("full", &n.to_string()));
         let told = renewed(&[], many, "1");
         assert_eq!(told.len(), MOST);
-        assert!(told[MOST - 1].what.contains("and 5 more"), "{told:?}");
+        assert!(told[MOST - 1].what.contains("and more like it"), "{told:?}");
     }
 
     #[test]

@@ -9,5 +9,6 @@ pub mod inject;
 pub mod link;
 pub mod mapped;
 pub mod netns;
+pub mod program;
 pub mod query;
 pub mod ready;

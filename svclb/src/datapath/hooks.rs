@@ -44,6 +44,8 @@ impl fmt::Display for Foreign {
     }
 }
 
+/// svclb's own programs that see packets first, under the names that the kernel keeps 15 bytes of.
+const OWN: [&str; 4] = ["pod_ingress", "uplink_ingress", "uplink_xdp", "uplink_xdp_page"];
 /// How to find out whose a program is.
 const WHOSE: &str = "bpftool net show; bpftool link show tell whose it is";
 /// How to get one's programs back.
@@ -102,8 +104,7 @@ pub async fn review(pins: &Pins, network: &Network) -> Result<Vec<Problem>, Erro
             problems.push(Problem::error("the uplink carries no program of svclb", &*device.name, REATTACH));
         }
         for foreign in in_front(pins, network, ifindex) {
-            let what = format!("another program sees packets before svclb's, and may drop them: {foreign}");
-            problems.push(Problem::warning(what, format!("{} ingress", device.name), WHOSE));
+            problems.push(before(&foreign, format!("{} ingress", device.name)));
         }
         for id in beside(pins, ifindex, Side::Egress) {
             let foreign = Foreign::new(id);
@@ -112,6 +113,18 @@ pub async fn review(pins: &Pins, network: &Network) -> Result<Vec<Problem>, Erro
         }
     }
     Ok(problems)
+}
+
+/// What to say of a program that comes first.
+fn before(foreign: &Foreign, place: String) -> Problem {
+    if foreign.name.as_ref().is_some_and(|name| OWN.contains(&name.as_str())) {
+        let what = format!("another svclb sees packets before this one: {foreign}");
+        let advice =
+            "one agent a node: stop the other and clean up with its --bpffs, or wait for an upgrade to end";
+        return Problem::warning(what, place, advice);
+    }
+    let what = format!("another program sees packets before svclb's, and may drop them: {foreign}");
+    Problem::warning(what, place, WHOSE)
 }
 
 /// What is wrong with the link of a hook.

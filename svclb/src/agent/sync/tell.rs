@@ -39,6 +39,17 @@ impl Syncer {
             Problem::warning(what, "hooks", "wait: they go when all flows have changed hands")
         });
         condition::tell(Topic::Succession, older);
+        let notices = self.services.model().notices().take(condition::MOST + 1).map(|notice| {
+            let place = format!("{} {}", notice.kind.as_str(), notice.object);
+            let what = format!("{}: {}: {}", notice.reason.as_str(), notice.field, notice.message);
+            Problem::warning(what, place, "mend the object; its Events say the same")
+        });
+        condition::tell(Topic::Objects, notices);
+        let unread = self.services.is_partial().then(|| {
+            let what = "some objects have never had a state that can be read: what they had before stays";
+            Problem::error(what, "source", "the agent's log names them")
+        });
+        condition::tell(Topic::Unread, unread);
     }
 
     /// What keeps no other Service from working.
@@ -58,16 +69,6 @@ impl Syncer {
             )
         });
         missing.chain(ranges)
-    }
-
-    /// Tells which fields of objects cannot be honoured, after those have changed.
-    pub(in crate::agent) fn tell_notices(&self) {
-        let notices = self.services.model().notices().map(|notice| {
-            let place = format!("{} {}", notice.kind.as_str(), notice.object);
-            let what = format!("{}: {}: {}", notice.reason.as_str(), notice.field, notice.message);
-            Problem::warning(what, place, "mend the object; its Events say the same")
-        });
-        condition::tell(Topic::Objects, notices);
     }
 
     /// Makes the next pass look at all hooks, whatever has changed.

@@ -4,7 +4,100 @@ use std::{collections::BTreeMap, time::Duration};
 
 use svclb_common::verdict::DropReason;
 
-use crate::condition::{Problem, Severity};
+use crate::condition::{
+    Problem,
+    Severity::{self, Error, Warning},
+};
+
+/// How bad each reason is, what it means, and what to do.
+const MEANINGS: &[(DropReason, Severity, &str, &str)] = &[
+    (
+        DropReason::BrokenTables,
+        Error,
+        "the tables contradict themselves",
+        "restart the agent: it compares them all",
+    ),
+    (DropReason::FlowTableFull, Error, "the flow tables take no more", "raise maxFlows, or look for a flood"),
+    (
+        DropReason::HopLimit,
+        Warning,
+        "packets run out of hops",
+        "look for a routing loop towards the backends",
+    ),
+    (
+        DropReason::Unwritable,
+        Error,
+        "packets cannot be changed: the kernel has no memory",
+        "look at the node's memory",
+    ),
+    (DropReason::EventLost, Warning, "events are lost, packets are not", "nothing; the counters are right"),
+    (
+        DropReason::NoBackend,
+        Warning,
+        "clients ask a Service without ready endpoints, and are refused",
+        "svclb services shows which has no backends; kubectl get endpointslices",
+    ),
+    (
+        DropReason::PortsExhausted,
+        Error,
+        "no port is left for a source translation towards a backend",
+        "widen snatPorts, or spread the clients over more backends or nodes",
+    ),
+    (
+        DropReason::NoRoute,
+        Warning,
+        "no route leads to a backend or client, or it leads by a device without programs",
+        "ip route get BACKEND; svclb check lists the devices",
+    ),
+    (
+        DropReason::TooBig,
+        Warning,
+        "packets are larger than the next link carries; senders are told",
+        "compare the MTU of pods, tunnels and uplinks; do not filter ICMP",
+    ),
+    (
+        DropReason::NoLocalBackend,
+        Warning,
+        "a Service's traffic policy is Local, and no endpoint is on this node",
+        "send clients to nodes with endpoints (healthCheckNodePort), or use policy Cluster",
+    ),
+    (
+        DropReason::SourceRange,
+        Warning,
+        "clients are outside of a Service's loadBalancerSourceRanges",
+        "svclb services -o json shows the ranges",
+    ),
+    (
+        DropReason::UnknownPort,
+        Warning,
+        "clients ask a ClusterIP for a port that it does not have, and are refused",
+        "compare the clients' port with spec.ports",
+    ),
+    (
+        DropReason::UnallocatedVip,
+        Warning,
+        "clients ask an address of a ServiceCIDR that no Service has",
+        "look for clients that remember a deleted Service",
+    ),
+    (
+        DropReason::UnknownFragment,
+        Warning,
+        "fragments come before their first one, or without it",
+        "avoid fragments: lower the clients' MTU",
+    ),
+    (
+        DropReason::BadTunnel,
+        Warning,
+        "other nodes send packets for backends that are not here",
+        "compare externalMode on all nodes; endpoints may just have moved",
+    ),
+    (
+        DropReason::RateLimited,
+        Warning,
+        "a Service takes no more new flows",
+        "raise svclb.io/max-new-flows-per-second, or look for a flood",
+    ),
+];
 
 /// How many more there are a second, of those that grow.
 pub(super) fn growth(
@@ -30,83 +123,15 @@ pub(super) fn problem(reason: &'static str, rate: u64) -> Option<Problem> {
 
 /// How bad it is, what it means, and what to do; none if it is no sign of trouble.
 fn explain(reason: DropReason) -> Option<(Severity, &'static str, &'static str)> {
-    use Severity::{Error, Warning};
-    Some(match reason {
-        DropReason::NoBackend => (
-            Warning,
-            "clients ask a Service without ready endpoints, and are refused",
-            "svclb services shows which has no backends; kubectl get endpointslices",
-        ),
-        DropReason::BrokenTables => {
-            (Error, "the tables contradict themselves", "restart the agent: it compares them all")
-        }
-        DropReason::PortsExhausted => (
-            Error,
-            "no port is left for a source translation towards a backend",
-            "widen snatPorts, or spread the clients over more backends or nodes",
-        ),
-        DropReason::FlowTableFull => {
-            (Error, "the flow tables take no more", "raise maxFlows, or look for a flood")
-        }
-        DropReason::NoRoute => (
-            Warning,
-            "no route leads to a backend or client, or it leads by a device without programs",
-            "ip route get BACKEND; svclb check lists the devices",
-        ),
-        DropReason::HopLimit => {
-            (Warning, "packets run out of hops", "look for a routing loop towards the backends")
-        }
-        DropReason::TooBig => (
-            Warning,
-            "packets are larger than the next link carries; senders are told",
-            "compare the MTU of pods, tunnels and uplinks; do not filter ICMP",
-        ),
-        DropReason::Unwritable => {
-            (Error, "packets cannot be changed: the kernel has no memory", "look at the node's memory")
-        }
-        DropReason::EventLost => {
-            (Warning, "events are lost, packets are not", "nothing; the counters are right")
-        }
-        DropReason::NoLocalBackend => (
-            Warning,
-            "a Service's traffic policy is Local, and no endpoint is on this node",
-            "send clients to nodes with endpoints (healthCheckNodePort), or use policy Cluster",
-        ),
-        DropReason::SourceRange => (
-            Warning,
-            "clients are outside of a Service's loadBalancerSourceRanges",
-            "svclb services -o json shows the ranges",
-        ),
-        DropReason::UnknownPort => (
-            Warning,
-            "clients ask a ClusterIP for a port that it does not have, and are refused",
-            "compare the clients' port with spec.ports",
-        ),
-        DropReason::UnallocatedVip => (
-            Warning,
-            "clients ask an address of a ServiceCIDR that no Service has",
-            "look for clients that remember a deleted Service",
-        ),
-        DropReason::UnknownFragment => (
-            Warning,
-            "fragments come before their first one, or without it",
-            "avoid fragments: lower the clients' MTU",
-        ),
-        DropReason::BadTunnel => (
-            Warning,
-            "other nodes send packets for backends that are not here",
-            "compare externalMode on all nodes; endpoints may just have moved",
-        ),
-        DropReason::RateLimited => (
-            Warning,
-            "a Service takes no more new flows",
-            "raise svclb.io/max-new-flows-per-second, or look for a flood",
-        ),
-        // What is left of connections that are over.
-        DropReason::StrayReset => return None,
-        #[expect(unreachable_patterns, reason = "reasons that come later are told without a meaning")]
-        _ => (Warning, "see docs/operate.md", "svclb monitor"),
-    })
+    // What is left of connections that are over.
+    if reason == DropReason::StrayReset {
+        return None;
+    }
+    let known = MEANINGS.iter().find(|(known, ..)| *known == reason);
+    Some(known.map_or((Warning, "clients are dropped or refused", "docs/operate.md says more"), |known| {
+        let (_, severity, meaning, advice) = *known;
+        (severity, meaning, advice)
+    }))
 }
 
 #[cfg(test)]
@@ -128,5 +153,8 @@ mod tests {
     fn each_reason_but_one_says_what_to_do() {
         let silent: Vec<_> = DropReason::ALL.iter().filter(|reason| explain(**reason).is_none()).collect();
         assert_eq!(silent, [&DropReason::StrayReset]);
+        for reason in DropReason::ALL.iter().filter(|reason| **reason != DropReason::StrayReset) {
+            assert!(MEANINGS.iter().any(|(known, ..)| known == reason), "{reason:?}");
+        }
     }
 }
