@@ -251,7 +251,7 @@ impl Listening<'_> {
                 tracing::error!("{}; trying again every 5 s", cannot(error));
                 events.node("", Severity::Warning, reason, &cannot(error));
                 let advice = "stop who has the address (ss -ltnp), or choose another";
-                let problem = Problem::error(cannot(error), address.to_string(), advice);
+                let problem = Problem::warning(cannot(error), address.to_string(), advice);
                 condition::tell(Topic::Port(field), [problem]);
             };
             let listener = tokio::select! {

@@ -301,34 +301,28 @@ pub(super) fn device_of(name: &str) -> Option<u32> {
     parse_marker(name).map(|(ifindex, _, _)| ifindex)
 }
 
-/// Where filters have been attached, and are not: device and side.
+/// Where filters have been attached, and none is: device and side.
 pub(super) async fn missing(pins: &Pins, network: &Network) -> Result<Vec<String>, Error> {
     let markers = pins.link_names()?;
-    let filters: Vec<_> = markers.iter().filter_map(|name| parse_marker(name)).collect();
     let mut missing = Vec::new();
-    for (ifindex, ingress, _) in filters {
+    for (ifindex, ingress, _) in markers.iter().filter_map(|name| parse_marker(name)) {
         let Some(device) = network.links.get(&ifindex) else { continue };
-        let side = attach_type(ingress);
-        if SchedClassifierLink::attached(&device.name, side, PRIORITY, handle(pins.version()), None).is_err()
-            || !is_there(ifindex, ingress).await
-        {
+        // Not by aya's link, which takes the filter away when it is dropped.
+        if is_there(ifindex, ingress).await == Some(false) {
             missing.push(format!("{} {}", device.name, if ingress { "ingress" } else { "egress" }));
         }
     }
     Ok(missing)
 }
 
-/// Whether a side of a device has any filter.
-async fn is_there(ifindex: u32, ingress: bool) -> bool {
+/// Whether a side of a device has any filter, if the kernel tells.
+async fn is_there(ifindex: u32, ingress: bool) -> Option<bool> {
     use futures::TryStreamExt as _;
-    let (Ok((connection, handle, _)), Ok(index)) = (rtnetlink::new_connection(), i32::try_from(ifindex))
-    else {
-        return true;
-    };
+    let (connection, handle, _) = rtnetlink::new_connection().ok()?;
     let serving = tokio::spawn(connection);
-    let mut filters = handle.traffic_filter(index);
+    let mut filters = handle.traffic_filter(i32::try_from(ifindex).ok()?);
     let request = if ingress { filters.get().ingress() } else { filters.get().egress() };
-    let found = matches!(request.execute().try_next().await, Ok(Some(_)));
+    let found = request.execute().try_next().await;
     serving.abort();
-    found
+    found.ok().map(|filter| filter.is_some())
 }

@@ -92,7 +92,8 @@ impl Traces {
         }
         if self.has_dummy {
             let detail = format!(
-                "the device {DUMMY} has addresses of Services, which makes them the node's own; kube-proxy --cleanup removes it"
+                "the device {DUMMY} has addresses of Services, which makes them the node's own; \
+                 kube-proxy --cleanup removes it"
             );
             findings.push(finding("ipvs", "step", detail));
         }
@@ -101,7 +102,8 @@ impl Traces {
             fs::read_to_string(path).is_ok_and(|found| found.trim() == value)
         };
         if self.mode() == Some("ipvs") && arp("arp_ignore", "1") && arp("arp_announce", "2") {
-            let detail = "net.ipv4.conf.all.arp_ignore and arp_announce are as strictARP sets them; svclb has no addresses on devices and needs neither: reset them unless MetalLB or others rely on them";
+            let detail = "net.ipv4.conf.all.arp_ignore and arp_announce are as strictARP sets them; svclb has no \
+                          addresses on devices and needs neither: reset them unless MetalLB or others rely on them";
             findings.push(finding("strictARP", "note", detail));
         }
         findings
@@ -178,7 +180,10 @@ fn ports(surveyed: Option<&Survey>) -> Vec<Finding> {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => finding(
                     name,
                     "conflict",
-                    format!("{address} is in use, by kube-proxy if it runs: svclb tries it every 5 s until it is free, and serves meanwhile"),
+                    format!(
+                        "{address} is in use, by kube-proxy if it runs: svclb tries it every 5 s until it is \
+                         free, and serves Services meanwhile"
+                    ),
                 ),
                 Err(error) => finding(name, "note", format!("{address}: {error}")),
             })
@@ -230,7 +235,8 @@ fn legacy() -> Option<String> {
         Ok(output) => String::from_utf8_lossy(&output.stdout)
             .contains("KUBE-SERVICES")
             .then(|| "kube-proxy's rules of iptables-legacy are there".to_owned()),
-        Err(_) => Some("there are tables of iptables-legacy: iptables-legacy-save | grep KUBE- says whether kube-proxy's are in them".to_owned()),
+        Err(_) => Some("there are tables of iptables-legacy: iptables-legacy-save | grep KUBE- says whether kube-proxy's \
+             are in them".to_owned()),
     }
 }
 

@@ -25,7 +25,7 @@ fn problem(world: &World, what: &str, place: &str) -> anyhow::Result<(Problem, S
         last = Some(status.problems.clone());
         Ok(found.map(|found| (found, status)))
     });
-    let (problem, status) = found.map_err(|error| error.context(format!("{last:#?}")))?;
+    let ((problem, status), _) = found.map_err(|error| error.context(format!("{last:#?}")))?;
     ensure!(!problem.advice.is_empty(), "{problem:?} says nothing of what to do");
     ensure!(status.healthy == status.problems.iter().all(|it| it.severity != "error"), "{status:?}");
     Ok((problem, status))
@@ -49,5 +49,6 @@ fn healthy(world: &World) -> anyhow::Result<Status> {
         last = Some(status.problems.clone());
         Ok(status.healthy.then_some(status))
     });
-    found.map_err(|error| error.context(format!("{last:#?}")))
+    let (status, _) = found.map_err(|error| error.context(format!("{last:#?}")))?;
+    Ok(status)
 }

@@ -47,6 +47,19 @@ fn a_program_that_was_detached_is_named() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_filter_that_was_removed_is_named() -> anyhow::Result<()> {
+    world(|world| {
+        world.publish(&Service::new("web", 41, &[POD2]))?;
+        let _agent = Agent::start(world, &["--tc", "clsact", "--self-probe=false"])?;
+        super::healthy(world)?;
+        world.tc(&format!("filter del dev {UPLINK} egress"))?;
+        let (problem, _) = super::problem(world, "filter is gone", &format!("{UPLINK} egress"))?;
+        ensure!(problem.severity == "error", "{problem:?}");
+        Ok(())
+    })
+}
+
+#[test]
 fn what_the_self_probe_misses_is_attached_again() -> anyhow::Result<()> {
     world(|world| {
         world.publish(&Service::new("web", 34, &[POD2]))?;

@@ -12,13 +12,14 @@ use crate::support::world;
 
 /// Waits until all paths have been probed, and tells them.
 fn probed(world: &World) -> anyhow::Result<Vec<String>> {
-    until("a self-probe of each path", PATIENCE, || {
+    let (paths, _) = until("a self-probe of each path", PATIENCE, || {
         let status = world.status()?;
         let mut paths: Vec<_> =
             status.self_probe.iter().map(|it| format!("{} {} {}", it.path, it.ip_family, it.ok)).collect();
         paths.sort();
         Ok((paths.len() >= 4).then_some(paths))
-    })
+    })?;
+    Ok(paths)
 }
 
 #[test]
@@ -67,6 +68,9 @@ fn other_ways_of_attaching_are_probed_as_well() -> anyhow::Result<()> {
             let _agent = Agent::start(world, flags)?;
             let paths = probed(world)?;
             ensure!(paths.iter().all(|path| path.ends_with("true")), "{flags:?}: {paths:?}");
+            // To look at hooks leaves them as they are.
+            let status = super::healthy(world)?;
+            ensure!(status.problems.is_empty(), "{flags:?}: {:?}", status.problems);
             Ok(())
         })?;
     }
