@@ -42,7 +42,7 @@ use crate::{
 mod frame;
 
 /// For how long the programs' count is looked at, and how often.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Ports that packets come from, in turn: each opens a flow.

@@ -17,8 +17,10 @@ use crate::support::world;
 /// Detaches what is pinned under that name, as bpftool link detach does.
 fn detach(world: &World, pin: &str) -> anyhow::Result<()> {
     let path = Pins::new(world.bpffs(&NODE1)).link(pin);
-    let link = link::open(&path).with_context(|| path.display().to_string())?;
-    Ok(link::detach(link.as_fd())?)
+    world.namespace(NODE1.name).run(move || {
+        let link = link::open(&path).with_context(|| path.display().to_string())?;
+        Ok(link::detach(link.as_fd())?)
+    })?
 }
 
 fn uplink(world: &World) -> anyhow::Result<u32> {

@@ -87,7 +87,7 @@ fn the_mode_is_told_by_what_is_in_the_kernel() -> anyhow::Result<()> {
 #[test]
 fn a_port_in_use_and_the_device_of_mode_ipvs_are_named() -> anyhow::Result<()> {
     world(|world| {
-        world.ip(NODE1.name, "link add kube-ipvs0 type dummy")?;
+        world.ip(NODE1.name, "link add kube-ipvs0 type bridge")?;
         let _listener =
             world.namespace(NODE1.name).run(|| std::net::TcpListener::bind(("127.0.0.1", 10_249)))??;
         let found = findings(world, &["--from-kube-proxy"])?;
