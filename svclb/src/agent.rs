@@ -17,6 +17,7 @@
 //! | `stranded` | connected sockets whose backend is gone |
 //! | `loopback` | whether the loopback device carries programs |
 //! | `sync` | one pass: all of these, addresses, ranges, hooks |
+//! | `self_probe` | whether packets and calls still get to the programs |
 //! | `servers` | health, metrics and Events of a pass |
 //! | `expiry` | forgetting what is over |
 //! | `collect` | what a scrape reads from the pins |
@@ -35,6 +36,7 @@ mod inputs;
 mod loopback;
 mod opt_outs;
 mod recount;
+mod self_probe;
 mod servers;
 mod services;
 mod settings;
@@ -45,12 +47,14 @@ mod ways;
 
 use std::{
     mem,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use nix::{sys::signal::Signal, unistd::getppid};
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::Notify,
     task::spawn_blocking,
     time::sleep,
 };
@@ -60,7 +64,7 @@ pub use self::{devices::Devices, error::RunError, settings::Settings};
 use self::{expiry::Expiry, heard::Heard, inputs::Inputs, servers::Servers, sync::Syncer};
 use crate::{
     config,
-    datapath::{Error, carry, events, lock, probe, tables},
+    datapath::{Error, account, carry, events, lock, probe, tables},
     explain::Questions,
     netdev,
     sys::heap,
@@ -122,6 +126,17 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         }
     });
     let counting = tokio::spawn(recount::keep(settings.pins.clone()));
+    let pins = settings.pins.clone();
+    let telling = tokio::spawn(async move {
+        if let Err(error) = account::publish(&pins).await {
+            tracing::warn!("svclb status does not hear what is wrong: {error}");
+        }
+    });
+    let lost = Arc::new(Notify::new());
+    let probing = settings
+        .config
+        .self_probe
+        .then(|| tokio::spawn(self_probe::keep(settings.pins.clone(), network.clone(), Arc::clone(&lost))));
     ways::start(&settings.pins)?;
     let rewritten = rewritten(settings.file.as_ref());
     tokio::pin!(rewritten);
@@ -139,6 +154,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         let since = Instant::now();
         let pass = syncer.sync(&seen).await;
         servers.passed(&pass, &syncer, since).await;
+        syncer.tell(&seen);
         // A plan of everything follows the first list of all objects, and failures; and each change, while the source
         // does not know everything.
         let is_full = pass.written.as_ref().is_some_and(|written| written.is_full) && !syncer.is_partial();
@@ -167,6 +183,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
                     question.answer(|service| syncer.answer(service));
                     continue;
                 }
+                () = lost.notified() => syncer.doubt_hooks(),
                 () = &mut rewritten => {
                     break 'passes Err(RunError::other("the file of --config has changed: start again"));
                 }
@@ -178,6 +195,10 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     };
     logging.abort();
     counting.abort();
+    telling.abort();
+    if let Some(probing) = probing {
+        probing.abort();
+    }
     stop.cancel();
     drop((batches, servers));
     tasks.close();

@@ -16,6 +16,7 @@ use svclb_common::config::SocketMode;
 use self::run::RunArgs;
 use crate::{
     agent::{self, RunError},
+    condition::{self, Problem, Topic},
     config::{PortRange, SocketLb, Tc, Xdp},
     datapath::{attach::TcMode, cleanup, pins::Pins},
     log,
@@ -43,7 +44,7 @@ enum Command {
     Run(Box<RunArgs>),
     /// Show a small world of network namespaces in which Services are balanced
     Sandbox(Box<sandbox::Options>),
-    /// Tell whether the tables hold what was asked for, and what is attached
+    /// Tell whether the node is all right and, if not, what to do
     Status(StatusArgs),
     /// List the Services that the tables hold
     Services(ReportArgs),
@@ -118,6 +119,9 @@ struct StatusArgs {
     /// Wait until the tables hold what was asked for; exit 1 if they do not in that time, such as 10s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait_synced: Option<Duration>,
+    /// How long to watch the drops [default: 1s; 0s with --wait-synced]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    interval: Option<Duration>,
     /// Print nothing; the exit code says it
     #[arg(long, requires = "wait_synced")]
     quiet: bool,
@@ -132,6 +136,12 @@ struct CheckArgs {
     /// Source ports of flows that get the node's address [default: 1024-29999]
     #[arg(long, value_name = "MIN-MAX")]
     snat_ports: Option<PortRange>,
+    /// Tell what changes when svclb takes the place of this node's kube-proxy, instead
+    #[arg(long)]
+    from_kube_proxy: bool,
+    /// kube-proxy's own configuration [default: where installers have it]
+    #[arg(long, value_name = "FILE", requires = "from_kube_proxy")]
+    kube_proxy_config: Option<PathBuf>,
 }
 
 impl From<SocketLb> for SocketMode {
@@ -257,7 +267,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Command::Status(args) => {
                 let pins = Pins::new(args.report.pins.bpffs);
                 let output = (!args.quiet).then_some(args.report.output);
-                report::status(&pins, output, args.wait_synced).await
+                report::status(&pins, output, args.wait_synced, args.interval).await
             }
             Command::Services(args) => report::services(&Pins::new(args.pins.bpffs), args.output),
             Command::Flows(args) => {
@@ -265,6 +275,9 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
                 report::flows(&pins, args.report.output, args.service.as_ref())
             }
             Command::Explain(args) => Box::pin(explain::run(args)).await,
+            Command::Check(args) if args.from_kube_proxy => {
+                report::migration(args.kube_proxy_config, args.report.output).await
+            }
             Command::Check(args) => {
                 let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb, xdp } = args.devices;
                 let devices = devices(cgroup, socket_lb, uplinks, pod_interfaces, xdp.unwrap_or_default())?;
@@ -307,6 +320,9 @@ fn devices(
             }
             (Err(error), None) => {
                 tracing::warn!("{error}: all packets are translated one by one, as with --socket-lb=off");
+                let what = format!("sockets are left alone, packets are translated one by one: {error}");
+                let advice = "nothing is broken; mount cgroup v2 for the faster way, or say socketLB: off";
+                condition::tell(Topic::Sockets, [Problem::warning(what, "sockets", advice)]);
                 socket_mode = SocketMode::Off;
                 None
             }

@@ -22,6 +22,7 @@ mod port_range;
 mod resolve;
 mod run;
 mod schema;
+mod survey;
 mod table_size;
 mod text;
 
@@ -38,6 +39,7 @@ pub use self::{
     port_range::PortRange,
     resolve::{Environment, Resolved, resolve},
     run::{RunConfig, Source},
+    survey::{Setting, Survey, survey},
     table_size::TableSize,
 };
 pub use crate::model::{Algorithm, Rate};

@@ -8,6 +8,7 @@
 //! | [`family`] | one address family's types in userspace |
 //! | [`tables`] | the maps that hold services; the one writer |
 //! | [`readback`] | what the maps hold, for a restarted agent and for reports |
+//! | [`account`] | what the agent says of itself, for reports |
 //! | [`active`] | how many flows each backend has |
 //! | [`addresses`] | the maps of the node's addresses |
 //! | [`ranges`] | the map of the ranges in which addresses of Services are |
@@ -34,8 +35,11 @@
 //! | `attached` | what is attached, for reports |
 //! | [`carry`] | taking over from an agent of an older layout |
 //! | [`cleanup`] | removing everything |
+//! | [`hooks`] | what is at the hooks besides, and what is not that should be |
 //! | [`probe`] | what the kernel offers |
+//! | [`self_probe`] | a packet and a call through a Service of the agent's own |
 
+pub mod account;
 pub mod active;
 pub mod addresses;
 pub mod attach;
@@ -52,6 +56,7 @@ pub mod family;
 pub mod flows;
 mod frontends;
 pub mod handover;
+pub mod hooks;
 pub mod inherited;
 pub mod loader;
 pub mod lock;
@@ -67,6 +72,7 @@ pub mod readback;
 mod refusals;
 pub mod replica;
 pub mod resize;
+pub mod self_probe;
 pub mod settings;
 pub mod sweep;
 pub mod tables;

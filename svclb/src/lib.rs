@@ -5,6 +5,7 @@ pub mod apiserver;
 pub mod cgroup;
 pub mod cli;
 mod compact;
+pub mod condition;
 pub mod config;
 pub mod datapath;
 pub mod explain;

@@ -7,6 +7,7 @@
 mod answer;
 mod classic;
 mod collect;
+mod condition;
 mod kube_proxy;
 mod own;
 mod render;

@@ -40,6 +40,7 @@ mod protocol;
 mod rate;
 mod resource_version;
 mod select;
+pub mod self_probe;
 mod service;
 mod service_cidr;
 mod settings;

@@ -9,5 +9,6 @@
 
 pub mod conntrack;
 pub mod entry;
+pub mod ipvs;
 mod message;
 pub mod rules;

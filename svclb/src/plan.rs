@@ -26,6 +26,7 @@ mod applied;
 mod backends;
 mod cells;
 mod change;
+mod counts;
 mod draft;
 mod entry;
 mod family;

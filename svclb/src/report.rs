@@ -2,13 +2,14 @@
 
 mod check;
 mod flows;
+mod migration;
 mod services;
 mod status;
 mod table;
 
 use clap::ValueEnum;
 
-pub use self::{check::check, flows::flows, services::services, status::status};
+pub use self::{check::check, flows::flows, migration::migration, services::services, status::status};
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -29,6 +29,7 @@ use tokio::sync::Notify;
 pub use self::decide::{Inherited, Stage};
 use self::{facts::Facts, watch::Watch};
 use crate::{
+    condition,
     datapath::{
         Error,
         inherited::{InheritedFlows, Ties},
@@ -124,6 +125,7 @@ impl Takeover {
         Self::told(self.flag(tables));
         Self::tell_leftovers();
         let found = std::mem::take(&mut self.found);
+        condition::tell_inherited(found.len());
         if found.is_empty() {
             // A table that an earlier agent has left behind.
             if let Err(error) = rules::leave_nat() {

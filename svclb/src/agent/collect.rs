@@ -13,7 +13,7 @@ use crate::{
         tables::Tables,
     },
     metrics::{Collect, Counts, MapFill, Sample, ServiceTraffic},
-    model::Family,
+    model::{Family, self_probe::is_own},
     plan::{Applied, Limits, Readback},
     sys::mapped::Access,
 };
@@ -44,7 +44,7 @@ impl Collector {
             }));
             sample.counts.push((family, counts));
             let traffic = TrafficMap::open(pins, family)?;
-            for (key, id) in applied.services().filter(|(key, _)| key.family == family) {
+            for (key, id) in applied.services().filter(|(key, _)| key.family == family && !is_own(key)) {
                 let sum = traffic.of(id)?;
                 let sum = ServiceTraffic { flows: sum.flows, packets: sum.packets, bytes: sum.bytes };
                 sample.traffic.push((key.clone(), sum));
@@ -55,11 +55,11 @@ impl Collector {
 }
 
 fn counts(applied: &Applied, family: Family, flows: u64) -> Counts {
-    let tables = applied.tables(family);
+    let counts = applied.counts(family);
     Counts {
-        services: applied.services().filter(|(key, _)| key.family == family).count() as u64,
-        frontends: tables.frontends().count() as u64,
-        backends: tables.backends().count() as u64,
+        services: counts.services as u64,
+        frontends: counts.frontends as u64,
+        backends: counts.backends as u64,
         flows,
     }
 }

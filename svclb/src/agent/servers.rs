@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     apiserver::{Events, Severity},
+    condition::{self, Problem, Topic},
     config::{NodePortAddresses, Source},
     explain::Questions,
     health::{self, AbsentNode, Moment, ServicePorts, State},
@@ -201,6 +202,12 @@ impl Servers {
     async fn sync_ports(&mut self, model: &Model, node_ports: Option<&[IpAddr]>) {
         let failures = self.ports.sync(model.health_checks(), node_ports).await;
         let Self { closed, events, .. } = self;
+        let told = failures.iter().map(|failure| {
+            let what = format!("a health check port is not open: {failure}");
+            let advice = "free the port, or give the Service another healthCheckNodePort";
+            Problem::warning(what, failure.service.to_string(), advice)
+        });
+        condition::tell(Topic::HealthPorts, told);
         closed.now(failures.iter().map(ToString::to_string), |line| {
             tracing::warn!("{line}");
             let Some(failure) = failures.iter().find(|failure| failure.to_string() == line) else { return };
@@ -245,11 +252,15 @@ impl Listening<'_> {
             let failed = |error: &io::Error| {
                 tracing::error!("{}; trying again every 5 s", cannot(error));
                 events.node("", Severity::Warning, reason, &cannot(error));
+                let advice = "stop who has the address (ss -ltnp), or choose another";
+                let problem = Problem::warning(cannot(error), address.to_string(), advice);
+                condition::tell(Topic::Port(field), [problem]);
             };
             let listener = tokio::select! {
                 listener = http::listen_in_time(address, failed) => listener,
                 () = stop.cancelled() => return,
             };
+            condition::tell(Topic::Port(field), []);
             serve(listener, stop).await;
         });
         Ok(())

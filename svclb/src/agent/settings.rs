@@ -50,6 +50,7 @@ impl Settings {
                 rate: config.max_new_flows_per_second,
                 sandboxes: config.sandbox_runtime_classes.clone(),
                 lists_local: config.external_mode != ExternalMode::Snat,
+                self_probe: config.self_probe,
             },
             file,
             config,

@@ -4,6 +4,7 @@ mod answer;
 mod hooks;
 mod pass;
 mod succession;
+mod tell;
 
 use std::{collections::BTreeSet, net::IpAddr, process, sync::Arc};
 
@@ -171,7 +172,6 @@ impl Syncer {
     ///
     /// Until the source has told everything, the tables stay as an earlier agent left them, and its hooks are kept
     /// up: pods come and go while an API server is away.
-    ///
     /// What follows from the node's network and from few other things is looked at when one of them has changed: of
     /// most passes the cause is an endpoint.
     pub(super) async fn sync(&mut self, network: &Arc<Network>) -> Pass {

@@ -12,6 +12,11 @@ impl Told {
         self.0.is_empty()
     }
 
+    /// What holds.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// Takes note of what holds now, and hands on what did not hold before.
     pub(super) fn now(&mut self, lines: impl IntoIterator<Item = String>, mut tell: impl FnMut(&str)) {
         let lines: BTreeSet<_> = lines.into_iter().collect();

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tower::{BoxError, Layer, Service};
 
 use super::error::chain;
+use crate::condition::{self, Problem, Topic};
 
 /// What is known of the server from the calls so far.
 pub(super) struct Contact {
@@ -51,6 +52,10 @@ impl Contact {
         let mut state = self.lock();
         let is_first = state.failing.is_empty();
         state.failing.insert(path.to_owned());
+        let what = format!("the API server does not answer: {path}: {reason}");
+        let advice =
+            "look at the network to it and at the agent's credentials; what is programmed stays meanwhile";
+        condition::tell(Topic::ApiServer, [Problem::error(what, self.server.clone(), advice)]);
         if is_first {
             state.since = Some(Instant::now());
             tracing::warn!(
@@ -64,6 +69,7 @@ impl Contact {
     fn answered(&self, path: &str) {
         let mut state = self.lock();
         if state.failing.remove(path) && state.failing.is_empty() {
+            condition::tell(Topic::ApiServer, []);
             let outage = state.since.take().map_or(Duration::ZERO, |since| since.elapsed());
             tracing::info!("API server {}: answers again, after {} s", self.server, outage.as_secs());
         }

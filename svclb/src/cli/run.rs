@@ -68,6 +68,10 @@ pub(super) struct RunArgs {
     /// Let ClusterIPs answer to ICMP echo [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     vip_echo: Option<bool>,
+    /// Send a packet and a call through a Service of the agent's own every 10 s, and tell what becomes of them
+    /// [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    self_probe: Option<bool>,
     /// Where /healthz and /livez are; empty or port 0 is nowhere [default: 0.0.0.0:10256]
     #[arg(long, value_name = "ADDRESS:PORT")]
     healthz_bind_address: Option<Bind>,
@@ -122,6 +126,7 @@ impl RunArgs {
             masquerade: self.masquerade,
             snat_ports: self.snat_ports,
             vip_echo: self.vip_echo,
+            self_probe: self.self_probe,
             healthz: self.healthz_bind_address,
             metrics: self.metrics_bind_address,
             ..Layer::default()
@@ -202,6 +207,7 @@ mod tests {
             "--masquerade=compat",
             "--snat-ports=2000-3000",
             "--vip-echo",
+            "--self-probe=false",
             "--healthz-bind-address=:1",
             "--metrics-bind-address=",
             "--tc=tcx",
@@ -224,6 +230,7 @@ mod tests {
         let ranges = ["10.0.0.0/8", "fd00::/8", "11.0.0.0/8"].map(String::from);
         assert_eq!(config.node_port_addresses, NodePortAddresses::new(&ranges).unwrap());
         assert_eq!((config.masquerade_all, config.vip_echo, config.max_flows), (true, true, Some(32)));
+        assert!(!config.self_probe);
         assert_eq!(config.max_new_flows_per_second, Rate::try_from(500).unwrap());
         assert_eq!(config.masquerade, Masquerade::Compat);
         assert_eq!(config.snat_ports, PortRange { min: 2000, max: 3000 });

@@ -57,6 +57,12 @@ impl File {
         read(text).map_err(located)
     }
 
+    /// The documents in it; none if it is no text, or no document.
+    pub(super) fn trees(&self) -> Vec<Tree> {
+        let text = std::str::from_utf8(&self.content).ok();
+        text.and_then(|text| tree::documents(text).ok()).unwrap_or_default()
+    }
+
     /// Resolves when the file has another content than the one that was read. A file that is not there, or
     /// cannot be read, is not another one: it may be in the middle of being replaced.
     pub async fn changed(&self) {

@@ -52,6 +52,8 @@ pub struct Layer {
     pub snat_ports: Option<PortRange>,
     /// `--vip-echo`.
     pub vip_echo: Option<bool>,
+    /// `--self-probe`.
+    pub self_probe: Option<bool>,
     /// `--healthz-bind-address`.
     pub healthz: Option<Bind>,
     /// `--metrics-bind-address`.
@@ -101,6 +103,7 @@ impl Layer {
             masquerade: self.masquerade.or(below.masquerade),
             snat_ports: self.snat_ports.or(below.snat_ports),
             vip_echo: self.vip_echo.or(below.vip_echo),
+            self_probe: self.self_probe.or(below.self_probe),
             healthz: self.healthz.or(below.healthz),
             metrics: self.metrics.or(below.metrics),
             sandboxes: self.sandboxes.or(below.sandboxes),

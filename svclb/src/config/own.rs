@@ -40,6 +40,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("masquerade", Kind::Word),
     Field::obeyed("snatPorts", Kind::Text),
     Field::obeyed("vipEcho", Kind::Bool),
+    Field::obeyed("selfProbe", Kind::Bool),
     Field::obeyed("healthzBindAddress", Kind::Text),
     Field::obeyed("metricsBindAddress", Kind::Text),
     Field::obeyed("maxFlows", Kind::Int),
@@ -95,6 +96,7 @@ struct Document {
     #[serde(deserialize_with = "text::parsed")]
     snat_ports: Option<PortRange>,
     vip_echo: Option<bool>,
+    self_probe: Option<bool>,
     #[serde(deserialize_with = "text::parsed")]
     healthz_bind_address: Option<Bind>,
     #[serde(deserialize_with = "text::parsed")]
@@ -150,6 +152,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         masquerade: document.masquerade,
         snat_ports: document.snat_ports,
         vip_echo: document.vip_echo,
+        self_probe: document.self_probe,
         healthz: document.healthz_bind_address,
         metrics: document.metrics_bind_address,
         max_flows: document.max_flows,

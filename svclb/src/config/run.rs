@@ -87,6 +87,8 @@ pub struct RunConfig {
     pub snat_ports: PortRange,
     /// Whether ClusterIPs answer to ICMP echo.
     pub vip_echo: bool,
+    /// Whether the agent sends packets through a Service of its own.
+    pub self_probe: bool,
     /// Whether node ports answer on loopback addresses.
     pub localhost_node_ports: bool,
     /// Which clients count as pods.
@@ -146,6 +148,7 @@ impl RunConfig {
             masquerade: layer.masquerade.unwrap_or_default(),
             snat_ports: layer.snat_ports.unwrap_or_default(),
             vip_echo: layer.vip_echo.unwrap_or_default(),
+            self_probe: layer.self_probe.unwrap_or(true),
             localhost_node_ports: layer.localhost_node_ports.unwrap_or(true),
             detect_local,
             healthz_bind_address: layer.healthz.map_or_else(

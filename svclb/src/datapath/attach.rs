@@ -42,7 +42,7 @@ pub enum Hook {
 }
 
 /// The socket programs with their hooks.
-const SOCKET: [(&str, bpf_attach_type); 8] = [
+pub(super) const SOCKET: [(&str, bpf_attach_type); 8] = [
     ("connect4", bpf_attach_type::BPF_CGROUP_INET4_CONNECT),
     ("connect6", bpf_attach_type::BPF_CGROUP_INET6_CONNECT),
     ("sendmsg4", bpf_attach_type::BPF_CGROUP_UDP4_SENDMSG),
@@ -229,6 +229,11 @@ impl Attachments {
         link.is_some_and(|link| !target(link).is_ok_and(|found| found == Target::Device(Some(ifindex))))
     }
 
+    /// Devices that have refused, with the line that was told of each.
+    pub fn refusals(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.failed.iter()
+    }
+
     /// Whether a wanted device has refused, and another attempt is worth while.
     pub fn is_incomplete(&self) -> bool {
         !self.failed.is_empty()
@@ -365,7 +370,7 @@ fn uplink_marker(ifindex: u32) -> String {
 }
 
 /// The uplink that a marker of that name is for.
-fn uplink_of(name: &str) -> Option<u32> {
+pub(super) fn uplink_of(name: &str) -> Option<u32> {
     name.strip_prefix("uplink_")?.parse().ok()
 }
 

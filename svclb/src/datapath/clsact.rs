@@ -23,7 +23,7 @@ use super::{
     pins::Pins,
 };
 use crate::{
-    netdev::{Births, device_names},
+    netdev::{Births, Network, device_names},
     sys::link::Side,
 };
 
@@ -294,4 +294,35 @@ pub(super) fn attached(pins: &Pins, names: &BTreeMap<u32, String>) -> Result<Vec
             Some(Attached { device, hook: hook.into(), program: program.into() })
         })
         .collect())
+}
+
+/// The device that a marker of that name is for.
+pub(super) fn device_of(name: &str) -> Option<u32> {
+    parse_marker(name).map(|(ifindex, _, _)| ifindex)
+}
+
+/// Where filters have been attached, and none is: device and side.
+pub(super) async fn missing(pins: &Pins, network: &Network) -> Result<Vec<String>, Error> {
+    let markers = pins.link_names()?;
+    let mut missing = Vec::new();
+    for (ifindex, ingress, _) in markers.iter().filter_map(|name| parse_marker(name)) {
+        let Some(device) = network.links.get(&ifindex) else { continue };
+        // Not by aya's link, which takes the filter away when it is dropped.
+        if is_there(ifindex, ingress).await == Some(false) {
+            missing.push(format!("{} {}", device.name, if ingress { "ingress" } else { "egress" }));
+        }
+    }
+    Ok(missing)
+}
+
+/// Whether a side of a device has any filter, if the kernel tells.
+async fn is_there(ifindex: u32, ingress: bool) -> Option<bool> {
+    use futures::TryStreamExt as _;
+    let (connection, handle, _) = rtnetlink::new_connection().ok()?;
+    let serving = tokio::spawn(connection);
+    let mut filters = handle.traffic_filter(i32::try_from(ifindex).ok()?);
+    let request = if ingress { filters.get().ingress() } else { filters.get().egress() };
+    let found = request.execute().try_next().await;
+    serving.abort();
+    found.ok().map(|filter| filter.is_some())
 }

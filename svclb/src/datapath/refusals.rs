@@ -16,6 +16,11 @@ impl Refusals {
         self.0.is_empty()
     }
 
+    /// The devices, with their lines.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.0.iter().map(|(ifindex, line)| (*ifindex, line.as_str()))
+    }
+
     /// Forgets devices that nothing is wanted of.
     pub(super) fn retain(&mut self, is_wanted: impl Fn(u32) -> bool) {
         self.0.retain(|ifindex, _| is_wanted(*ifindex));

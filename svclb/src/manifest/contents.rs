@@ -59,6 +59,8 @@ struct Version {
     fingerprint: Option<u64>,
     /// Why the file could not be read when it was last tried.
     unreadable: Option<String>,
+    /// Why its last bytes are no manifest.
+    fault: Option<String>,
     /// Of the last good bytes.
     documents: Vec<Arc<Document>>,
 }
@@ -77,12 +79,14 @@ impl Contents {
         let edition = match edition {
             Ok(edition) => edition,
             Err(error) => {
+                version.fault = Some(error.to_string());
                 report.errors.push(error);
                 return;
             }
         };
         report.effort.parsed += edition.added.len();
         report.warnings.extend(ignored(file, &edition.documents));
+        version.fault = None;
         version.documents = edition.documents;
         edition.removed.iter().for_each(|document| self.standing.remove(document));
         edition.added.iter().for_each(|document| self.standing.add(file, document));
@@ -128,6 +132,14 @@ impl Contents {
         report.effort.compared += settlement.objects;
         report.batch = Batch { changes: settlement.changes, is_partial: self.is_partial(), is_part: false };
         self.has_settled = true;
+    }
+
+    /// Files that cannot be read, or are no manifests, with the reason.
+    pub(super) fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
+        let files = self.files.iter();
+        files.filter_map(|(file, version)| {
+            Some((&**file, version.unreadable.as_deref().or(version.fault.as_deref())?))
+        })
     }
 
     /// Whether a file could not be read since the start: what is not in force may still be wanted.

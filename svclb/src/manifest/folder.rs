@@ -73,6 +73,11 @@ impl Folder {
         self.contents.objects()
     }
 
+    /// Files that are not in force as they are, with the reason.
+    pub(super) fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.contents.faults()
+    }
+
     /// Whether the folder could not be read when it was last tried.
     pub fn is_lost(&self) -> bool {
         self.is_lost

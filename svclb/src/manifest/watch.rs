@@ -14,7 +14,10 @@ use super::{
     events::Events,
     pending::{Look, Pending},
 };
-use crate::source::Batch;
+use crate::{
+    condition::{self, Problem, Topic},
+    source::Batch,
+};
 
 /// How long to wait after an event that may be one step of several.
 const DEBOUNCE: Duration = Duration::from_millis(20);
@@ -82,6 +85,9 @@ async fn follow(mut folder: Folder, mut events: Events, sender: Sender<Batch>) {
         };
         folder = back;
         log(&report);
+        if report.effort.looked_at > 0 {
+            tell(&folder);
+        }
         let batch = report.batch;
         let is_first = told.is_none() && !folder.is_lost();
         if is_first || !batch.changes.is_empty() || told.is_some_and(|told| told != batch.is_partial) {
@@ -103,6 +109,15 @@ fn perform(folder: &mut Folder, look: &Look) -> Report {
     let links: Vec<String> =
         if look.links { folder.links().map(ToOwned::to_owned).collect() } else { Vec::new() };
     folder.look_at(links.iter().chain(&look.files).map(String::as_str))
+}
+
+/// Tells which files are not in force as they are.
+fn tell(folder: &Folder) {
+    let faults = folder.faults().map(|(file, reason)| {
+        let what = format!("a manifest cannot be read: {reason}");
+        Problem::error(what, file, "mend the file; its last good version stays in force")
+    });
+    condition::tell(Topic::Source, faults);
 }
 
 fn log(report: &Report) {

@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Collect, Sample};
+use super::{Collect, Sample, condition};
 use crate::log;
 
 /// What is read when somebody asks.
@@ -40,6 +40,7 @@ impl Collector for Own {
         let help = "Lines of the agent's log that were lost because nobody read it.";
         let lost = out.0.encode_descriptor("log_lines_lost", help, None, MetricType::Counter)?;
         ConstCounter::new(log::lost()).encode(lost)?;
+        condition::encode(&mut out)?;
         let Some(collect) = self.collect.get() else { return Ok(()) };
         let sample = collect.collect().inspect_err(|error| tracing::warn!("metrics without tables: {error}"));
         let help = "Whether the kernel's tables could be read for this answer.";
@@ -93,11 +94,11 @@ fn encode(out: &mut Families<'_, '_>, sample: &Sample) -> fmt::Result {
 }
 
 /// Where metrics go, one name at a time.
-struct Families<'a, 'e>(&'a mut DescriptorEncoder<'e>);
+pub(super) struct Families<'a, 'e>(pub(super) &'a mut DescriptorEncoder<'e>);
 
 impl Families<'_, '_> {
     /// The name is without the suffix `_total`.
-    fn counters<L: EncodeLabelSet>(
+    pub(super) fn counters<L: EncodeLabelSet>(
         &mut self,
         name: &str,
         help: &str,
@@ -109,7 +110,7 @@ impl Families<'_, '_> {
             .try_for_each(|(labels, value)| ConstCounter::new(value).encode(family.encode_family(&labels)?))
     }
 
-    fn gauges<L: EncodeLabelSet>(
+    pub(super) fn gauges<L: EncodeLabelSet>(
         &mut self,
         name: &str,
         help: &str,

@@ -24,6 +24,7 @@ use super::{
     facts::ServiceFacts,
     opt_out::{OptOut, OptOuts, addresses_of},
     pool::Pool,
+    self_probe,
     service_cidr::ServiceCidrs,
     skip,
     slice::{self, SliceFacts},
@@ -66,7 +67,11 @@ struct Known {
 impl Model {
     /// The state without any object.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, ..Self::default() }
+        let mut model = Self { settings, ..Self::default() };
+        if model.settings.self_probe {
+            model.desired.services.extend(self_probe::services());
+        }
+        model
     }
 
     /// Takes in the new state of an object.

@@ -16,4 +16,6 @@ pub struct Settings {
     /// Whether the endpoints of this node behind external frontends are listed whatever the policy:
     /// other nodes send packets for them here, and they are found faster in a list of their own.
     pub lists_local: bool,
+    /// Whether there is a Service of the agent's own, for its self-probe.
+    pub self_probe: bool,
 }

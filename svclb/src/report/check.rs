@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, fs, process::ExitCode};
 use serde::Serialize;
 use svclb_common::encap::Encapsulation;
 
-use super::{Output, table};
+use super::{Output, migration, table};
 use crate::{
     agent::Devices,
     config::PortRange,
-    datapath::{loader, pins::Pins, probe, xdp::attached_xdp},
+    datapath::{hooks, loader, pins::Pins, probe, xdp::attached_xdp},
     netdev::{self, Network, Role, room},
     netfilter::rules,
     ports, takeover,
@@ -17,14 +17,15 @@ use crate::{
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
-struct Finding {
+pub(super) struct Finding {
     what: String,
-    /// `ok`, `note` or `missing`; with `missing`, `svclb run` would not work.
+    /// `ok`, `note` or `missing`; with `missing`, `svclb run` would not work. Of a change of proxies: `taken`, `ignored`,
+    /// `differs`, `conflict`, `step`.
     result: &'static str,
     detail: String,
 }
 
-fn finding(what: impl Into<String>, result: &'static str, detail: impl Into<String>) -> Finding {
+pub(super) fn finding(what: impl Into<String>, result: &'static str, detail: impl Into<String>) -> Finding {
     Finding { what: what.into(), result, detail: detail.into() }
 }
 
@@ -53,9 +54,18 @@ pub async fn check(
             let network = network.borrow();
             findings.extend(interfaces(devices, &network));
             findings.extend(xdp(devices, &network, &attached_xdp(pins)));
+            findings.extend(foreign(pins, devices, &network));
+            findings.extend(migration::differences_here(&network));
         }
         Err(error) => findings.push(finding("network", "missing", error.to_string())),
     }
+    print(&findings, output)?;
+    let works = findings.iter().all(|finding| finding.result != "missing");
+    Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints what was found.
+pub(super) fn print(findings: &[Finding], output: Output) -> anyhow::Result<()> {
     match output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&findings)?),
         Output::Table => {
@@ -63,8 +73,7 @@ pub async fn check(
             table::print(&["RESULT", "WHAT", "DETAIL"], &findings.iter().map(row).collect::<Vec<_>>());
         }
     }
-    let works = findings.iter().all(|finding| finding.result != "missing");
-    Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(())
 }
 
 fn privileges() -> Finding {
@@ -155,6 +164,22 @@ fn xdp(devices: &Devices, network: &Network, ours: &BTreeSet<u32>) -> Vec<Findin
             })
         })
         .collect()
+}
+
+/// Programs of others that see a device's packets before svclb's would.
+fn foreign(pins: &Pins, devices: &Devices, network: &Network) -> Vec<Finding> {
+    let known = devices.roles(network).devices;
+    let links = known.keys().filter_map(|index| network.links.get(index));
+    let each = links.flat_map(|link| {
+        let name = link.name.clone();
+        hooks::in_front(pins, network, link.index).into_iter().map(move |other| {
+            let detail = format!(
+                "{other} sees packets before svclb's, and may drop them: bpftool net show tells whose it is"
+            );
+            finding(format!("device {name}"), "note", detail)
+        })
+    });
+    each.collect()
 }
 
 fn interfaces(devices: &Devices, network: &Network) -> Vec<Finding> {

@@ -12,7 +12,7 @@ use crate::{
         readback,
         tables::Tables,
     },
-    model::ServicePortKey,
+    model::{ServicePortKey, self_probe::is_own},
     plan::{Applied, Limits, Readback},
     sys::mapped::Access,
 };
@@ -46,6 +46,7 @@ pub fn flows(pins: &Pins, output: Output, service: Option<&(String, String)>) ->
     let lines: Vec<_> = flows::read(pins)?
         .iter()
         .map(|flow| (owner(&applied, flow), flow))
+        .filter(|(owner, _)| !owner.is_some_and(is_own))
         .filter(|(owner, _)| {
             service.is_none_or(|(namespace, name)| {
                 owner.is_some_and(|key| *key.namespace == **namespace && *key.name == **name)

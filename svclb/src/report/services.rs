@@ -8,7 +8,7 @@ use svclb_common::service::{FrontendKind, List};
 use super::{Output, table};
 use crate::{
     datapath::{pins::Pins, readback, tables::Tables},
-    model::{Family, TrafficPolicy},
+    model::{Family, TrafficPolicy, self_probe::is_own},
     plan::{Applied, Limits, Member, Readback, model_policy},
     sys::mapped::Access,
 };
@@ -68,7 +68,7 @@ pub fn services(pins: &Pins, output: Output) -> anyhow::Result<ExitCode> {
 }
 
 fn list(applied: &Applied) -> Vec<ServicePort> {
-    let ports = applied.services().map(|(key, id)| {
+    let ports = applied.services().filter(|(key, _)| !is_own(key)).map(|(key, id)| {
         let tables = applied.tables(key.family);
         let unspecified = match key.family {
             Family::V4 => "0.0.0.0",

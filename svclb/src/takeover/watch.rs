@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use super::{Flows, decide::is_over};
 use crate::{
+    condition,
     datapath::{Error, inherited::InheritedFlows, pins::Pins},
     model::Protocol,
     netfilter::{
@@ -87,6 +88,7 @@ impl Watcher {
         if let Err(error) = rules::keep_nat() {
             tracing::debug!("the nftables table svclb: {error}");
         }
+        let before = self.flows.len();
         while let Some((when, key)) = self.due.pop_first() {
             if when > now {
                 self.due.insert((when, key));
@@ -106,6 +108,9 @@ impl Watcher {
                 self.lapsed.notify_one();
             }
             self.flows.remove(&key);
+        }
+        if self.flows.len() != before {
+            condition::tell_inherited(self.flows.len());
         }
         Ok(())
     }

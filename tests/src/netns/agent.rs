@@ -24,6 +24,15 @@ use super::{
 /// What `svclb status -o json` prints, as far as the tests read it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Status {
+    /// Whether nothing is wrong that keeps Services from working.
+    #[serde(default)]
+    pub healthy: bool,
+    /// What is wrong.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
+    /// The last self-probe of each path.
+    #[serde(default)]
+    pub self_probe: Vec<Probed>,
     /// Whether the tables hold what was asked for.
     pub synced: bool,
     /// Flow entries.
@@ -38,6 +47,36 @@ pub struct Status {
     pub writes: u64,
     /// Packets and calls that were not simply translated, by reason.
     pub drops: std::collections::BTreeMap<String, u64>,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Problem {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// What.
+    pub what: String,
+    /// Where.
+    #[serde(rename = "where")]
+    pub place: String,
+    /// Since when.
+    pub since: Option<String>,
+    /// What to do.
+    #[serde(rename = "do")]
+    pub advice: String,
+}
+
+/// What a self-probe came to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Probed {
+    /// The device, or `sockets`.
+    pub path: String,
+    /// `IPv4` or `IPv6`.
+    pub ip_family: String,
+    /// Whether it was translated.
+    pub ok: bool,
+    /// How many there have been.
+    pub runs: u64,
 }
 
 /// How full a table is.
@@ -203,9 +242,10 @@ impl World {
 
     /// What `svclb status` says of the first node.
     pub fn status(&self) -> anyhow::Result<Status> {
-        let output = self.svclb(&["status", "-o", "json"])?;
-        ensure!(output.status.success(), "svclb status: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).context("svclb status: not the promised JSON")
+        // It fails where the node is not healthy, and tells why.
+        let output = self.svclb(&["status", "-o", "json", "--interval", "0s"])?;
+        let error = || format!("svclb status: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).with_context(error)
     }
 
     /// How often a reason was counted on the first node.
