@@ -22,6 +22,7 @@ mod port_range;
 mod resolve;
 mod run;
 mod schema;
+mod service_series;
 mod table_size;
 mod text;
 
@@ -38,6 +39,7 @@ pub use self::{
     port_range::PortRange,
     resolve::{Environment, Resolved, resolve},
     run::{RunConfig, Source},
+    service_series::ServiceSeries,
     table_size::TableSize,
 };
 pub use crate::model::{Algorithm, Rate};

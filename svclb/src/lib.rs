@@ -27,3 +27,4 @@ pub mod source;
 pub mod sys;
 pub mod sysctl;
 pub mod takeover;
+pub mod usage;

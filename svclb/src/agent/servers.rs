@@ -61,7 +61,7 @@ impl Servers {
             Source::Kubeconfig(_) | Source::InCluster => AbsentNode::Ineligible,
         };
         let state = State::new(config.sync_period, absent);
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(config.metrics_service_series);
         metrics.set_collect(Collector(settings.pins.clone()));
         let listening = Listening { hard: config.bind_address_hard_fail, events: &events, tasks, stop };
         if let Some(address) = config.healthz_bind_address {

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use prometheus_client::{
@@ -12,17 +12,26 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Collect, Sample};
-use crate::log;
+use super::{
+    Collect, Sample,
+    series::{OTHERS, Series, Told},
+};
+use crate::{config::ServiceSeries, log, model::ServicePortKey, usage::PortTraffic};
 
 /// What is read when somebody asks.
 pub(super) struct Own {
     collect: Arc<OnceLock<Box<dyn Collect>>>,
+    series: Mutex<Series>,
 }
 
 impl Own {
-    pub(super) fn register(registry: &mut Registry, collect: &Arc<OnceLock<Box<dyn Collect>>>) {
-        registry.register_collector(Box::new(Self { collect: Arc::clone(collect) }));
+    pub(super) fn register(
+        registry: &mut Registry,
+        collect: &Arc<OnceLock<Box<dyn Collect>>>,
+        which: ServiceSeries,
+    ) {
+        let series = Mutex::new(Series::new(which));
+        registry.register_collector(Box::new(Self { collect: Arc::clone(collect), series }));
     }
 }
 
@@ -45,13 +54,23 @@ impl Collector for Own {
         let help = "Whether the kernel's tables could be read for this answer.";
         let readable = out.0.encode_descriptor("tables_readable", help, None, MetricType::Gauge)?;
         ConstGauge::new(u64::from(sample.is_ok())).encode(readable)?;
-        sample.map_or(Ok(()), |sample| encode(&mut out, &sample))
+        let Ok(mut sample) = sample else { return Ok(()) };
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = series.tell(std::mem::take(&mut sample.traffic));
+        drop(series);
+        encode(&mut out, &sample)?;
+        encode_traffic(&mut out, &told)
     }
 }
 
 fn encode(out: &mut Families<'_, '_>, sample: &Sample) -> fmt::Result {
     let drops = sample.drops.iter().map(|(reason, count)| ([("reason", *reason)], *count));
     out.counters("drops", "Packets and calls that were dropped or refused.", drops)?;
+
+    out.gauges("synced", "Whether the tables hold what was asked for.", [(NONE, u64::from(sample.synced))])?;
+    out.counters("table_writes", "Writes to tables since the agent started.", [(NONE, sample.writes)])?;
+    let attached = sample.attached.iter().map(|(hook, count)| ([("hook", hook.as_str())], *count));
+    out.gauges("attached_programs", "Programs that are attached, by hook.", attached)?;
 
     let counts = |of: fn(&super::Counts) -> u64| {
         sample.counts.iter().map(move |(family, counts)| ([("ip_family", family.as_str())], of(counts)))
@@ -65,19 +84,15 @@ fn encode(out: &mut Families<'_, '_>, sample: &Sample) -> fmt::Result {
         sample.maps.iter().map(move |map| ([("map", map.map.as_str())], of(map)))
     };
     out.gauges("map_entries", "Entries in a table.", map(|map| map.entries))?;
-    out.gauges("map_capacity", "Entries that a table has room for.", map(|map| map.capacity))?;
+    out.gauges("map_capacity", "Entries that a table has room for.", map(|map| map.capacity))
+}
 
-    let traffic = |of: fn(&super::ServiceTraffic) -> u64| {
-        sample.traffic.iter().map(move |(key, traffic)| {
-            let labels = [
-                ("namespace", key.namespace.as_ref()),
-                ("service", key.name.as_ref()),
-                ("port", key.port_name.as_ref()),
-                ("protocol", key.protocol.as_str()),
-                ("ip_family", key.family.as_str()),
-            ];
-            (labels, of(traffic))
-        })
+fn encode_traffic(out: &mut Families<'_, '_>, told: &Told) -> fmt::Result {
+    let help = "Service ports without series of their own, which are one series together.";
+    out.gauges("service_series_left_out", help, [(NONE, told.left_out)])?;
+    let traffic = |of: fn(&PortTraffic) -> u64| {
+        let own = told.own.iter().map(move |(key, traffic)| (labels(key), of(traffic)));
+        own.chain(told.others.iter().map(move |others| (OTHER_LABELS, of(others))))
     };
     out.counters("service_flows", "New flows of a Service port.", traffic(|traffic| traffic.flows))?;
     out.counters(
@@ -90,6 +105,23 @@ fn encode(out: &mut Families<'_, '_>, sample: &Sample) -> fmt::Result {
         "Translated bytes of a Service port from the IP header on, both directions.",
         traffic(|traffic| traffic.bytes),
     )
+}
+
+/// A metric without labels.
+const NONE: [(&str, &str); 0] = [];
+
+/// Of the series that all others are together.
+const OTHER_LABELS: [(&str, &str); 5] =
+    [("namespace", ""), ("service", OTHERS), ("port", ""), ("protocol", ""), ("ip_family", "")];
+
+fn labels(key: &ServicePortKey) -> [(&str, &str); 5] {
+    [
+        ("namespace", key.namespace.as_ref()),
+        ("service", key.name.as_ref()),
+        ("port", key.port_name.as_ref()),
+        ("protocol", key.protocol.as_str()),
+        ("ip_family", key.family.as_str()),
+    ]
 }
 
 /// Where metrics go, one name at a time.

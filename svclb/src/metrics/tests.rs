@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     http::client::get,
     model::{NoLocal, PerFamily, Protocol, ServicePortKey},
+    usage::PortTraffic,
 };
 
 struct Fake(Result<Sample, String>);
@@ -31,13 +32,16 @@ fn sample() -> Sample {
         drops: vec![("no_backend", 3)],
         counts: vec![(Family::V4, Counts { services: 1, frontends: 2, backends: 3, flows: 4 })],
         maps: vec![MapFill { map: "FLOWS_V4".into(), entries: 8, capacity: 1024 }],
-        traffic: vec![(key, ServiceTraffic { flows: 5, packets: 6, bytes: 7 })],
+        synced: true,
+        writes: 9,
+        attached: BTreeMap::from([("tcx_ingress".to_owned(), 2)]),
+        traffic: vec![(key, PortTraffic { flows: 5, packets: 6, bytes: 7 })],
     }
 }
 
 /// Metrics in which everything has happened.
 fn full() -> Metrics {
-    let metrics = Metrics::new();
+    let metrics = Metrics::default();
     metrics.set_collect(Fake(Ok(sample())));
     metrics.changes(2, 3);
     metrics.sync_started();
@@ -102,6 +106,11 @@ fn the_text_is_what_kube_proxy_s_dashboards_ask_for() {
         "svclb_map_capacity{map=\"FLOWS_V4\"} 1024",
         "svclb_service_bytes_total{namespace=\"shop\",service=\"web\",port=\"http\",protocol=\"TCP\",ip_family=\"IPv6\"} 7",
         "svclb_tables_readable 1",
+        "svclb_synced 1",
+        "svclb_table_writes_total 9",
+        "svclb_attached_programs{hook=\"tcx_ingress\"} 2",
+        "svclb_service_series_left_out 0",
+        "svclb_service_flows_total{namespace=\"\",service=\"(others)\",port=\"\",protocol=\"\",ip_family=\"\"} 0",
         "# TYPE svclb_tracked_flows gauge",
         "svclb_tracked_flows{ip_family=\"IPv4\",protocol=\"TCP\",state=\"FIN_WAIT\"} 9",
         "svclb_tracked_flows{ip_family=\"IPv4\",protocol=\"SCTP\",state=\"ESTABLISHED\"} 0",
@@ -125,7 +134,7 @@ fn the_text_is_what_kube_proxy_s_dashboards_ask_for() {
 
 #[test]
 fn tables_that_cannot_be_read_leave_the_rest() {
-    let metrics = Metrics::new();
+    let metrics = Metrics::default();
     assert!(!metrics.text().contains("svclb_tables_readable"), "before there are any");
     metrics.set_collect(Fake(Err("gone".into())));
     let text = metrics.text();
