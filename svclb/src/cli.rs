@@ -22,7 +22,8 @@ use crate::{
     model::{self, build},
     netdev::XdpMode,
     report::{self, Output},
-    sandbox,
+    sandbox, top,
+    usage::Order,
 };
 
 /// Where pins are unless told otherwise.
@@ -48,6 +49,8 @@ enum Command {
     Services(ReportArgs),
     /// List who talks to whom through which Service
     Flows(FlowsArgs),
+    /// Show what happens now: Services by rate, their backends, drops
+    Top(TopArgs),
     /// Tell whether this host can run svclb, and what each device would use
     Check(CheckArgs),
     /// Remove every program, pin and map of svclb from this host
@@ -106,6 +109,21 @@ struct FlowsArgs {
     /// Only the flows of this Service
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
     service: Option<(String, String)>,
+}
+
+#[derive(Args, Debug)]
+struct TopArgs {
+    #[command(flatten)]
+    report: ReportArgs,
+    /// Between two looks, such as 2s
+    #[arg(long, value_name = "DURATION", value_parser = parse_interval, default_value = "2s")]
+    interval: Duration,
+    /// Print one table after one interval; so it is without a terminal, and with JSON
+    #[arg(long)]
+    once: bool,
+    /// What comes first
+    #[arg(long, value_name = "ORDER", value_enum, default_value_t = Order::Bytes)]
+    sort: Order,
 }
 
 #[derive(Args, Debug)]
@@ -210,7 +228,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         eprintln!(
-            "svclb: a subcommand is missing: run, sandbox, status, services, flows, check or cleanup; see svclb --help"
+            "svclb: a subcommand is missing: run, sandbox, status, services, flows, top, check or cleanup; see svclb --help"
         );
         return ExitCode::from(WRONG_CONFIG);
     }
@@ -260,6 +278,9 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Command::Flows(args) => {
                 let pins = Pins::new(args.report.pins.bpffs);
                 report::flows(&pins, args.report.output, args.service.as_ref())
+            }
+            Command::Top(TopArgs { report: ReportArgs { pins, output }, interval, once, sort: order }) => {
+                top::top(&Pins::new(pins.bpffs), top::Settings { interval, once, order, output }).await
             }
             Command::Check(args) => {
                 let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb, xdp } = args.devices;
@@ -342,6 +363,14 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" | "" => Ok(Duration::from_secs(number)),
         "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| format!("{text:?} is too long")),
         unit => Err(format!("{unit:?} is no unit of time: ms, s or m")),
+    }
+}
+
+/// A duration between two looks, which is not nothing.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("it has to be more than 0".to_owned()),
+        interval => Ok(interval),
     }
 }
 

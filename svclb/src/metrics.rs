@@ -145,12 +145,14 @@ impl fmt::Debug for Metrics {
 /// Serves `/metrics` and what stands beside it until told to stop.
 pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) {
     let pages = Arc::new(pages);
-    let answer = move |path: String| {
+    let answer = move |path: String, query: String| {
         let pages = Arc::clone(&pages);
-        async move { pages.answer(&path).await }
+        async move { pages.answer(&path, &query).await }
     };
-    http::serve(listener, answer, stop).await;
+    http::serve_queries(listener, answer, stop).await;
 }
 
+#[cfg(test)]
+mod shipped_tests;
 #[cfg(test)]
 mod tests;

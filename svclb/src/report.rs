@@ -4,11 +4,16 @@ mod check;
 mod flows;
 mod services;
 mod status;
-mod table;
+pub(crate) mod table;
 
 use clap::ValueEnum;
 
-pub use self::{check::check, flows::flows, services::services, status::status};
+pub use self::{
+    check::check,
+    flows::flows,
+    services::services,
+    status::{status, status_json},
+};
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,6 +4,8 @@
 //! Services all begin with a [`Reading`]. Two of them make a [`Snapshot`], which has rates.
 
 mod counters;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod rank;
 mod reading;
 mod row;
@@ -16,3 +18,6 @@ pub use self::{
     row::{Backend, BackendTraffic, Frontend, PortTraffic, Rate, ServicePort},
     snapshot::Snapshot,
 };
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,7 @@ const MACHINE: &[(&str, &str)] = &[
 
 /// Commands the tests start, and the package that has each.
 const COMMANDS: &[(&str, &str)] = &[
+    ("chromium-headless-shell", "chromium-headless-shell"),
     ("curl", "curl"),
     ("dig", "bind9-dnsutils"),
     ("dnsmasq", "dnsmasq-base"),
@@ -50,6 +51,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("setpriv", "util-linux"),
+    ("setsid", "util-linux"),
     ("sysctl", "procps"),
     ("unshare", "util-linux"),
 ];

@@ -24,6 +24,7 @@ use crate::{
     http,
     metrics::{self, Metrics, Pages, SyncKind},
     model::{Family, Model, NoLocal, Notice, ObjectKey},
+    page::{Page, Pinned},
     source::{Batch, Change},
 };
 
@@ -72,7 +73,7 @@ impl Servers {
             })?;
         }
         if let Some(address) = config.metrics_bind_address {
-            let pages = Pages::new(metrics.clone(), config);
+            let pages = Pages::new(metrics.clone(), config, Page::new(Pinned(settings.pins.clone())));
             listening.at(
                 "metricsBindAddress",
                 address,

@@ -7,8 +7,10 @@ use svclb_common::flow::FlowState;
 
 use super::*;
 use crate::{
+    datapath::pins::Pins,
     http::client::get,
     model::{NoLocal, PerFamily, Protocol, ServicePortKey},
+    page::{Page, Pinned},
     usage::PortTraffic,
 };
 
@@ -40,7 +42,7 @@ fn sample() -> Sample {
 }
 
 /// Metrics in which everything has happened.
-fn full() -> Metrics {
+pub(super) fn full() -> Metrics {
     let metrics = Metrics::default();
     metrics.set_collect(Fake(Ok(sample())));
     metrics.changes(2, 3);
@@ -156,7 +158,7 @@ fn the_documentation_has_every_metric_and_no_other() {
 async fn on_the_wire() {
     let listener = http::listen(([127, 0, 0, 1], 0).into()).unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let pages = Pages::new(full(), &json!({ "nodeName": "n" }));
+    let pages = Pages::new(full(), &json!({ "nodeName": "n" }), Page::new(Pinned(Pins::new("/nowhere"))));
     tokio::spawn(serve(listener, pages, stop.clone()));
     let reply = get(address, "/metrics").await;
     assert_eq!(

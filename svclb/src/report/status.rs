@@ -104,6 +104,12 @@ fn read(pins: &Pins) -> Result<Status, Error> {
     })
 }
 
+/// What `svclb status -o json` prints.
+pub fn status_json(pins: &Pins) -> Result<String, Error> {
+    // Texts and numbers, so it does not fail.
+    Ok(serde_json::to_string_pretty(&read(pins)?).unwrap_or_default())
+}
+
 fn print_table(status: &Status) {
     let agent = status.agent.map_or_else(|| "not running".to_owned(), |pid| format!("process {pid}"));
     let drops: Vec<_> =

@@ -7,7 +7,7 @@ use std::{
 
 use svclb_common::service::BackendId;
 
-use super::{PortTraffic, Reading};
+use super::{Drop, PortTraffic, Reading, ServicePort, Snapshot};
 use crate::model::{Family, ServicePortKey};
 
 /// What was counted at one time.
@@ -23,14 +23,23 @@ pub struct Counters {
 impl Counters {
     /// Those of a reading.
     pub fn of(reading: &Reading) -> Self {
-        let backends = reading.ports.iter().flat_map(|port| {
+        Self::new(reading.at, &reading.ports, &reading.drops)
+    }
+
+    /// Those of the later one of two readings.
+    pub fn of_snapshot(snapshot: &Snapshot) -> Self {
+        Self::new(snapshot.at, &snapshot.services, &snapshot.drops)
+    }
+
+    fn new(at: Instant, ports: &[ServicePort], drops: &[Drop]) -> Self {
+        let backends = ports.iter().flat_map(|port| {
             port.backends.iter().map(|backend| ((port.key.family, backend.id), backend.traffic.flows))
         });
         Self {
-            at: reading.at,
-            ports: reading.ports.iter().map(|port| (port.key.clone(), port.traffic)).collect(),
+            at,
+            ports: ports.iter().map(|port| (port.key.clone(), port.traffic)).collect(),
             backends: backends.collect(),
-            drops: reading.drops.iter().map(|drop| (drop.reason, drop.count)).collect(),
+            drops: drops.iter().map(|drop| (drop.reason, drop.count)).collect(),
         }
     }
 

@@ -22,6 +22,7 @@ mod lives;
 mod manifests;
 mod model;
 mod overload;
+mod page;
 mod path_mtu;
 mod policy;
 mod privileges;
@@ -41,6 +42,7 @@ mod spread;
 mod streams;
 mod support;
 mod takeover;
+mod top;
 mod types;
 #[cfg(target_arch = "x86_64")]
 mod upgrade;
