@@ -164,7 +164,9 @@ fn follow(mut from: impl std::io::BufRead + Send + 'static) -> Receiver<Value> {
         loop {
             let mut bytes = Vec::new();
             let is_whole = from.read_until(0, &mut bytes).is_ok() && bytes.pop() == Some(0);
-            let Some(message) = is_whole.then(|| serde_json::from_slice(&bytes).ok()).flatten() else { return };
+            let Some(message) = is_whole.then(|| serde_json::from_slice(&bytes).ok()).flatten() else {
+                return;
+            };
             if sender.send(message).is_err() {
                 return;
             }

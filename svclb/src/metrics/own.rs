@@ -47,13 +47,11 @@ impl Collector for Own {
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         out.gauges("build_info", "Always 1; the version is the label.", [(version, 1)])?;
         let help = "Lines of the agent's log that were lost because nobody read it.";
-        let lost = out.0.encode_descriptor("log_lines_lost", help, None, MetricType::Counter)?;
-        ConstCounter::new(log::lost()).encode(lost)?;
+        out.counter("log_lines_lost", help, log::lost())?;
         let Some(collect) = self.collect.get() else { return Ok(()) };
         let sample = collect.collect().inspect_err(|error| tracing::warn!("metrics without tables: {error}"));
         let help = "Whether the kernel's tables could be read for this answer.";
-        let readable = out.0.encode_descriptor("tables_readable", help, None, MetricType::Gauge)?;
-        ConstGauge::new(u64::from(sample.is_ok())).encode(readable)?;
+        out.gauge("tables_readable", help, u64::from(sample.is_ok()))?;
         let Ok(mut sample) = sample else { return Ok(()) };
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let told = series.tell(std::mem::take(&mut sample.traffic));
@@ -67,8 +65,8 @@ fn encode(out: &mut Families<'_, '_>, sample: &Sample) -> fmt::Result {
     let drops = sample.drops.iter().map(|(reason, count)| ([("reason", *reason)], *count));
     out.counters("drops", "Packets and calls that were dropped or refused.", drops)?;
 
-    out.gauges("synced", "Whether the tables hold what was asked for.", [(NONE, u64::from(sample.synced))])?;
-    out.counters("table_writes", "Writes to tables since the agent started.", [(NONE, sample.writes)])?;
+    out.gauge("synced", "Whether the tables hold what was asked for.", u64::from(sample.synced))?;
+    out.counter("table_writes", "Writes to tables since the agent started.", sample.writes)?;
     let attached = sample.attached.iter().map(|(hook, count)| ([("hook", hook.as_str())], *count));
     out.gauges("attached_programs", "Programs that are attached, by hook.", attached)?;
 
@@ -89,7 +87,7 @@ fn encode(out: &mut Families<'_, '_>, sample: &Sample) -> fmt::Result {
 
 fn encode_traffic(out: &mut Families<'_, '_>, told: &Told) -> fmt::Result {
     let help = "Service ports without series of their own, which are one series together.";
-    out.gauges("service_series_left_out", help, [(NONE, told.left_out)])?;
+    out.gauge("service_series_left_out", help, told.left_out)?;
     let traffic = |of: fn(&PortTraffic) -> u64| {
         let own = told.own.iter().map(move |(key, traffic)| (labels(key), of(traffic)));
         own.chain(told.others.iter().map(move |others| (OTHER_LABELS, of(others))))
@@ -106,9 +104,6 @@ fn encode_traffic(out: &mut Families<'_, '_>, told: &Told) -> fmt::Result {
         traffic(|traffic| traffic.bytes),
     )
 }
-
-/// A metric without labels.
-const NONE: [(&str, &str); 0] = [];
 
 /// Of the series that all others are together.
 const OTHER_LABELS: [(&str, &str); 5] =
@@ -128,6 +123,18 @@ fn labels(key: &ServicePortKey) -> [(&str, &str); 5] {
 struct Families<'a, 'e>(&'a mut DescriptorEncoder<'e>);
 
 impl Families<'_, '_> {
+    /// Without labels; the name is without the suffix `_total`.
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(metric)
+    }
+
+    /// Without labels.
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(metric)
+    }
+
     /// The name is without the suffix `_total`.
     fn counters<L: EncodeLabelSet>(
         &mut self,

@@ -65,7 +65,8 @@ impl Asked {
                 continue;
             };
             known.extend(has.iter().map(String::as_str));
-            let unknown = labels.iter().filter(|label| !has.contains(*label) && !ADDED.contains(&label.as_str()));
+            let unknown =
+                labels.iter().filter(|label| !has.contains(*label) && !ADDED.contains(&label.as_str()));
             missing.extend(unknown.map(|label| format!("{metric} has no label {label}")));
         }
         let unknown = self.groups.iter().filter(|label| !known.contains(label.as_str()));
@@ -193,9 +194,15 @@ fn every_alert_says_what_it_is_about_and_has_a_page() {
     for alert in alerts() {
         let name = alert["alert"].as_str().unwrap();
         for field in ["summary", "description"] {
-            assert!(alert["annotations"][field].as_str().is_some_and(|text| !text.is_empty()), "{name}: {field}");
+            assert!(
+                alert["annotations"][field].as_str().is_some_and(|text| !text.is_empty()),
+                "{name}: {field}"
+            );
         }
-        assert!(["critical", "warning", "info"].map(Value::from).contains(&alert["labels"]["severity"]), "{name}");
+        assert!(
+            ["critical", "warning", "info"].map(Value::from).contains(&alert["labels"]["severity"]),
+            "{name}"
+        );
         let url = alert["annotations"]["runbook_url"].as_str().unwrap();
         let (page, anchor) = url.split_once('#').unwrap();
         assert!(page.ends_with("/docs/alerts.md"), "{url}");

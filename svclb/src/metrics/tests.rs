@@ -144,14 +144,48 @@ fn tables_that_cannot_be_read_leave_the_rest() {
     assert!(!text.contains("svclb_flows"), "{text}");
 }
 
+/// Name, type, labels and meaning of each metric, as the documentation has them.
+fn documented() -> BTreeMap<String, [String; 3]> {
+    let docs = include_str!("../../../docs/metrics.md");
+    let rows =
+        docs.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | "));
+    let row = |(name, rest): (&str, &str)| {
+        let cells: Vec<_> = rest.splitn(3, '|').map(|cell| cell.trim().to_owned()).collect();
+        (name.to_owned(), cells.try_into().unwrap())
+    };
+    rows.map(row).collect()
+}
+
 #[test]
 fn the_documentation_has_every_metric_and_no_other() {
-    let docs = include_str!("../../../docs/metrics.md");
-    let rows = docs.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
-    let documented: BTreeMap<_, _> = rows
-        .map(|(name, rest)| (name.to_owned(), rest.split(' ').next().unwrap_or_default().to_owned()))
-        .collect();
-    assert_eq!(documented, names(&full().text()));
+    let types = documented().into_iter().map(|(name, [kind, ..])| (name, kind));
+    assert_eq!(types.collect::<BTreeMap<_, _>>(), names(&full().text()));
+}
+
+#[test]
+fn the_documentation_says_what_the_help_says() {
+    let (text, documented) = (full().text(), documented());
+    // Whatever follows says more.
+    let plain = |text: &str| text.trim_end_matches('.').to_lowercase();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+        let (name, help) = line.split_once(' ').unwrap();
+        let [_, labels, meaning] = &documented[name];
+        assert!(plain(meaning).starts_with(&plain(help)), "{name}: {help:?} and {meaning:?}");
+        let is_of = |line: &&str| {
+            let rest = line.strip_prefix(name).map(|rest| rest.trim_start_matches("_bucket"));
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+        };
+        let series = text.lines().find(is_of).unwrap();
+        let told = series.split_once('{').map_or("", |(_, rest)| rest.split('}').next().unwrap_or_default());
+        let told =
+            told.split(',').filter_map(|label| Some(label.split_once('=')?.0)).filter(|label| *label != "le");
+        let mut told: Vec<_> = told.map(|label| format!("`{label}`")).collect();
+        let mut listed: Vec<_> =
+            labels.split(", ").filter(|label| !label.is_empty()).map(str::to_owned).collect();
+        told.sort();
+        listed.sort();
+        assert_eq!(told, listed, "{name}");
+    }
 }
 
 #[tokio::test]

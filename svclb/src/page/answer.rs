@@ -18,7 +18,7 @@ use crate::{
 
 /// Only the page's own style and script, and questions to where it comes from. The hashes are of what stands between the
 /// tags.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-QNtUehTu5hKTaGu/YDrIxg+q8X3ltebF67mL/Lk8lJk='; script-src 'sha256-zukclcSi/Vl5EOrB4O6UVvPT9JZnoRLKDmZTZlOSudw='; \
+const POLICY: &str = "default-src 'none'; style-src 'sha256-BpvLK15Dw0wLXAkec4+/a4+JmgFAoCFGzow3sH+jL6s='; script-src 'sha256-LWIxT2JjcKQoy8LlOfBSA4AxtGdsI7JxjKW9TcjMzNk='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page and its JSON.

@@ -52,6 +52,8 @@ pub(super) struct Live {
     look: Arc<dyn Look>,
     /// How old what is told may be.
     fresh: Duration,
+    /// For how long it is kept when nobody asks.
+    keep: Duration,
     state: Arc<Mutex<State>>,
 }
 
@@ -69,7 +71,7 @@ impl Live {
     }
 
     pub(super) fn with(look: impl Look, fresh: Duration) -> Self {
-        Self { look: Arc::new(look), fresh, state: Arc::default() }
+        Self { look: Arc::new(look), fresh, keep: KEEP, state: Arc::default() }
     }
 
     /// What `render` makes of the Services of now.
@@ -77,52 +79,51 @@ impl Live {
         &self,
         render: impl FnOnce(&Snapshot) -> T + Send + 'static,
     ) -> Result<Result<T, String>, JoinError> {
-        let mut state = self.state.lock().await;
-        let (look, fresh, last) = (Arc::clone(&self.look), self.fresh, state.last.take());
-        let (last, rendered) = spawn_blocking(move || {
-            let last = match last.filter(|last| last.at.elapsed() < KEEP) {
-                Some(last) if last.at.elapsed() < fresh => Ok(last),
-                last => look.look().map(|reading| {
+        let mut state = Arc::clone(&self.state).lock_owned().await;
+        let Self { look, fresh, keep, state: shared } = self.clone();
+        // The lock goes along: whoever asks and does not wait has nobody look beside the others.
+        spawn_blocking(move || {
+            let last = match state.last.take().filter(|last| last.at.elapsed() < keep) {
+                Some(last) if last.at.elapsed() < fresh => last,
+                last => {
+                    let reading = look.look()?;
                     let before = last.as_deref().map(Counters::of_snapshot);
                     drop(last);
                     Arc::new(Snapshot::between(before.as_ref(), reading))
-                }),
-            };
-            match last {
-                Ok(last) => {
-                    let rendered = render(&last);
-                    (Some(last), Ok(rendered))
                 }
-                Err(error) => (None, Err(error)),
+            };
+            let rendered = render(&last);
+            state.last = Some(last);
+            state.asked = Some(Instant::now());
+            if !state.is_kept {
+                state.is_kept = true;
+                tokio::spawn(forget(shared, keep));
             }
+            Ok(rendered)
         })
-        .await?;
-        state.last = last;
-        state.asked = Some(Instant::now());
-        if !state.is_kept {
-            state.is_kept = true;
-            tokio::spawn(forget(Arc::clone(&self.state)));
-        }
-        Ok(rendered)
+        .await
     }
 
     /// What `svclb status -o json` tells.
     pub(super) async fn status(&self) -> Result<Result<String, String>, JoinError> {
         // Not beside another look.
-        let state = self.state.lock().await;
+        let state = Arc::clone(&self.state).lock_owned().await;
         let look = Arc::clone(&self.look);
-        let status = spawn_blocking(move || look.status()).await;
-        drop(state);
-        status
+        spawn_blocking(move || {
+            let status = look.status();
+            drop(state);
+            status
+        })
+        .await
     }
 }
 
 /// Forgets the last look when nobody has asked for a while.
-async fn forget(state: Arc<Mutex<State>>) {
+async fn forget(state: Arc<Mutex<State>>, keep: Duration) {
     loop {
-        sleep(KEEP).await;
+        sleep(keep).await;
         let mut state = state.lock().await;
-        if state.asked.is_none_or(|asked| asked.elapsed() >= KEEP) {
+        if state.asked.is_none_or(|asked| asked.elapsed() >= keep) {
             let last = state.last.take();
             state.is_kept = false;
             drop(state);
@@ -135,8 +136,67 @@ async fn forget(state: Arc<Mutex<State>>) {
     }
 }
 
+impl Live {
+    /// Whether anything is kept.
+    #[cfg(test)]
+    async fn keeps_something(&self) -> bool {
+        self.state.lock().await.last.is_some()
+    }
+}
+
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, task::Poll};
+
+    use futures::poll;
+
+    use super::*;
+
+    struct Empty;
+
+    impl Look for Empty {
+        fn look(&self) -> Result<Reading, String> {
+            let (ports, drops) = (Vec::new(), Vec::new());
+            Ok(Reading { at: Instant::now(), synced: true, agent: None, ports, drops })
+        }
+
+        fn status(&self) -> Result<String, String> {
+            Ok("{}".into())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asks_for_is_forgotten() {
+        let live = Live { keep: Duration::from_millis(1), ..Live::new(Empty) };
+        for _ in 0..2 {
+            assert_eq!(live.services(|snapshot| snapshot.services.len()).await.unwrap(), Ok(0));
+            // The task that forgets is there until it has.
+            while live.keeps_something().await {
+                tokio::task::yield_now().await;
+            }
+        }
+        let live = Live::new(Empty);
+        live.services(|_| ()).await.unwrap().unwrap();
+        assert!(live.keeps_something().await);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_wait_is_waited_for() {
+        let live = Live::new(Empty);
+        let (go, wait) = mpsc::channel::<()>();
+        let mut first = Box::pin(live.services(move |_| wait.recv().ok()));
+        assert!(matches!(poll!(&mut first), Poll::Pending));
+        drop(first);
+        let mut second = Box::pin(live.services(|_| ()));
+        assert!(matches!(poll!(&mut second), Poll::Pending));
+        assert!(live.state.try_lock().is_err(), "the first one is still at it");
+        go.send(()).unwrap();
+        assert_eq!(second.await.unwrap(), Ok(()));
     }
 }

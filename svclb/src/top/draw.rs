@@ -176,7 +176,7 @@ fn backends(frame: &mut Frame<'_>, area: Rect, view: &mut View, port: &ServicePo
         return;
     }
     let widths = [
-        Constraint::Min(22),
+        Constraint::Min(21),
         Constraint::Length(14),
         Constraint::Length(11),
         Constraint::Length(8),

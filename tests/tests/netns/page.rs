@@ -74,13 +74,16 @@ fn the_page_shows_services_with_backends_and_live_rates() -> anyhow::Result<()> 
         seen(browser, "a line", &format!("{web}.querySelector('polyline').points.numberOfItems > 2"))?;
         seen(browser, "its state", "document.querySelector('#state').innerText === 'in sync'")?;
         if let Some(path) = std::env::var_os(PICTURE) {
-            seen(browser, "a longer line", &format!("{web}.querySelector('polyline').points.numberOfItems > 8"))?;
+            seen(
+                browser,
+                "a longer line",
+                &format!("{web}.querySelector('polyline').points.numberOfItems > 8"),
+            )?;
             fs::write(path, browser.screenshot()?)?;
         }
         // Only what the filter says, and what has no backends says so.
-        let filter = |text: &str| {
-            format!("(filter.value = '{text}', filter.dispatchEvent(new Event('input')), true)")
-        };
+        let filter =
+            |text: &str| format!("(filter.value = '{text}', filter.dispatchEvent(new Event('input')), true)");
         browser.evaluate(&filter("empty udp"))?;
         let cards = "[...document.querySelectorAll('article')].map(card => card.innerText)";
         seen(

@@ -88,7 +88,10 @@ fn without_a_terminal_it_is_one_table() -> anyhow::Result<()> {
         let text = String::from_utf8(output.stdout)?;
         ensure!(output.status.success() && text.starts_with("SERVICE  "), "{text}");
         let second = text.lines().nth(1).context("no Service")?;
-        ensure!(second.starts_with("default/web:udp  UDP") && words(&text, "default/web:udp")[3] != "0", "{text}");
+        ensure!(
+            second.starts_with("default/web:udp  UDP") && words(&text, "default/web:udp")[3] != "0",
+            "{text}"
+        );
 
         let output = world.svclb(&["top", "--interval", "500ms", "-o", "json"])?;
         let told: Value = serde_json::from_slice(&output.stdout)?;
