@@ -190,7 +190,7 @@ fn no_name_is_markup() -> anyhow::Result<()> {
     browser.go(&format!("http://{address}/"))?;
     for text in HOSTILE {
         let text = Value::from(text);
-        seen(browser, "the name as it is", &format!("document.body.innerText.includes({text})"))?;
+        seen(browser, "the name as it is", &format!("document.body?.innerText.includes({text}) === true"))?;
     }
     ensure!(browser.evaluate("typeof heard === 'undefined'")? == true, "a name was run");
     ensure!(browser.complaints().is_empty(), "{:#?}", browser.complaints());
