@@ -24,7 +24,8 @@ use crate::{
     model::{self, build},
     netdev::XdpMode,
     report::{self, Output},
-    sandbox,
+    sandbox, top,
+    usage::Order,
 };
 
 /// Where pins are unless told otherwise.
@@ -52,6 +53,8 @@ enum Command {
     Flows(FlowsArgs),
     /// Tell what becomes of a packet, and why, without sending it
     Explain(explain::ExplainArgs),
+    /// Show what happens now: Services by rate, their backends, drops
+    Top(TopArgs),
     /// Tell whether this host can run svclb, and what each device would use
     Check(CheckArgs),
     /// Remove every program, pin and map of svclb from this host
@@ -110,6 +113,21 @@ struct FlowsArgs {
     /// Only the flows of this Service
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
     service: Option<(String, String)>,
+}
+
+#[derive(Args, Debug)]
+struct TopArgs {
+    #[command(flatten)]
+    report: ReportArgs,
+    /// Between two looks, such as 2s
+    #[arg(long, value_name = "DURATION", value_parser = parse_interval, default_value = "2s")]
+    interval: Duration,
+    /// Print one table after one interval; so it is without a terminal, and with JSON
+    #[arg(long)]
+    once: bool,
+    /// What comes first
+    #[arg(long, value_name = "ORDER", value_enum, default_value_t = Order::Bytes)]
+    sort: Order,
 }
 
 #[derive(Args, Debug)]
@@ -223,7 +241,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         eprintln!(
-            "svclb: a subcommand is missing: run, sandbox, status, services, flows, explain, check or cleanup; see svclb --help"
+            "svclb: a subcommand is missing: run, sandbox, status, services, flows, explain, top, check or cleanup; see svclb --help"
         );
         return ExitCode::from(WRONG_CONFIG);
     }
@@ -277,6 +295,9 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Command::Explain(args) => Box::pin(explain::run(args)).await,
             Command::Check(args) if args.from_kube_proxy => {
                 report::migration(args.kube_proxy_config, args.report.output).await
+            }
+            Command::Top(TopArgs { report: ReportArgs { pins, output }, interval, once, sort: order }) => {
+                top::top(&Pins::new(pins.bpffs), top::Settings { interval, once, order, output }).await
             }
             Command::Check(args) => {
                 let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb, xdp } = args.devices;
@@ -362,6 +383,14 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" | "" => Ok(Duration::from_secs(number)),
         "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| format!("{text:?} is too long")),
         unit => Err(format!("{unit:?} is no unit of time: ms, s or m")),
+    }
+}
+
+/// A duration between two looks, which is not nothing.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("it has to be more than 0".to_owned()),
+        interval => Ok(interval),
     }
 }
 

@@ -22,6 +22,7 @@ mod port_range;
 mod resolve;
 mod run;
 mod schema;
+mod service_series;
 mod survey;
 mod table_size;
 mod text;
@@ -39,6 +40,7 @@ pub use self::{
     port_range::PortRange,
     resolve::{Environment, Resolved, resolve},
     run::{RunConfig, Source},
+    service_series::ServiceSeries,
     survey::{Setting, Survey, survey},
     table_size::TableSize,
 };

@@ -111,6 +111,16 @@ where
     F: Fn(String) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Answer> + Send + 'static,
 {
+    let answer = move |path: String, _query| answer(path);
+    serve_queries(listener, answer, stop).await;
+}
+
+/// The same; `answer` is given the query as well, which is empty if there is none.
+pub async fn serve_queries<F, R>(listener: TcpListener, answer: F, stop: CancellationToken)
+where
+    F: Fn(String, String) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Answer> + Send + 'static,
+{
     serve_patiently(PATIENCE, listener, Guests::default(), answer, stop).await;
 }
 
@@ -121,7 +131,7 @@ async fn serve_patiently<F, R>(
     answer: F,
     stop: CancellationToken,
 ) where
-    F: Fn(String) -> R + Clone + Send + Sync + 'static,
+    F: Fn(String, String) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Answer> + Send + 'static,
 {
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
@@ -138,13 +148,14 @@ async fn serve_patiently<F, R>(
 
 async fn connection<F, R>(patience: Patience, stream: TcpStream, answer: F, seat: Seat)
 where
-    F: Fn(String) -> R + Send + Sync + 'static,
+    F: Fn(String, String) -> R + Send + Sync + 'static,
     R: Future<Output = Answer> + Send,
 {
     let seat = &seat;
     let service = service_fn(|request: Request<Incoming>| {
         seat.asked();
-        let answer = answer(request.uri().path().to_owned());
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let answer = answer(request.uri().path().to_owned(), query);
         async {
             let answer = answer.await;
             seat.holds(answer.body().len());

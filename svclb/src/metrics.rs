@@ -10,7 +10,9 @@ mod collect;
 mod condition;
 mod kube_proxy;
 mod own;
+mod process;
 mod render;
+mod series;
 mod tracked;
 
 use std::{
@@ -25,12 +27,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     answer::Pages,
-    collect::{Collect, Counts, MapFill, Sample, ServiceTraffic},
+    collect::{Collect, Counts, MapFill, Sample},
     kube_proxy::{Probe, SyncKind},
     tracked::Walk,
 };
-use self::{kube_proxy::KubeProxy, own::Own, tracked::Tracked};
+use self::{kube_proxy::KubeProxy, own::Own, process::Process, tracked::Tracked};
 use crate::{
+    config::ServiceSeries,
     http,
     model::{Family, NoLocal},
 };
@@ -48,15 +51,18 @@ struct Inner {
 }
 
 impl Metrics {
-    /// Metrics that start now, with nothing to read from the kernel's tables.
-    pub fn new() -> Self {
+    /// Metrics that start now, with nothing to read from the kernel's tables; these Service ports will have series.
+    pub fn new(which: ServiceSeries) -> Self {
         let mut registry = Registry::default();
+        let started = SystemTime::now();
+        let since_1970 = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Process::register(registry.sub_registry_with_prefix("process"), since_1970.as_secs_f64());
         let kube_proxy = KubeProxy::register(registry.sub_registry_with_prefix("kubeproxy"));
         let collect = Arc::default();
         let own = registry.sub_registry_with_prefix("svclb");
-        Own::register(own, &collect);
+        Own::register(own, &collect, which);
         let tracked = Tracked::register(own);
-        Self(Arc::new(Inner { registry, kube_proxy, tracked, collect, started: SystemTime::now() }))
+        Self(Arc::new(Inner { registry, kube_proxy, tracked, collect, started }))
     }
 
     /// Gives what reads the kernel's tables from now on; once, the first one counts.
@@ -127,7 +133,7 @@ impl Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new()
+        Self::new(ServiceSeries::default())
     }
 }
 
@@ -140,12 +146,14 @@ impl fmt::Debug for Metrics {
 /// Serves `/metrics` and what stands beside it until told to stop.
 pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) {
     let pages = Arc::new(pages);
-    let answer = move |path: String| {
+    let answer = move |path: String, query: String| {
         let pages = Arc::clone(&pages);
-        async move { pages.answer(&path).await }
+        async move { pages.answer(&path, &query).await }
     };
-    http::serve(listener, answer, stop).await;
+    http::serve_queries(listener, answer, stop).await;
 }
 
+#[cfg(test)]
+mod shipped_tests;
 #[cfg(test)]
 mod tests;

@@ -5,11 +5,17 @@ mod flows;
 mod migration;
 mod services;
 mod status;
-mod table;
+pub(crate) mod table;
 
 use clap::ValueEnum;
 
-pub use self::{check::check, flows::flows, migration::migration, services::services, status::status};
+pub use self::{
+    check::check,
+    flows::flows,
+    migration::migration,
+    services::services,
+    status::{status, status_json},
+};
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,7 @@
 //! Test harness.
 
 pub mod apiserver;
+pub mod browser;
 pub mod cluster;
 pub mod control_plane;
 pub mod figure;
@@ -14,4 +15,5 @@ pub mod reference;
 pub mod semantics;
 pub mod soak;
 pub mod spread;
+pub mod terminal;
 pub mod traffic;

@@ -40,6 +40,9 @@ const MACHINE: &[(&str, &str)] = &[
     ("xz", "xz-utils"),
 ];
 
+/// What the ring `netns` needs beside [`COMMANDS`]: the page is looked at in a browser.
+const BROWSER: &[(&str, &str)] = &[("chromium-headless-shell", "chromium-headless-shell")];
+
 /// Commands the tests start, and the package that has each.
 const COMMANDS: &[(&str, &str)] = &[
     ("curl", "curl"),
@@ -50,6 +53,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("setpriv", "util-linux"),
+    ("setsid", "util-linux"),
     ("sysctl", "procps"),
     ("unshare", "util-linux"),
 ];
@@ -78,7 +82,12 @@ pub(crate) fn test_with(
         bail!(NEEDS_ROOT);
     }
     if is_root && ring != Ring::Unit {
-        provide(workspace, if ring == Ring::Vm { MACHINE } else { &[] })?;
+        let more = match ring {
+            Ring::Vm => MACHINE,
+            Ring::All | Ring::Netns => BROWSER,
+            Ring::Unit | Ring::Prog | Ring::Cluster => &[],
+        };
+        provide(workspace, more)?;
     }
     let object = bytecode::build(workspace)?;
     if ring == Ring::Vm {

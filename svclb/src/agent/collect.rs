@@ -5,6 +5,7 @@ use svclb_common::layout::{capacity, map};
 use crate::{
     datapath::{
         Error,
+        attach::attached,
         counters::{self, TrafficMap},
         family::map_of,
         flows::{self, Fill},
@@ -12,10 +13,12 @@ use crate::{
         readback,
         tables::Tables,
     },
-    metrics::{Collect, Counts, MapFill, Sample, ServiceTraffic},
+    metrics::{Collect, Counts, MapFill, Sample},
     model::{Family, self_probe::is_own},
+    netdev::device_names,
     plan::{Applied, Limits, Readback},
     sys::mapped::Access,
+    usage::PortTraffic,
 };
 
 /// Reads the pins, as every report does.
@@ -32,7 +35,17 @@ impl Collector {
         let Self(pins) = self;
         let tables = Tables::open(pins, Access::Read)?;
         let applied = Readback::new(readback::read(&tables)?, &Limits::default()).applied;
-        let mut sample = Sample { drops: counters::drops(pins)?.into_iter().collect(), ..Sample::default() };
+        let state = tables.state()?;
+        let mut sample = Sample {
+            drops: counters::drops(pins)?.into_iter().collect(),
+            synced: state.synced.load() == 1,
+            writes: state.writes.load(),
+            ..Sample::default()
+        };
+        // It takes more privileges than the rest, which a metric is no reason to go without.
+        for attached in attached(pins, &device_names()).unwrap_or_default() {
+            *sample.attached.entry(attached.hook).or_default() += 1;
+        }
         for family in Family::ALL {
             let (flows, tables) = flows::fill_of(pins, family)?;
             let counts = counts(&applied, family, flows as u64);
@@ -46,8 +59,7 @@ impl Collector {
             let traffic = TrafficMap::open(pins, family)?;
             for (key, id) in applied.services().filter(|(key, _)| key.family == family && !is_own(key)) {
                 let sum = traffic.of(id)?;
-                let sum = ServiceTraffic { flows: sum.flows, packets: sum.packets, bytes: sum.bytes };
-                sample.traffic.push((key.clone(), sum));
+                sample.traffic.push((key.clone(), PortTraffic::from(sum)));
             }
         }
         Ok(sample)

@@ -26,6 +26,7 @@ use crate::{
     http,
     metrics::{self, Metrics, Pages, SyncKind},
     model::{Family, Model, NoLocal, Notice, ObjectKey},
+    page::{Page, Pinned},
     source::{Batch, Change},
 };
 
@@ -64,7 +65,7 @@ impl Servers {
             Source::Kubeconfig(_) | Source::InCluster => AbsentNode::Ineligible,
         };
         let state = State::new(config.sync_period, absent);
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(config.metrics_service_series);
         metrics.set_collect(Collector(settings.pins.clone()));
         let listening = Listening { hard: config.bind_address_hard_fail, events: &events, tasks, stop };
         if let Some(address) = config.healthz_bind_address {
@@ -75,7 +76,8 @@ impl Servers {
             })?;
         }
         if let Some(address) = config.metrics_bind_address {
-            let pages = Pages::new(metrics.clone(), config).with_objects(questions);
+            let pages = Pages::new(metrics.clone(), config, Page::new(Pinned(settings.pins.clone())))
+                .with_objects(questions);
             listening.at(
                 "metricsBindAddress",
                 address,

@@ -10,7 +10,8 @@ use crate::{
     agent::{self, RunError},
     config::{
         Algorithm, Bind, ClusterCidrs, ConfigError, DsrEncapsulation, Environment, ExternalMode, Layer,
-        Masquerade, NodePortAddresses, PortRange, Rate, SocketLb, Source, TableSize, Tc, resolve,
+        Masquerade, NodePortAddresses, PortRange, Rate, ServiceSeries, SocketLb, Source, TableSize, Tc,
+        resolve,
     },
     ports,
 };
@@ -78,6 +79,10 @@ pub(super) struct RunArgs {
     /// Where /metrics is; empty or port 0 is nowhere [default: 127.0.0.1:10249]
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_bind_address: Option<Bind>,
+    /// Which Service ports have series of metrics of their own: all, none, or so many of those that carry most; the others
+    /// are one series together [default: 200]
+    #[arg(long, value_name = "all|none|N")]
+    metrics_service_series: Option<ServiceSeries>,
     /// How to attach to devices
     #[arg(long, value_name = "MODE", hide = true)]
     tc: Option<Tc>,
@@ -129,6 +134,7 @@ impl RunArgs {
             self_probe: self.self_probe,
             healthz: self.healthz_bind_address,
             metrics: self.metrics_bind_address,
+            service_series: self.metrics_service_series,
             ..Layer::default()
         })
     }
@@ -210,6 +216,7 @@ mod tests {
             "--self-probe=false",
             "--healthz-bind-address=:1",
             "--metrics-bind-address=",
+            "--metrics-service-series=7",
             "--tc=tcx",
             "--max-flows=32",
             "--max-new-flows-per-second=500",
@@ -235,7 +242,10 @@ mod tests {
         assert_eq!(config.masquerade, Masquerade::Compat);
         assert_eq!(config.snat_ports, PortRange { min: 2000, max: 3000 });
         assert_eq!(config.healthz_bind_address, Some(SocketAddr::from(([0_u16; 8], 1))));
-        assert_eq!(config.metrics_bind_address, None);
+        assert_eq!(
+            (config.metrics_bind_address, config.metrics_service_series),
+            (None, ServiceSeries::Most(7))
+        );
         assert!(!resolved(&["--masquerade-all=false"]).unwrap().config.masquerade_all);
     }
 
@@ -254,6 +264,7 @@ mod tests {
             ("--nodeport-addresses=primary,::/0", "stands alone"),
             ("--healthz-bind-address=x", "is no address with a port"),
             ("--metrics-bind-address=x:1", "is no address with a port"),
+            ("--metrics-service-series=few", "is unknown; use all or none or a number"),
             ("--node-name=", "must not be empty"),
         ];
         for (flag, expected) in table {

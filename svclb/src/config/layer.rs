@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     Algorithm, Bind, ClusterCidrs, Conntrack, DetectLocal, DsrEncapsulation, ExternalMode, FlowTimeouts,
-    Masquerade, NodePortAddresses, PortRange, Rate, SocketLb, Source, TableSize, Tc, Xdp,
+    Masquerade, NodePortAddresses, PortRange, Rate, ServiceSeries, SocketLb, Source, TableSize, Tc, Xdp,
 };
 
 /// What flags, or a file, say. What they leave open is `None`.
@@ -58,6 +58,8 @@ pub struct Layer {
     pub healthz: Option<Bind>,
     /// `--metrics-bind-address`.
     pub metrics: Option<Bind>,
+    /// `--metrics-service-series`.
+    pub service_series: Option<ServiceSeries>,
     /// `sandboxRuntimeClasses` of our own document.
     pub sandboxes: Option<Vec<String>>,
     /// `bindAddressHardFail` of kube-proxy's configuration, as all below.
@@ -106,6 +108,7 @@ impl Layer {
             self_probe: self.self_probe.or(below.self_probe),
             healthz: self.healthz.or(below.healthz),
             metrics: self.metrics.or(below.metrics),
+            service_series: self.service_series.or(below.service_series),
             sandboxes: self.sandboxes.or(below.sandboxes),
             bind_address_hard_fail: self.bind_address_hard_fail.or(below.bind_address_hard_fail),
             localhost_node_ports: self.localhost_node_ports.or(below.localhost_node_ports),

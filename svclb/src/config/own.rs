@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     Algorithm, Bind, ClusterCidrs, DsrEncapsulation, ExternalMode, FlowTimeouts, Layer, Masquerade,
-    NodePortAddresses, PortRange, Rate, SocketLb, Source, TableSize, Xdp,
+    NodePortAddresses, PortRange, Rate, ServiceSeries, SocketLb, Source, TableSize, Xdp,
     schema::{Field, Kind},
     text,
 };
@@ -43,6 +43,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::obeyed("selfProbe", Kind::Bool),
     Field::obeyed("healthzBindAddress", Kind::Text),
     Field::obeyed("metricsBindAddress", Kind::Text),
+    Field::obeyed("metricsServiceSeries", Kind::Any),
     Field::obeyed("maxFlows", Kind::Int),
     Field::obeyed("maxNewFlowsPerSecond", Kind::Int),
     Field::obeyed("flowTimeouts", Kind::Object(FLOW_TIMEOUTS)),
@@ -101,6 +102,7 @@ struct Document {
     healthz_bind_address: Option<Bind>,
     #[serde(deserialize_with = "text::parsed")]
     metrics_bind_address: Option<Bind>,
+    metrics_service_series: Option<ServiceSeries>,
     max_flows: Option<u32>,
     max_new_flows_per_second: Option<u32>,
     flow_timeouts: Option<FlowTimeouts>,
@@ -155,6 +157,7 @@ pub(super) fn layer(tree: &Tree) -> Result<Layer, Fault> {
         self_probe: document.self_probe,
         healthz: document.healthz_bind_address,
         metrics: document.metrics_bind_address,
+        service_series: document.metrics_service_series,
         max_flows: document.max_flows,
         max_new_flows,
         flow_timeouts: document.flow_timeouts,

@@ -125,6 +125,7 @@ mod tests {
         });
         expected["dsrEncapsulation"] = "ipip".into();
         expected["maxNewFlowsPerSecond"] = 0.into();
+        expected["metricsServiceSeries"] = 200.into();
         assert_eq!(serde_json::to_value(config).unwrap(), expected);
     }
 
@@ -155,7 +156,7 @@ mod tests {
         let file = "nodeName: node\nkubeconfig: /k\nbpffs: /b\ncgroup: /c\nuplinks: [e]\npodInterfaces: [p*]\n\
             socketLB: off\nxdp: off\nexternalMode: dsr\ndsrEncapsulation: gue\nalgorithm: maglev\nmaglevTableSize: 251\nclusterCIDR: 10.0.0.0/8\n\
             nodePortAddresses: [primary]\nmasqueradeAll: true\nmasquerade: compat\nsnatPorts: 2000-3000\nvipEcho: true\nhealthzBindAddress: :1\n\
-            metricsBindAddress: :2\nmaxFlows: 99\nmaxNewFlowsPerSecond: 77\nflowTimeouts: { udp: 7s }\nsandboxRuntimeClasses: [x]\n";
+            metricsBindAddress: :2\nmetricsServiceSeries: all\nmaxFlows: 99\nmaxNewFlowsPerSecond: 77\nflowTimeouts: { udp: 7s }\nsandboxRuntimeClasses: [x]\n";
         let config = with_file(Layer::default(), format!("{OWN}{file}")).unwrap().config;
         let heard = serde_json::to_value(&config).unwrap();
         let quiet = resolve(manifests(), None, &here()).unwrap().config;

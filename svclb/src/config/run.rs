@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Algorithm, ClusterCidrs, Conntrack, DetectLocal, DsrEncapsulation, ExternalMode, FlowTimeouts, Layer,
-    Masquerade, NodePortAddresses, PortRange, Rate, SocketLb, TableSize, Tc, Xdp, duration,
+    Masquerade, NodePortAddresses, PortRange, Rate, ServiceSeries, SocketLb, TableSize, Tc, Xdp, duration,
 };
 
 /// Where pins are unless told otherwise.
@@ -97,6 +97,8 @@ pub struct RunConfig {
     pub healthz_bind_address: Option<SocketAddr>,
     /// Where `/metrics` is; `None` is nowhere.
     pub metrics_bind_address: Option<SocketAddr>,
+    /// Which Service ports have series of metrics of their own.
+    pub metrics_service_series: ServiceSeries,
     /// Whether an address that cannot be listened at ends the agent.
     pub bind_address_hard_fail: bool,
     /// A change that has waited for twice as long makes the node unhealthy.
@@ -159,6 +161,7 @@ impl RunConfig {
                 || Some(SocketAddr::new(loopback, METRICS_PORT)),
                 |bind| bind.or_port(METRICS_PORT),
             ),
+            metrics_service_series: layer.service_series.unwrap_or_default(),
             bind_address_hard_fail: layer.bind_address_hard_fail.unwrap_or_default(),
             sync_period: layer.sync_period.unwrap_or(SYNC_PERIOD),
             oom_score_adj: layer.oom_score_adj,

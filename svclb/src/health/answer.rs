@@ -108,7 +108,7 @@ mod tests {
                 state.queued(Family::V6, start);
             }
             let now = Moment { monotonic: start.monotonic + PERIOD * 2, ..start };
-            let answer = answer(path, &state, &Metrics::new(), now);
+            let answer = answer(path, &state, &Metrics::default(), now);
             assert_eq!(answer.status().as_u16(), status, "{node:?} {late} {path}");
         }
     }
@@ -123,7 +123,7 @@ mod tests {
         state.applied(Family::V4, second(5));
         state.queued(Family::V6, second(0));
         let body = |path, n| -> serde_json::Value {
-            serde_json::from_str(answer(path, &state, &Metrics::new(), second(n)).body()).unwrap()
+            serde_json::from_str(answer(path, &state, &Metrics::default(), second(n)).body()).unwrap()
         };
         let status = |healthy| {
             json!({
@@ -147,7 +147,7 @@ mod tests {
     async fn on_the_wire() {
         let listener = http::listen(([127, 0, 0, 1], 0).into()).unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let (state, metrics) = (State::new(PERIOD, AbsentNode::Ineligible), Metrics::new());
+        let (state, metrics) = (State::new(PERIOD, AbsentNode::Ineligible), Metrics::default());
         tokio::spawn(serve(listener, state.clone(), metrics.clone(), stop.clone()));
         let reply = get(address, "/livez").await;
         assert_eq!(reply.status, 200);

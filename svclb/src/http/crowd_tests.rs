@@ -23,6 +23,7 @@ where
 {
     let listener = listen(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();
     let (address, guests) = (listener.local_addr().unwrap(), Guests::default());
+    let answer = move |path: String, _query| answer(path);
     tokio::spawn(serve_patiently(FOREVER, listener, guests.clone(), answer, CancellationToken::new()));
     (address, guests)
 }

@@ -56,7 +56,7 @@ async fn a_slow_client_is_let_go() {
             patience,
             listener,
             Guests::default(),
-            |_path| pending(),
+            |_path, _query| pending(),
             CancellationToken::new(),
         ));
         let mut stream = TcpStream::connect(address).await.unwrap();

@@ -8,6 +8,7 @@ use super::{Metrics, render::Render};
 use crate::{
     explain::{About, Questions},
     http::{self, Answer, PLAIN},
+    page::Page,
 };
 
 /// The type of the text format, version 0.0.4.
@@ -20,6 +21,7 @@ pub struct Pages {
     render: Render,
     configz: String,
     questions: Option<Questions>,
+    page: Page,
 }
 
 /// Where questions about objects of the API are answered: as it is, or followed by a namespace and a name, or by an
@@ -27,13 +29,14 @@ pub struct Pages {
 const OBJECTS: &str = "/v1/objects";
 
 impl Pages {
-    /// Pages with these metrics and, under `/configz`, this configuration.
-    pub fn new(metrics: Metrics, config: &impl Serialize) -> Self {
+    /// Pages with these metrics, this configuration under `/configz`, and this page beside them.
+    pub fn new(metrics: Metrics, config: &impl Serialize, page: Page) -> Self {
         Self {
             metrics,
             render: Render::default(),
             configz: json!({ "svclb.io": config }).to_string(),
             questions: None,
+            page,
         }
     }
 
@@ -48,7 +51,7 @@ impl Pages {
     }
 
     /// The answer at a path.
-    pub(super) async fn answer(&self, path: &str) -> Answer {
+    pub(super) async fn answer(&self, path: &str, query: &str) -> Answer {
         let (kind, text) = match path {
             "/metrics" => {
                 // Large tables take a while to read, in which the agent has better things to do.
@@ -69,7 +72,7 @@ impl Pages {
                     Some(text) => (http::JSON, text),
                     None => return http::not_found(),
                 },
-                None => return http::not_found(),
+                None => return self.page.answer(path, query).await,
             },
         };
         http::answer(StatusCode::OK, kind, text)

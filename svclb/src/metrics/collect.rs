@@ -1,6 +1,11 @@
 //! What is read from the kernel's tables when somebody asks.
 
-use crate::model::{Family, ServicePortKey};
+use std::collections::BTreeMap;
+
+use crate::{
+    model::{Family, ServicePortKey},
+    usage::PortTraffic,
+};
 
 /// Reads the kernel's tables, by handles of its own: it is called on another thread than the agent's.
 pub trait Collect: Send + Sync + 'static {
@@ -18,7 +23,13 @@ pub struct Sample {
     /// How full maps are that have a limit.
     pub maps: Vec<MapFill>,
     /// What went through each Service port that is in the tables.
-    pub traffic: Vec<(ServicePortKey, ServiceTraffic)>,
+    pub traffic: Vec<(ServicePortKey, PortTraffic)>,
+    /// Whether the tables hold what was asked for.
+    pub synced: bool,
+    /// Writes to tables since the agent started.
+    pub writes: u64,
+    /// Programs that are attached, by hook.
+    pub attached: BTreeMap<String, u64>,
 }
 
 /// How much there is of one family.
@@ -43,15 +54,4 @@ pub struct MapFill {
     pub entries: u64,
     /// Entries it has room for.
     pub capacity: u64,
-}
-
-/// What went through a Service port since it is in the tables.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ServiceTraffic {
-    /// New flows, connections made at sockets among them.
-    pub flows: u64,
-    /// Translated packets, both directions.
-    pub packets: u64,
-    /// Their bytes from the IP header on.
-    pub bytes: u64,
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use prometheus_client::{
@@ -12,17 +12,26 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Collect, Sample, condition};
-use crate::log;
+use super::{
+    Collect, Sample, condition,
+    series::{OTHERS, Series, Told},
+};
+use crate::{config::ServiceSeries, log, model::ServicePortKey, usage::PortTraffic};
 
 /// What is read when somebody asks.
 pub(super) struct Own {
     collect: Arc<OnceLock<Box<dyn Collect>>>,
+    series: Mutex<Series>,
 }
 
 impl Own {
-    pub(super) fn register(registry: &mut Registry, collect: &Arc<OnceLock<Box<dyn Collect>>>) {
-        registry.register_collector(Box::new(Self { collect: Arc::clone(collect) }));
+    pub(super) fn register(
+        registry: &mut Registry,
+        collect: &Arc<OnceLock<Box<dyn Collect>>>,
+        which: ServiceSeries,
+    ) {
+        let series = Mutex::new(Series::new(which));
+        registry.register_collector(Box::new(Self { collect: Arc::clone(collect), series }));
     }
 }
 
@@ -38,21 +47,29 @@ impl Collector for Own {
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         out.gauges("build_info", "Always 1; the version is the label.", [(version, 1)])?;
         let help = "Lines of the agent's log that were lost because nobody read it.";
-        let lost = out.0.encode_descriptor("log_lines_lost", help, None, MetricType::Counter)?;
-        ConstCounter::new(log::lost()).encode(lost)?;
+        out.counter("log_lines_lost", help, log::lost())?;
         condition::encode(&mut out)?;
         let Some(collect) = self.collect.get() else { return Ok(()) };
         let sample = collect.collect().inspect_err(|error| tracing::warn!("metrics without tables: {error}"));
         let help = "Whether the kernel's tables could be read for this answer.";
-        let readable = out.0.encode_descriptor("tables_readable", help, None, MetricType::Gauge)?;
-        ConstGauge::new(u64::from(sample.is_ok())).encode(readable)?;
-        sample.map_or(Ok(()), |sample| encode(&mut out, &sample))
+        out.gauge("tables_readable", help, u64::from(sample.is_ok()))?;
+        let Ok(mut sample) = sample else { return Ok(()) };
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = series.tell(std::mem::take(&mut sample.traffic));
+        drop(series);
+        encode(&mut out, &sample)?;
+        encode_traffic(&mut out, &told)
     }
 }
 
 fn encode(out: &mut Families<'_, '_>, sample: &Sample) -> fmt::Result {
     let drops = sample.drops.iter().map(|(reason, count)| ([("reason", *reason)], *count));
     out.counters("drops", "Packets and calls that were dropped or refused.", drops)?;
+
+    out.gauge("synced", "Whether the tables hold what was asked for.", u64::from(sample.synced))?;
+    out.counter("table_writes", "Writes to tables since the agent started.", sample.writes)?;
+    let attached = sample.attached.iter().map(|(hook, count)| ([("hook", hook.as_str())], *count));
+    out.gauges("attached_programs", "Programs that are attached, by hook.", attached)?;
 
     let counts = |of: fn(&super::Counts) -> u64| {
         sample.counts.iter().map(move |(family, counts)| ([("ip_family", family.as_str())], of(counts)))
@@ -66,19 +83,15 @@ fn encode(out: &mut Families<'_, '_>, sample: &Sample) -> fmt::Result {
         sample.maps.iter().map(move |map| ([("map", map.map.as_str())], of(map)))
     };
     out.gauges("map_entries", "Entries in a table.", map(|map| map.entries))?;
-    out.gauges("map_capacity", "Entries that a table has room for.", map(|map| map.capacity))?;
+    out.gauges("map_capacity", "Entries that a table has room for.", map(|map| map.capacity))
+}
 
-    let traffic = |of: fn(&super::ServiceTraffic) -> u64| {
-        sample.traffic.iter().map(move |(key, traffic)| {
-            let labels = [
-                ("namespace", key.namespace.as_ref()),
-                ("service", key.name.as_ref()),
-                ("port", key.port_name.as_ref()),
-                ("protocol", key.protocol.as_str()),
-                ("ip_family", key.family.as_str()),
-            ];
-            (labels, of(traffic))
-        })
+fn encode_traffic(out: &mut Families<'_, '_>, told: &Told) -> fmt::Result {
+    let help = "Service ports without series of their own, which are one series together.";
+    out.gauge("service_series_left_out", help, told.left_out)?;
+    let traffic = |of: fn(&PortTraffic) -> u64| {
+        let own = told.own.iter().map(move |(key, traffic)| (labels(key), of(traffic)));
+        own.chain(told.others.iter().map(move |others| (OTHER_LABELS, of(others))))
     };
     out.counters("service_flows", "New flows of a Service port.", traffic(|traffic| traffic.flows))?;
     out.counters(
@@ -93,10 +106,36 @@ fn encode(out: &mut Families<'_, '_>, sample: &Sample) -> fmt::Result {
     )
 }
 
+/// Of the series that all others are together.
+const OTHER_LABELS: [(&str, &str); 5] =
+    [("namespace", ""), ("service", OTHERS), ("port", ""), ("protocol", ""), ("ip_family", "")];
+
+fn labels(key: &ServicePortKey) -> [(&str, &str); 5] {
+    [
+        ("namespace", key.namespace.as_ref()),
+        ("service", key.name.as_ref()),
+        ("port", key.port_name.as_ref()),
+        ("protocol", key.protocol.as_str()),
+        ("ip_family", key.family.as_str()),
+    ]
+}
+
 /// Where metrics go, one name at a time.
 pub(super) struct Families<'a, 'e>(pub(super) &'a mut DescriptorEncoder<'e>);
 
 impl Families<'_, '_> {
+    /// Without labels; the name is without the suffix `_total`.
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(metric)
+    }
+
+    /// Without labels.
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(metric)
+    }
+
     /// The name is without the suffix `_total`.
     pub(super) fn counters<L: EncodeLabelSet>(
         &mut self,

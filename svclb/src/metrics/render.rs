@@ -1,6 +1,9 @@
 //! A text that takes a while to make, for many who ask at once.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use tokio::{
     sync::Mutex,
@@ -13,8 +16,8 @@ use tokio::{
 #[derive(Debug, Default)]
 pub(super) struct Render {
     /// When what was made last was begun. It is kept while somebody waits.
-    last: Mutex<Option<(Instant, String)>>,
-    waiting: AtomicUsize,
+    last: Arc<Mutex<Option<(Instant, String)>>>,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// Somebody who waits, until dropped.
@@ -29,7 +32,7 @@ impl Render {
         let asked = Instant::now();
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let waiting = Waiting(&self.waiting);
-        let mut last = self.last.lock().await;
+        let mut last = Arc::clone(&self.last).lock_owned().await;
         drop(waiting);
         let is_awaited = || self.waiting.load(Ordering::Relaxed) > 0;
         if let Some((begun, text)) = last.take().filter(|(begun, _)| *begun >= asked) {
@@ -38,12 +41,16 @@ impl Render {
             }
             return Ok(text);
         }
-        let begun = Instant::now();
-        let text = spawn_blocking(make).await?;
-        if is_awaited() {
-            *last = Some((begun, text.clone()));
-        }
-        Ok(text)
+        let (begun, waiting) = (Instant::now(), Arc::clone(&self.waiting));
+        // The lock goes along: for whoever asks and does not wait, no other text is made beside.
+        spawn_blocking(move || {
+            let text = make();
+            if waiting.load(Ordering::Relaxed) > 0 {
+                *last = Some((begun, text.clone()));
+            }
+            text
+        })
+        .await
     }
 }
 
@@ -55,10 +62,7 @@ impl Drop for Waiting<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::{Arc, mpsc},
-        task::Poll,
-    };
+    use std::{sync::mpsc, task::Poll};
 
     use futures::{future::join_all, poll};
 
@@ -95,5 +99,20 @@ mod tests {
         assert_eq!(made.load(Ordering::Relaxed), 1);
         assert!(render.last.lock().await.is_none(), "nobody waits");
         assert_eq!(render.text(|| "later".to_owned()).await.unwrap(), "later");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_wait_has_nothing_made_beside_the_others() {
+        let render = Render::default();
+        let (go, wait) = mpsc::channel::<()>();
+        let mut first = Box::pin(render.text(move || {
+            wait.recv().ok();
+            "old".to_owned()
+        }));
+        assert!(matches!(poll!(&mut first), Poll::Pending));
+        drop(first);
+        assert!(render.last.try_lock().is_err(), "it is still being made");
+        go.send(()).unwrap();
+        assert_eq!(render.text(|| "new".to_owned()).await.unwrap(), "new");
     }
 }

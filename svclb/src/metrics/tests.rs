@@ -7,8 +7,11 @@ use svclb_common::flow::FlowState;
 
 use super::*;
 use crate::{
+    datapath::pins::Pins,
     http::client::get,
     model::{NoLocal, PerFamily, Protocol, ServicePortKey},
+    page::{Page, Pinned},
+    usage::PortTraffic,
 };
 
 struct Fake(Result<Sample, String>);
@@ -31,13 +34,16 @@ fn sample() -> Sample {
         drops: vec![("no_backend", 3)],
         counts: vec![(Family::V4, Counts { services: 1, frontends: 2, backends: 3, flows: 4 })],
         maps: vec![MapFill { map: "FLOWS_V4".into(), entries: 8, capacity: 1024 }],
-        traffic: vec![(key, ServiceTraffic { flows: 5, packets: 6, bytes: 7 })],
+        synced: true,
+        writes: 9,
+        attached: BTreeMap::from([("tcx_ingress".to_owned(), 2)]),
+        traffic: vec![(key, PortTraffic { flows: 5, packets: 6, bytes: 7 })],
     }
 }
 
 /// Metrics in which everything has happened.
-fn full() -> Metrics {
-    let metrics = Metrics::new();
+pub(super) fn full() -> Metrics {
+    let metrics = Metrics::default();
     metrics.set_collect(Fake(Ok(sample())));
     metrics.changes(2, 3);
     metrics.sync_started();
@@ -102,6 +108,11 @@ fn the_text_is_what_kube_proxy_s_dashboards_ask_for() {
         "svclb_map_capacity{map=\"FLOWS_V4\"} 1024",
         "svclb_service_bytes_total{namespace=\"shop\",service=\"web\",port=\"http\",protocol=\"TCP\",ip_family=\"IPv6\"} 7",
         "svclb_tables_readable 1",
+        "svclb_synced 1",
+        "svclb_table_writes_total 9",
+        "svclb_attached_programs{hook=\"tcx_ingress\"} 2",
+        "svclb_service_series_left_out 0",
+        "svclb_service_flows_total{namespace=\"\",service=\"(others)\",port=\"\",protocol=\"\",ip_family=\"\"} 0",
         "# TYPE svclb_tracked_flows gauge",
         "svclb_tracked_flows{ip_family=\"IPv4\",protocol=\"TCP\",state=\"FIN_WAIT\"} 9",
         "svclb_tracked_flows{ip_family=\"IPv4\",protocol=\"SCTP\",state=\"ESTABLISHED\"} 0",
@@ -125,7 +136,7 @@ fn the_text_is_what_kube_proxy_s_dashboards_ask_for() {
 
 #[test]
 fn tables_that_cannot_be_read_leave_the_rest() {
-    let metrics = Metrics::new();
+    let metrics = Metrics::default();
     assert!(!metrics.text().contains("svclb_tables_readable"), "before there are any");
     metrics.set_collect(Fake(Err("gone".into())));
     let text = metrics.text();
@@ -133,21 +144,55 @@ fn tables_that_cannot_be_read_leave_the_rest() {
     assert!(!text.contains("svclb_flows"), "{text}");
 }
 
+/// Name, type, labels and meaning of each metric, as the documentation has them.
+fn documented() -> BTreeMap<String, [String; 3]> {
+    let docs = include_str!("../../../docs/metrics.md");
+    let rows =
+        docs.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | "));
+    let row = |(name, rest): (&str, &str)| {
+        let cells: Vec<_> = rest.splitn(3, '|').map(|cell| cell.trim().to_owned()).collect();
+        (name.to_owned(), cells.try_into().unwrap())
+    };
+    rows.map(row).collect()
+}
+
 #[test]
 fn the_documentation_has_every_metric_and_no_other() {
-    let docs = include_str!("../../../docs/metrics.md");
-    let rows = docs.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
-    let documented: BTreeMap<_, _> = rows
-        .map(|(name, rest)| (name.to_owned(), rest.split(' ').next().unwrap_or_default().to_owned()))
-        .collect();
-    assert_eq!(documented, names(&full().text()));
+    let types = documented().into_iter().map(|(name, [kind, ..])| (name, kind));
+    assert_eq!(types.collect::<BTreeMap<_, _>>(), names(&full().text()));
+}
+
+#[test]
+fn the_documentation_says_what_the_help_says() {
+    let (text, documented) = (full().text(), documented());
+    // Whatever follows says more.
+    let plain = |text: &str| text.trim_end_matches('.').to_lowercase();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+        let (name, help) = line.split_once(' ').unwrap();
+        let [_, labels, meaning] = &documented[name];
+        assert!(plain(meaning).starts_with(&plain(help)), "{name}: {help:?} and {meaning:?}");
+        let is_of = |line: &&str| {
+            let rest = line.strip_prefix(name).map(|rest| rest.trim_start_matches("_bucket"));
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+        };
+        let series = text.lines().find(is_of).unwrap();
+        let told = series.split_once('{').map_or("", |(_, rest)| rest.split('}').next().unwrap_or_default());
+        let told =
+            told.split(',').filter_map(|label| Some(label.split_once('=')?.0)).filter(|label| *label != "le");
+        let mut told: Vec<_> = told.map(|label| format!("`{label}`")).collect();
+        let mut listed: Vec<_> =
+            labels.split(", ").filter(|label| !label.is_empty()).map(str::to_owned).collect();
+        told.sort();
+        listed.sort();
+        assert_eq!(told, listed, "{name}");
+    }
 }
 
 #[tokio::test]
 async fn on_the_wire() {
     let listener = http::listen(([127, 0, 0, 1], 0).into()).unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let pages = Pages::new(full(), &json!({ "nodeName": "n" }));
+    let pages = Pages::new(full(), &json!({ "nodeName": "n" }), Page::new(Pinned(Pins::new("/nowhere"))));
     tokio::spawn(serve(listener, pages, stop.clone()));
     let reply = get(address, "/metrics").await;
     assert_eq!(

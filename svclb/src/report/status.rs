@@ -166,3 +166,13 @@ fn look(pins: &Pins) -> Result<Status, Error> {
         inherited_flows: inherited,
     })
 }
+
+/// What `svclb status -o json` prints, as far as pins tell: hooks are the agent's to look at, which tells its problems.
+pub fn status_json(pins: &Pins) -> Result<String, Error> {
+    pins.require()?;
+    let status = look(pins)?;
+    let healthy = status.problems.iter().all(|problem| problem.severity != Severity::Error);
+    let status = Status { healthy, drops: counters::drops(pins)?, ..status };
+    // Texts and numbers, so it does not fail.
+    Ok(serde_json::to_string_pretty(&status).unwrap_or_default())
+}

@@ -1,7 +1,7 @@
 //! Columns for people.
 
 /// Rows under a heading, each column as wide as its widest cell.
-pub(super) fn print(heading: &[&str], rows: &[Vec<String>]) {
+pub(crate) fn print(heading: &[&str], rows: &[Vec<String>]) {
     let mut widths: Vec<_> = heading.iter().map(|cell| cell.len()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -23,6 +23,7 @@ mod manifests;
 mod model;
 mod operable;
 mod overload;
+mod page;
 mod path_mtu;
 mod policy;
 mod privileges;
@@ -42,6 +43,7 @@ mod spread;
 mod streams;
 mod support;
 mod takeover;
+mod top;
 mod types;
 #[cfg(target_arch = "x86_64")]
 mod upgrade;
