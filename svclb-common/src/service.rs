@@ -11,6 +11,7 @@
 
 mod algorithm;
 pub mod filter;
+mod outcome;
 mod range;
 mod rate;
 mod slot;
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub use algorithm::Algorithm;
+pub use outcome::{DeviceReason, Entrance, KINDS, Load, Outcomes};
 pub use range::{Range, RangeKey, SERVICE_RANGES, ServiceRanges};
 pub use rate::{MAX_RATE, Turn, turn};
 pub use slot::Slot;

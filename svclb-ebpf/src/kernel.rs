@@ -18,7 +18,7 @@ use svclb_common::{
 use crate::{
     apart::Apart, backend, backend::BackendMaps, client, client::ClientMaps, config, dst_cache::DstMaps,
     flow, flow::FlowMaps, fragment::FragmentMaps, frontend, frontend::FrontendMaps, load, load::LoadMaps,
-    medium::Medium, observe, pods::PodMaps, ports::PortMaps, rate, rate::RateMaps, route, route::RouteMaps,
+    medium::Medium, observe, outcome, pods::PodMaps, ports::PortMaps, rate, route, route::RouteMaps,
     stranger::StrangerMaps,
 };
 
@@ -27,7 +27,6 @@ pub(crate) trait Maps:
     FrontendMaps
     + BackendMaps
     + LoadMaps
-    + RateMaps
     + ClientMaps
     + FlowMaps
     + StrangerMaps
@@ -229,8 +228,10 @@ macro_rules! maps_as_tables {
             observe::now()
         }
         #[inline(always)]
-        fn count_flow(&self, service: ServiceId, backend: BackendId) {
-            backend::count_flow::<F>(service, backend);
+        fn count_flow(&self, frontend: Frontend, backend: BackendId) {
+            backend::count_flow::<F>(frontend.service);
+            outcome::count_flow::<F>(backend);
+            rate::count::<F>(frontend);
         }
         #[inline(always)]
         fn claim(&self, scratch: &mut Scratch<F::Addr>) -> bool {

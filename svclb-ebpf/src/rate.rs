@@ -1,48 +1,35 @@
-//! The map of how far new flows are ahead of their service's rate. Only services that have one are looked up here.
+//! The map of services' new flows: how far they are ahead of their rate, and what they came to.
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use svclb_common::{
-    family::{Family, V4, V6},
-    layout::capacity,
-    service::{ServiceId, Turn, turn},
+    family::Family,
+    layout::{BOTH, capacity, row_of},
+    service::{Entrance, Frontend, ServiceId, Turn, turn},
 };
 
-use crate::{load::add, observe};
+use crate::{agent::MMAPABLE, load::add, observe};
 
-type Rates = Array<u64, { capacity::SERVICES }>;
+/// New flows by service cell of either family.
+#[btf_map]
+static RATES: Array<Entrance, { BOTH * capacity::SERVICES }, MMAPABLE> = Array::new();
 
-/// Until when new flows of IPv4 service cells are spoken for.
-#[btf_map(name = "RATES_V4")]
-static RATES_V4: Rates = Array::new();
-/// Until when new flows of IPv6 service cells are spoken for.
-#[btf_map(name = "RATES_V6")]
-static RATES_V6: Rates = Array::new();
-
-/// The map of a family.
-pub(crate) trait RateMaps: Family {
-    #[doc(hidden)]
-    fn rates() -> &'static Rates;
-}
-
-impl RateMaps for V4 {
-    #[inline(always)]
-    fn rates() -> &'static Rates {
-        &RATES_V4
-    }
-}
-
-impl RateMaps for V6 {
-    #[inline(always)]
-    fn rates() -> &'static Rates {
-        &RATES_V6
+/// Counts a new flow by the kind of its frontend.
+#[inline(always)]
+pub(crate) fn count<F: Family>(frontend: Frontend) {
+    const FLOWS: usize = core::mem::offset_of!(Entrance, flows) / size_of::<u64>();
+    if let Some(entrance) = RATES.get_ptr_mut(row_of(F::AF, frontend.service)) {
+        add(entrance.cast::<u64>().wrapping_add(FLOWS + Entrance::place(frontend.kind)), 1);
     }
 }
 
 /// Whether a service takes one more new flow, of `rate` a second; if so, it is counted. CPUs that ask at the same time
 /// may be taken one each where one was left; those that are added are paid back, so that no more come in the long run.
 #[inline(always)]
-pub(crate) fn takes<F: RateMaps>(service: ServiceId, rate: u32) -> bool {
-    let Some(due) = F::rates().get_ptr_mut(service) else { return true };
+pub(crate) fn takes<F: Family>(service: ServiceId, rate: u32) -> bool {
+    const { assert!(core::mem::offset_of!(Entrance, due) == 0) };
+    let Some(due) = RATES.get_ptr_mut(row_of(F::AF, service)).map(<*mut Entrance>::cast::<u64>) else {
+        return true;
+    };
     // SAFETY: an element of a map, which lives as long as the program runs and is aligned; one load, one store.
     let word = unsafe { due.read_volatile() };
     match turn(word, observe::now(), rate) {

@@ -16,7 +16,7 @@ use crate::datapath::{Error, pins::Pins};
 
 /// What becomes of its maps.
 pub(super) fn fate(name: &str) -> Fate {
-    const FRESH: [&str; 7] = [
+    const FRESH: [&str; 11] = [
         map::STRANGERS,
         map::FLOW_FILTER,
         map::FLOW_ERAS,
@@ -24,6 +24,10 @@ pub(super) fn fate(name: &str) -> Fate {
         map::XDP_UPLINKS,
         map::SEARCHED,
         map::RATES,
+        map::LOADS,
+        map::OUTCOMES,
+        map::RECORDER,
+        map::DEVICE_DROPS,
     ];
     match name {
         // There were less reasons.
