@@ -60,6 +60,7 @@ pub mod pods;
 pub mod probe;
 pub mod ranges;
 pub mod readback;
+pub mod recorder;
 mod refusals;
 pub mod resize;
 pub mod sweep;
