@@ -5,6 +5,7 @@
 //! ([`Collect`]). `docs/metrics.md` lists all of them.
 
 mod answer;
+mod backends;
 mod classic;
 mod collect;
 mod kube_proxy;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     answer::Pages,
+    backends::{BackendCounts, Culprits},
     collect::{Collect, Counts, MapFill, Sample, ServiceTraffic},
     kube_proxy::{Probe, SyncKind},
     tracked::Walk,

@@ -10,6 +10,8 @@
 //!
 //! It reads the recorder's logs and takes nothing away, so any number of monitors may run, with an agent or without one.
 
+#[cfg(test)]
+mod docs;
 mod filter;
 mod follow;
 mod names;

@@ -2,6 +2,7 @@
 
 use svclb_common::layout::{capacity, map};
 
+use super::culprits;
 use crate::{
     datapath::{
         Error,
@@ -50,6 +51,7 @@ impl Collector {
                 sample.traffic.push((key.clone(), sum));
             }
         }
+        sample.culprits = culprits::read(pins, &applied)?;
         Ok(sample)
     }
 }

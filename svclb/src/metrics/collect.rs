@@ -1,5 +1,6 @@
 //! What is read from the kernel's tables when somebody asks.
 
+use super::Culprits;
 use crate::model::{Family, ServicePortKey};
 
 /// Reads the kernel's tables, by handles of its own: it is called on another thread than the agent's.
@@ -19,6 +20,8 @@ pub struct Sample {
     pub maps: Vec<MapFill>,
     /// What went through each Service port that is in the tables.
     pub traffic: Vec<(ServicePortKey, ServiceTraffic)>,
+    /// What was counted of backends, frontends and devices.
+    pub culprits: Culprits,
 }
 
 /// How much there is of one family.

@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Collect, Sample};
+use super::{Collect, Sample, backends};
 use crate::log;
 
 /// What is read when somebody asks.
@@ -89,15 +89,16 @@ fn encode(out: &mut Families<'_, '_>, sample: &Sample) -> fmt::Result {
         "service_bytes",
         "Translated bytes of a Service port from the IP header on, both directions.",
         traffic(|traffic| traffic.bytes),
-    )
+    )?;
+    backends::encode(out, &sample.culprits)
 }
 
 /// Where metrics go, one name at a time.
-struct Families<'a, 'e>(&'a mut DescriptorEncoder<'e>);
+pub(super) struct Families<'a, 'e>(&'a mut DescriptorEncoder<'e>);
 
 impl Families<'_, '_> {
     /// The name is without the suffix `_total`.
-    fn counters<L: EncodeLabelSet>(
+    pub(super) fn counters<L: EncodeLabelSet>(
         &mut self,
         name: &str,
         help: &str,

@@ -21,6 +21,7 @@ mod large;
 mod lives;
 mod manifests;
 mod model;
+mod operable;
 mod overload;
 mod path_mtu;
 mod policy;

@@ -1,0 +1,4 @@
+//! Broken situations, and what names their cause.
+
+mod monitor;
+mod packets;
