@@ -56,7 +56,7 @@ fn kind_name(kind: FrontendKind) -> &'static str {
 }
 
 /// Devices that drop most by their names, all others as `others`.
-fn few(devices: &[(String, &'static str, u64)]) -> BTreeMap<(&str, &'static str), u64> {
+fn few<'a>(devices: &'a [(String, &'static str, u64)]) -> BTreeMap<(&'a str, &'static str), u64> {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
     for (device, _, count) in devices {
         *sums.entry(device).or_default() += count;
