@@ -309,11 +309,11 @@ impl Lab {
 
     /// New flows of a backend cell since the lab began.
     pub fn picks(&mut self, is_v4: bool, backend: u32) -> anyhow::Result<u64> {
-        Ok(self.load(is_v4, backend)?.flows)
+        Ok(self.load_of(is_v4, backend)?.flows)
     }
 
     /// What a backend cell's flows have come to since the lab began.
-    pub fn load(&mut self, is_v4: bool, backend: u32) -> anyhow::Result<Load> {
+    pub fn load_of(&mut self, is_v4: bool, backend: u32) -> anyhow::Result<Load> {
         let counters = PerCpuArray::<_, Load>::try_from(self.map_mut(map::LOADS)?)?;
         Ok(counters.get(&row(is_v4, backend), 0)?.iter().fold(Load::default(), |sum, cpu| Load {
             flows: sum.flows + cpu.flows,

@@ -196,7 +196,7 @@ fn a_connection_that_a_backend_refuses_is_counted_as_its() {
         let wanted = u64::from(matches!(sign, Sign::Unanswered | Sign::RefusedByBackend));
         assert_eq!(outcomes.of(*sign), wanted, "{}", sign.as_str());
     }
-    let load = world.lab.load(true, id).unwrap();
+    let load = world.lab.load_of(true, id).unwrap();
     assert_eq!((load.flows, load.packets, load.bytes), (1, 3, 3 * 40));
     let service = world.written.service("web").unwrap();
     let entrance = world.lab.entrance(true, service).unwrap();
