@@ -57,7 +57,7 @@ pub use part::{follow, follow_inner, learn_part};
 pub(crate) use pick::pick;
 pub use place::{Edge, LOOPBACK_IFINDEX, Place};
 pub use ports::find_port;
-pub use scratch::{Scratch, Scratches};
+pub use scratch::{Scratch, Scratches, Shown};
 pub(crate) use source::{is_restricted, list, may_masquerade_pods, nobody};
 pub use tables::{PutError, Repeat, Route, STEPS, Tables};
 #[cfg(feature = "user")]

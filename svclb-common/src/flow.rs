@@ -257,6 +257,12 @@ impl<A: Address> Recipe<A> {
         self.dport == key.dport && self.dst.is(key.dst)
     }
 
+    /// 1 if the entry translates packets from backend to client, else 0.
+    #[inline(always)]
+    pub fn reply_bit(&self) -> u32 {
+        u32::from(self.bits >> DIRECTION.trailing_zeros()) & 1
+    }
+
     /// Whether the entry translates packets from client to backend.
     #[inline(always)]
     pub fn is_original(&self) -> bool {

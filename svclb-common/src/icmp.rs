@@ -49,6 +49,8 @@ pub trait Icmp: Family {
     /// Whether messages of type `kind` quote the packet that they are about, and its sender is
     /// to know. A redirect is between neighbours, and a source quench nobody minds (RFC 6633).
     fn is_error(kind: u8) -> bool;
+    /// Whether such a message says that what it quotes does not arrive at all.
+    fn is_unreachable(kind: u8, code: u8) -> bool;
     /// What follows the fixed header of a quoted packet: its protocol, and bytes of options before
     /// it. `None` where a later fragment, without ports, was quoted.
     fn quoted(header: &Self::Header) -> Option<(u8, usize)>;
@@ -64,6 +66,13 @@ impl Icmp for V4 {
     fn is_error(kind: u8) -> bool {
         // Destination unreachable, time exceeded, parameter problem.
         matches!(kind, 3 | 11 | 12)
+    }
+
+    #[inline(always)]
+    fn is_unreachable(kind: u8, code: u8) -> bool {
+        /// "Fragmentation needed".
+        const TOO_BIG: u8 = 4;
+        kind == 3 && code != TOO_BIG
     }
 
     #[inline(always)]
@@ -91,6 +100,11 @@ impl Icmp for V6 {
     fn is_error(kind: u8) -> bool {
         // Destination unreachable, packet too big, time exceeded, parameter problem.
         matches!(kind, 1..=4)
+    }
+
+    #[inline(always)]
+    fn is_unreachable(kind: u8, _code: u8) -> bool {
+        kind == 1
     }
 
     #[inline(always)]

@@ -4,6 +4,16 @@
 /// kind or size, or the meaning of any of them; what changes between two releases is one change.
 pub const LAYOUT_VERSION: u32 = 6;
 
+/// Families that share a map: a program may use 64 maps at most (`MAX_USED_MAPS`).
+pub const BOTH: usize = 2;
+
+/// The row of a cell of the address family `af` (`AF_INET`, `AF_INET6`) in a map that both share.
+#[inline(always)]
+pub fn row_of(af: u8, cell: u32) -> u32 {
+    const AF_INET: u8 = 2;
+    cell.wrapping_mul(BOTH as u32) | u32::from(af != AF_INET)
+}
+
 /// Default capacities, per family. The agent may load other ones.
 pub mod capacity {
     /// Frontends other than node ports.
@@ -42,6 +52,10 @@ pub mod capacity {
     pub const NODES: usize = 16_384;
     /// Control groups of pods whose sockets are left alone.
     pub const OPT_OUTS: usize = 4096;
+    /// Logs of the flight recorder: causes of Service ports.
+    pub const RECORDER: usize = 2048;
+    /// Devices and reasons that drops are counted by.
+    pub const DEVICE_DROPS: usize = 4096;
     /// Bytes of the events ring; a power of two and a multiple of the page size.
     pub const EVENTS: usize = 256 * 1024;
 }
@@ -70,10 +84,6 @@ pub mod map {
     pub const SOCKETS: &str = "SOCKETS";
     /// [`Traffic`](crate::service::Traffic) by service cell, per CPU.
     pub const TRAFFIC: &str = "TRAFFIC";
-    /// New flows by backend cell, per CPU.
-    pub const PICKS: &str = "PICKS";
-    /// What the new flows of a service cell have used up: [`Spent`](crate::service::Spent).
-    pub const SPENT: &str = "SPENT";
     /// Flows and connections that a backend cell has.
     pub const ACTIVE: &str = "ACTIVE";
     /// [`ServiceName`](crate::service::ServiceName) by service cell; the agent's own.
@@ -107,7 +117,7 @@ pub mod map {
     /// How many frontends each [`place`](crate::service::filter::place) has.
     pub const FRONTEND_FILTER: &str = "FRONTEND_FILTER";
     /// All of them.
-    pub const PER_FAMILY: [&str; 27] = [
+    pub const PER_FAMILY: [&str; 25] = [
         FRONTENDS,
         NODE_PORTS,
         LOCALS,
@@ -119,8 +129,6 @@ pub mod map {
         HALF_OPEN,
         SOCKETS,
         TRAFFIC,
-        PICKS,
-        SPENT,
         ACTIVE,
         NAMES,
         AFFINITIES,
@@ -153,9 +161,33 @@ pub mod map {
     pub const SEARCHED: &str = "SEARCHED";
     /// [`Settings`](crate::config::Settings) of the programs that run; the agent's own.
     pub const SETTINGS: &str = "SETTINGS";
+    /// The flight recorder: [`LogKey`](crate::event::LogKey) to [`Log`](crate::event::Log).
+    pub const RECORDER: &str = "RECORDER";
+    /// Drops by [`DeviceReason`](crate::service::DeviceReason).
+    pub const DEVICE_DROPS: &str = "DEVICE_DROPS";
+    /// [`Load`](crate::service::Load) by backend cell of either family ([`row_of`](super::row_of)), per CPU.
+    pub const LOADS: &str = "LOADS";
+    /// [`Outcomes`](crate::service::Outcomes), likewise.
+    pub const OUTCOMES: &str = "OUTCOMES";
+    /// [`Entrance`](crate::service::Entrance) by service cell of either family.
+    pub const ENTRANCES: &str = "ENTRANCES";
     /// Maps that exist once.
-    pub const SHARED: [&str; 9] =
-        [NODES, DROPS, EVENTS, STATE, OPT_OUTS, XDP_UPLINKS, ROUTES, SEARCHED, SETTINGS];
+    pub const SHARED: [&str; 14] = [
+        NODES,
+        DROPS,
+        EVENTS,
+        STATE,
+        OPT_OUTS,
+        XDP_UPLINKS,
+        ROUTES,
+        SEARCHED,
+        RECORDER,
+        DEVICE_DROPS,
+        LOADS,
+        OUTCOMES,
+        ENTRANCES,
+        SETTINGS,
+    ];
     /// Devices that XDP programs may redirect frames to, by their index.
     pub const XDP_UPLINKS: &str = "XDP_UPLINKS";
 }

@@ -25,7 +25,8 @@
 //! | [`verdict`] | what a program decided, and why it dropped |
 //! | [`encap`] | a packet in a packet: the outer headers |
 //! | [`inner`] | what travels in other packets and is not plain |
-//! | [`event`] | records of the events ring |
+//! | [`event`] | records of what was not simply translated |
+//! | [`sign`] | what flows show that do not go well |
 //! | [`client`] | which clients are pods of the cluster |
 //! | [`dst_cache`] | what the kernel said of the way to a destination a moment ago |
 //! | [`snat`] | searches for a free source port, and what is remembered of them |
@@ -66,6 +67,7 @@ mod pod;
 pub use flow::FlowRecord;
 pub mod refuse;
 pub mod service;
+pub mod sign;
 pub mod snat;
 pub mod socket;
 pub mod state;

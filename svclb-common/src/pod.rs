@@ -6,12 +6,15 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::{
     client::PodRange,
     config::DatapathConfig,
-    event::Event,
+    event::{Event, Log, LogKey, Record},
     family::{Addr4, Addr6, Address},
     flow::FlowRecord,
     fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey, SocketKey},
-    service::{Affinity, AffinityKey, Frontend, NodeName, RangeKey, ServiceName, Spent, Traffic},
+    service::{
+        Affinity, AffinityKey, DeviceReason, Entrance, Frontend, Load, NodeName, Outcomes, RangeKey,
+        ServiceName, Traffic,
+    },
     snat::{PortsKey, PortsMemory},
 };
 
@@ -26,13 +29,25 @@ unsafe impl aya::Pod for crate::config::Settings {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Event {}
 // SAFETY: as above.
+unsafe impl aya::Pod for Record {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Log {}
+// SAFETY: as above.
+unsafe impl aya::Pod for LogKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Load {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Outcomes {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Entrance {}
+// SAFETY: as above.
+unsafe impl aya::Pod for DeviceReason {}
+// SAFETY: as above.
 unsafe impl aya::Pod for Frontend {}
 // SAFETY: as above.
 unsafe impl aya::Pod for ServiceName {}
 // SAFETY: as above.
 unsafe impl aya::Pod for NodeName {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Spent {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Traffic {}
 // SAFETY: integers and addresses without padding: `key::tests` asserts the sizes.

@@ -11,6 +11,7 @@
 
 mod algorithm;
 pub mod filter;
+mod outcome;
 mod range;
 mod rate;
 mod slot;
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub use algorithm::Algorithm;
+pub use outcome::{DeviceReason, Entrance, KINDS, Load, Outcomes};
 pub use range::{Range, RangeKey, SERVICE_RANGES, ServiceRanges};
 pub use rate::{MAX_RATE, Turn, turn};
 pub use slot::Slot;
@@ -343,16 +345,6 @@ pub struct Traffic {
     pub packets: u64,
     /// Their bytes from the IP header on.
     pub bytes: u64,
-}
-
-/// What the new flows of a service cell have used up, whichever CPU they came to.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct Spent {
-    /// Turns that were given out.
-    pub turns: u64,
-    /// Until when new flows are spoken for, `CLOCK_MONOTONIC_COARSE` in nanoseconds: [`turn`].
-    pub due: u64,
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::{
     key::{FrontendKey, SocketKey, SocketWay, Wide},
     service::{
         AffinityKey, Algorithm, BackendId, Frontend, FrontendKind, NODE_HAS_INHERITED, Policy,
-        SERVICE_ADMITS_HOST,
+        SERVICE_ADMITS_HOST, ServiceId,
     },
     verdict::DropReason,
     wire::Transport,
@@ -44,6 +44,8 @@ pub trait SocketTables<F: Family>: Tables<F> {
     fn translation(&self, key: SocketKey<F::Addr>) -> Option<SocketPeer<F::Addr>>;
     /// Writes a translation; the table makes room by itself.
     fn remember(&self, key: SocketKey<F::Addr>, peer: &SocketPeer<F::Addr>);
+    /// Says which service cell the call is to, or 0, for who reports that it fails.
+    fn note_service(&self, _service: ServiceId) {}
     /// Whether the calling process is in a pod whose sockets are to be left alone.
     fn has_opted_out(&self) -> bool;
 }
@@ -121,6 +123,7 @@ pub fn towards<F: Family, T: SocketTables<F>>(
         return SocketVerdict::Keep;
     }
     let Some(frontend) = find_frontend(tables, socket, addr, port) else {
+        tables.note_service(0);
         if !socket.connected {
             call_by_own_name(tables, socket, addr, port);
         }
@@ -138,6 +141,7 @@ pub fn towards<F: Family, T: SocketTables<F>>(
         };
     };
     let service = frontend.service;
+    tables.note_service(service);
     let policy = tables.policy(service);
     if !socket.in_host && (asks_for_client(tables, frontend, policy) || tables.has_opted_out()) {
         return SocketVerdict::Keep;
@@ -202,7 +206,7 @@ pub fn towards<F: Family, T: SocketTables<F>>(
     let reverse =
         SocketKey::new(socket.cookie, backend.addr, backend.port, socket.transport, SocketWay::Reverse);
     tables.remember(reverse, &named(addr, port));
-    tables.count_flow(service, backend.id);
+    tables.count_flow(frontend, backend.id);
     SocketVerdict::To(backend.addr, backend.port)
 }
 

@@ -2,7 +2,7 @@
 
 use svclb_common::{
     encap::entropy,
-    family::{Family, IpHeader as _},
+    family::IpHeader as _,
     flow::{Action, FlowEntry, Recipe},
     key::{FlowKey, Hook},
     packet::Packet,
@@ -12,11 +12,13 @@ use svclb_common::{
 
 use crate::{
     backend,
+    entry::entries,
     expire::expire,
     flow,
     kernel::Maps,
     medium::{Medium, Way},
-    observe::{self, What},
+    observe, outcome,
+    recorder::{self, Story},
     too_big, tunnel,
 };
 
@@ -50,7 +52,7 @@ pub(crate) fn act<F: Maps, M: Medium>(
             Way::Later => return M::NEXT,
             Way::TooBig(mtu) => {
                 flow::note_plain(&packet);
-                let _counted = drop_translated::<F, M>(medium, recipe, DropReason::TooBig);
+                let _counted = drop_too_big::<F, M>(medium, recipe, mtu);
                 return too_big::answer::<F, M>(medium, too_big::what(hook, mtu.saturating_sub(outer)));
             }
             Way::Nowhere(reason) => return drop_translated::<F, M>(medium, recipe, reason),
@@ -95,6 +97,7 @@ fn note<F: Maps>(entry: &FlowEntry<F::Addr>, flags: TcpFlags, len: u16) -> bool 
     if holds {
         entry.touch(flags, observe::tick(), observe::now);
         backend::count_packet::<F>(entry.recipe.service, len);
+        outcome::count_packet::<F>(entry.recipe.backend, len);
     }
     holds
 }
@@ -103,30 +106,71 @@ fn note<F: Maps>(entry: &FlowEntry<F::Addr>, flags: TcpFlags, len: u16) -> bool 
 /// read. A function of its own, for the stack's sake.
 #[inline(never)]
 pub(crate) fn drop_given_away<F: Maps, M: Medium>(medium: M) -> i32 {
-    match flow::scratch::<F>() {
-        Some(scratch) => drop::<F, M>(medium, &scratch.key, DropReason::FlowTableFull),
-        None => M::DROP,
-    }
+    drop::<F, M>(medium, DropReason::FlowTableFull)
 }
 
-/// Counts, reports and drops a packet that was sent as `key` says.
+/// Counts, reports and drops the packet whose key is in the scratch value, and of which no more is known.
 #[inline(always)]
-pub(crate) fn drop<F: Family, M: Medium>(medium: M, key: &FlowKey<F::Addr>, reason: DropReason) -> i32 {
-    let what = What { sport: key.sport, dport: key.dport, ifindex: medium.ifindex(), proto: key.proto };
-    observe::report::<F>(reason, &key.src, &key.dst, what);
+pub(crate) fn drop<F: Maps, M: Medium>(medium: M, reason: DropReason) -> i32 {
+    let _told = drop_packet::<F, M>(medium, reason as u32);
+    // What such a function returns the verifier does not know.
+    M::DROP
+}
+
+/// The same of a packet for which no flow was found or made: the scratch value knows its Service.
+#[inline(always)]
+pub(crate) fn drop_first<F: Maps, M: Medium>(medium: M, reason: DropReason) -> i32 {
+    let _told = drop_packet::<F, M>(medium, reason as u32 | IS_FIRST);
+    M::DROP
+}
+
+/// Beside a reason: see [`drop_first`].
+const IS_FIRST: u32 = 1 << 16;
+
+entries! {
+    /// Does both.
+    fn drop_packet(what: u32) = svclb_drop => drop_now;
+}
+
+#[inline(always)]
+fn drop_now<F: Maps, M: Medium>(medium: M, what: u32) -> i32 {
+    let Some(scratch) = flow::scratch::<F>() else { return M::DROP };
+    let cause = what & (IS_FIRST - 1);
+    let owner = if what & IS_FIRST == 0 { (0, 0) } else { scratch.owner(cause) };
+    let FlowKey { sport, dport, proto, hook, .. } = scratch.key;
+    let story = Story { cause, sport, dport, proto, hook, owner, detail: 0 };
+    recorder::tell_here::<F, M>(medium, &scratch.key.src, &scratch.key.dst, story);
     M::DROP
 }
 
 /// Counts, reports and drops a packet of a known flow, under the tuple that it was to get. A function of its own,
 /// for the stack's sake.
 #[inline(never)]
-pub(crate) fn drop_translated<F: Family, M: Medium>(
+pub(crate) fn drop_translated<F: Maps, M: Medium>(
     medium: M,
     recipe: &Recipe<F::Addr>,
     reason: DropReason,
 ) -> i32 {
-    let what =
-        What { sport: recipe.sport, dport: recipe.dport, ifindex: medium.ifindex(), proto: recipe.proto };
-    observe::report::<F>(reason, &recipe.src, &recipe.dst, what);
+    tell_translated::<F, M>(medium, recipe, reason, 0)
+}
+
+/// The same of one that is larger than its way carries, which is so many bytes.
+#[inline(never)]
+fn drop_too_big<F: Maps, M: Medium>(medium: M, recipe: &Recipe<F::Addr>, mtu: u16) -> i32 {
+    tell_translated::<F, M>(medium, recipe, DropReason::TooBig, mtu.into())
+}
+
+#[inline(always)]
+fn tell_translated<F: Maps, M: Medium>(
+    medium: M,
+    recipe: &Recipe<F::Addr>,
+    reason: DropReason,
+    detail: u32,
+) -> i32 {
+    let Recipe { sport, dport, proto, service, backend, .. } = *recipe;
+    let hook = flow::scratch::<F>().map_or(0, |scratch| scratch.key.hook);
+    let owner = (service, backend);
+    let story = Story { cause: reason as u32, sport, dport, proto, hook, owner, detail };
+    recorder::tell::<F, M>(medium, &recipe.src, &recipe.dst, story);
     M::DROP
 }

@@ -17,7 +17,7 @@ use crate::{
     flow,
     kernel::{Kernel, Maps},
     medium::{Medium, Way},
-    observe::{self, What},
+    recorder::{self, Story},
     tunnel,
 };
 
@@ -38,8 +38,16 @@ fn deal<F: Maps, M: Medium>(medium: M) -> i32 {
         Quoted::Short(_) if M::IS_FRAME => M::NEXT,
         Quoted::Short(ip) => {
             // Others may have packets in packets as well: the stack hears of it.
-            let what = What { sport: 0, dport: 0, ifindex: medium.ifindex(), proto: F::ICMP };
-            observe::report::<F>(DropReason::TooBig, &ip.src(), &ip.dst(), what);
+            let story = Story {
+                cause: DropReason::TooBig as u32,
+                sport: 0,
+                dport: 0,
+                proto: F::ICMP,
+                hook: Hook::Ingress as u8,
+                owner: (0, 0),
+                detail: 0,
+            };
+            recorder::tell::<F, M>(medium, &ip.src(), &ip.dst(), story);
             M::NEXT
         }
         Quoted::Whole(around) => {
@@ -49,17 +57,17 @@ fn deal<F: Maps, M: Medium>(medium: M) -> i32 {
                 return M::NEXT;
             }
             let Some(relayed) = around.relayed() else {
-                return drop::<F, M>(medium, &scratch.key, DropReason::TooBig);
+                return drop::<F, M>(medium, DropReason::TooBig);
             };
             let FlowKey { src, dst, .. } = &scratch.key;
             let device = match medium.way::<F>(dst, src, relayed.total_len::<F>(), around.eth) {
                 Way::By(device) => device,
                 Way::Later => return M::NEXT,
-                Way::TooBig(_) => return drop::<F, M>(medium, &scratch.key, DropReason::TooBig),
-                Way::Nowhere(reason) => return drop::<F, M>(medium, &scratch.key, reason),
+                Way::TooBig(_) => return drop::<F, M>(medium, DropReason::TooBig),
+                Way::Nowhere(reason) => return drop::<F, M>(medium, reason),
             };
             if !medium.unwrap(relayed.overhead) || relayed.write::<F>(medium.frame()).is_err() {
-                return drop::<F, M>(medium, &scratch.key, DropReason::Unwritable);
+                return drop::<F, M>(medium, DropReason::Unwritable);
             }
             medium.send(device)
         }

@@ -16,7 +16,6 @@ type Services = Array<ServiceCell, { capacity::SERVICES }, MMAPABLE>;
 type Slots = Array<u32, { capacity::SLOTS }, MMAPABLE>;
 type Backends<A> = Array<BackendCell<A>, { capacity::BACKENDS }, MMAPABLE>;
 type TrafficCounters = PerCpuArray<Traffic, { capacity::SERVICES }>;
-type Picks = PerCpuArray<u64, { capacity::BACKENDS }>;
 
 /// Service cells of IPv4.
 #[btf_map(name = "SERVICES_V4")]
@@ -42,12 +41,6 @@ static TRAFFIC_V4: TrafficCounters = PerCpuArray::new();
 /// Traffic by IPv6 service cell.
 #[btf_map(name = "TRAFFIC_V6")]
 static TRAFFIC_V6: TrafficCounters = PerCpuArray::new();
-/// New flows by IPv4 backend cell.
-#[btf_map(name = "PICKS_V4")]
-static PICKS_V4: Picks = PerCpuArray::new();
-/// New flows by IPv6 backend cell.
-#[btf_map(name = "PICKS_V6")]
-static PICKS_V6: Picks = PerCpuArray::new();
 
 /// The maps of a family.
 pub(crate) trait BackendMaps: Family {
@@ -59,12 +52,10 @@ pub(crate) trait BackendMaps: Family {
     fn backends() -> &'static Backends<Self::Addr>;
     #[doc(hidden)]
     fn traffic() -> &'static TrafficCounters;
-    #[doc(hidden)]
-    fn picks() -> &'static Picks;
 }
 
 macro_rules! maps {
-    ($family:ident, $services:ident, $slots:ident, $backends:ident, $traffic:ident, $picks:ident) => {
+    ($family:ident, $services:ident, $slots:ident, $backends:ident, $traffic:ident) => {
         impl BackendMaps for $family {
             #[inline(always)]
             fn services() -> &'static Services {
@@ -82,15 +73,11 @@ macro_rules! maps {
             fn traffic() -> &'static TrafficCounters {
                 &$traffic
             }
-            #[inline(always)]
-            fn picks() -> &'static Picks {
-                &$picks
-            }
         }
     };
 }
-maps!(V4, SERVICES_V4, SLOTS_V4, BACKENDS_V4, TRAFFIC_V4, PICKS_V4);
-maps!(V6, SERVICES_V6, SLOTS_V6, BACKENDS_V6, TRAFFIC_V6, PICKS_V6);
+maps!(V4, SERVICES_V4, SLOTS_V4, BACKENDS_V4, TRAFFIC_V4);
+maps!(V6, SERVICES_V6, SLOTS_V6, BACKENDS_V6, TRAFFIC_V6);
 
 /// The slots of one of a service's lists.
 #[inline(always)]
@@ -120,6 +107,13 @@ pub(crate) fn weight<F: BackendMaps>(index: u32) -> u8 {
     F::slots().get(index).map_or(1, |word| Slot::weight_of(*word))
 }
 
+/// The low half of how many writes to tables there were since the agent started: the agent keeps it in the cell that is no
+/// service's.
+#[inline(always)]
+pub(crate) fn writes<F: BackendMaps>() -> u64 {
+    F::services().get(0).map_or(0, |cell| cell.reserved.load().into())
+}
+
 /// The backend in a cell.
 #[inline(always)]
 pub(crate) fn backend<F: BackendMaps>(id: BackendId) -> Option<Backend<F::Addr>> {
@@ -128,15 +122,11 @@ pub(crate) fn backend<F: BackendMaps>(id: BackendId) -> Option<Backend<F::Addr>>
 
 /// Counts a new flow.
 #[inline(always)]
-pub(crate) fn count_flow<F: BackendMaps>(service: ServiceId, backend: BackendId) {
+pub(crate) fn count_flow<F: BackendMaps>(service: ServiceId) {
     if let Some(traffic) = F::traffic().get_ptr_mut(service) {
         // SAFETY: this CPU's own value. A socket call may be interrupted by a packet between
         // load and store; then one of the two is not counted.
         unsafe { (*traffic).flows += 1 };
-    }
-    if let Some(picks) = F::picks().get_ptr_mut(backend) {
-        // SAFETY: as above.
-        unsafe { *picks += 1 };
     }
 }
 

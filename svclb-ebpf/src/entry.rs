@@ -9,11 +9,11 @@
 macro_rules! entries {
     (
         $(#[$doc:meta])*
-        pub(crate) fn $name:ident($($argument:ident: $kind:ty)?) = $symbol:ident => $body:ident;
+        $visible:vis fn $name:ident($($argument:ident: $kind:ty)?) = $symbol:ident => $body:ident;
     ) => {
         $(#[$doc])*
         #[inline(always)]
-        pub(crate) fn $name<F: $crate::kernel::Maps, M: $crate::medium::Medium>(
+        $visible fn $name<F: $crate::kernel::Maps, M: $crate::medium::Medium>(
             medium: M
             $(, $argument: $kind)?
         ) -> i32 {

@@ -114,7 +114,7 @@ fn follow<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     match balance::follow::<F, _>(&Kernel { medium }, place, scratch) {
         Learned::Known => KNOWN,
         Learned::NotOurs => M::NEXT,
-        Learned::Refused(reason) | Learned::Dropped(reason) => drop::<F, M>(medium, &scratch.key, reason),
+        Learned::Refused(reason) | Learned::Dropped(reason) => drop::<F, M>(medium, reason),
     }
 }
 
@@ -130,6 +130,6 @@ fn act_on_later<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     match flow::any::<F>(&scratch.key, true) {
         Some(entry) => act(medium, packet, entry, hook),
         // Evicted a moment after it was found: the sender repeats itself.
-        None => drop::<F, M>(medium, &scratch.key, DropReason::FlowTableFull),
+        None => drop::<F, M>(medium, DropReason::FlowTableFull),
     }
 }

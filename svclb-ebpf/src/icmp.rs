@@ -2,9 +2,10 @@
 
 use svclb_common::{
     family::IpHeader as _,
-    flow::{Action, FlowEntry},
+    flow::{Action, FlowEntry, Recipe},
     icmp::{Heard, MESSAGE, Message, hear},
     key::Hook,
+    sign::Sign,
     verdict::DropReason,
     wire::Eth,
 };
@@ -14,8 +15,8 @@ use crate::{
     flow,
     kernel::{Kernel, Maps},
     medium::{Medium, Way},
-    observe::{self, What},
     pipeline::AROUND,
+    recorder::{self, Story},
 };
 
 /// Deals with such a packet. A function of its own, for the stack's sake.
@@ -35,12 +36,42 @@ pub(crate) fn handle<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
             message.answer();
             medium.answer(hook)
         }
-        Heard::Dropped(reason) => {
-            let what = What { sport: 0, dport: 0, ifindex: medium.ifindex(), proto: F::ICMP };
-            observe::report::<F>(reason, &message.ip.src(), &message.ip.dst(), what);
-            M::DROP
-        }
+        Heard::Dropped(reason) => drop_message::<F, M>(medium, &message, hook, reason),
     }
+}
+
+/// Counts, reports and drops a message.
+#[inline(always)]
+fn drop_message<F: Maps, M: Medium>(
+    medium: M,
+    message: &Message<'_, F>,
+    hook: Hook,
+    reason: DropReason,
+) -> i32 {
+    let story = Story {
+        cause: reason as u32,
+        sport: 0,
+        dport: 0,
+        proto: F::ICMP,
+        hook: hook as u8,
+        owner: (0, 0),
+        detail: 0,
+    };
+    recorder::tell::<F, M>(medium, &message.ip.src(), &message.ip.dst(), story);
+    M::DROP
+}
+
+/// Tells that what a client has sent does not arrive, under the tuple that it was sent as. A function of its own, for
+/// the stack's sake.
+#[inline(never)]
+fn tell_unreachable<F: Maps, M: Medium>(medium: M, recipe: &Recipe<F::Addr>) {
+    let Recipe { sport, dport, proto, service, backend, .. } = *recipe;
+    let hook = flow::scratch::<F>().map_or(0, |scratch| scratch.key.hook);
+    let cause = Sign::Unreachable as u32;
+    let owner = (service, backend);
+    // The recipe is that for answers: what the client has sent goes the other way.
+    let story = Story { cause, sport: dport, dport: sport, proto, hook, owner, detail: 0 };
+    recorder::tell::<F, M>(medium, &recipe.dst, &recipe.src, story);
 }
 
 /// Sends an error on to who sent what it quotes, as answers to that are.
@@ -58,6 +89,14 @@ fn relay<F: Maps, M: Medium>(
     }
     if action == Action::Tunnel {
         return AROUND;
+    }
+    if F::is_unreachable(message.icmp.kind, message.icmp.code) && !recipe.is_original() && recipe.service != 0
+    {
+        // The program behind does, or it would do so again if the packet cannot leave from here.
+        if M::IS_FRAME {
+            return M::NEXT;
+        }
+        tell_unreachable::<F, M>(medium, recipe);
     }
     let ends = message.ends(recipe);
     let mut device = 0;

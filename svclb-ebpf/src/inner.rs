@@ -31,9 +31,5 @@ fn open<F: Maps, M: Medium>(medium: M, code: i32) -> i32 {
         Inner::Message => ICMP,
         Inner::Later => HEADLESS,
     };
-    if medium.unwrap(scratch.around()) {
-        found
-    } else {
-        drop::<F, M>(medium, &scratch.key, DropReason::Unwritable)
-    }
+    if medium.unwrap(scratch.around()) { found } else { drop::<F, M>(medium, DropReason::Unwritable) }
 }

@@ -17,9 +17,9 @@ use svclb_common::{
 
 use crate::{
     apart::Apart, backend, backend::BackendMaps, beside::BesideMaps, client, client::ClientMaps, config,
-    dst_cache::DstMaps, flow, flow::FlowMaps, fragment::FragmentMaps, frontend, frontend::FrontendMaps, load,
-    load::LoadMaps, medium::Medium, observe, pods::PodMaps, ports::PortMaps, route, route::RouteMaps,
-    stranger::StrangerMaps,
+    dst_cache::DstMaps, entrance, flow, flow::FlowMaps, fragment::FragmentMaps, frontend,
+    frontend::FrontendMaps, load, load::LoadMaps, medium::Medium, observe, outcome, pods::PodMaps,
+    ports::PortMaps, route, route::RouteMaps, stranger::StrangerMaps,
 };
 
 /// All maps of a family.
@@ -128,11 +128,11 @@ macro_rules! maps_as_tables {
         }
         #[inline(always)]
         fn takes(&self, service: ServiceId, rate: u32) -> bool {
-            load::takes::<F>(service, rate)
+            entrance::takes::<F>(service, rate)
         }
         #[inline(always)]
         fn turn(&self, service: ServiceId) -> u64 {
-            load::turn::<F>(service)
+            entrance::turn::<F>(service)
         }
         #[inline(always)]
         fn active(&self, id: BackendId) -> u32 {
@@ -230,8 +230,10 @@ macro_rules! maps_as_tables {
             observe::now()
         }
         #[inline(always)]
-        fn count_flow(&self, service: ServiceId, backend: BackendId) {
-            backend::count_flow::<F>(service, backend);
+        fn count_flow(&self, frontend: Frontend, backend: BackendId) {
+            backend::count_flow::<F>(frontend.service);
+            outcome::count_flow::<F>(backend);
+            entrance::count::<F>(frontend);
         }
         #[inline(always)]
         fn claim(&self, scratch: &mut Scratch<F::Addr>) -> bool {

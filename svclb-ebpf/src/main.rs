@@ -15,7 +15,7 @@
 //! | [`frontend`] | the maps of frontends, node ports, and the node's and Services' addresses |
 //! | [`backend`] | the maps of service cells, slots, backends and traffic counters |
 //! | [`load`] | the maps of turns and of flows per backend |
-//! | [`rate`] | the map of how far new flows are ahead of their service's rate |
+//! | [`rate`] | the map of services' new flows: their rate, what they came to |
 //! | [`client`] | the maps of session affinity and of source ranges |
 //! | [`flow`] | the maps of flows |
 //! | [`stranger`] | the map of tuples that are nobody's |
@@ -23,7 +23,9 @@
 //! | [`dst_cache`] | the map of ways to destinations |
 //! | [`pods`] | the map of which clients are local pods |
 //! | [`ports`] | the map of searches for source ports; `bpf_loop` |
-//! | [`observe`] | drop counters and the events ring |
+//! | [`observe`] | drop counters, clocks |
+//! | [`recorder`] | the flight recorder and the events ring |
+//! | [`outcome`] | the maps of what backends' flows are and were |
 //! | [`kernel`] | the datapath's `Tables`, made of all these maps |
 //! | [`config`] | the settings |
 //! | [`agent`] | maps that the programs never read |
@@ -46,6 +48,7 @@ mod beside;
 mod client;
 mod config;
 mod dst_cache;
+mod entrance;
 mod entry;
 mod expire;
 mod filter;
@@ -59,9 +62,11 @@ mod load;
 mod medium;
 mod observe;
 mod opt_out;
+mod outcome;
 mod pipeline;
 mod pods;
 mod ports;
+mod recorder;
 mod refuse;
 mod route;
 mod skb;

@@ -40,6 +40,11 @@ pub(crate) trait Medium: Copy {
     /// Whether a program on the same device has dealt with the packet before the stack got it. True
     /// once: the packet may come by another device with programs.
     fn is_done(self) -> bool;
+    /// Bytes of the packet, as far as the medium knows.
+    fn length(self) -> u32;
+    /// Copies the packet's first bytes, at most [`PACKET`](svclb_common::event::PACKET), to where there is room for so many.
+    /// Returns how many.
+    fn capture(self, packet: *mut u8) -> u32;
     /// Brings so many bytes to hand, as far as there are; whether more may be there now.
     fn pull(self, bytes: u32) -> bool;
     /// Whether this medium carries out `action`; else the next one does.

@@ -1,69 +1,41 @@
-//! What is told of packets that were not simply translated: counters and events.
+//! Counters of packets that were not simply translated, and the clocks.
 
 use aya_ebpf::{
-    btf_maps::{PerCpuArray, RingBuf},
+    bindings::BPF_NOEXIST,
+    btf_maps::{LruHashMap, PerCpuArray},
     helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
     macros::btf_map,
 };
-use svclb_common::{
-    event::Event,
-    family::{Address as _, Family},
-    flow::Tick,
-    layout::capacity,
-    verdict::{DROP_REASONS, DropReason},
-};
+use svclb_common::{flow::Tick, layout::capacity, service::DeviceReason, verdict::DROP_REASONS};
+
+use crate::load::add;
 
 /// Packets by reason.
 #[btf_map]
 static DROPS: PerCpuArray<u64, { DROP_REASONS as usize }> = PerCpuArray::new();
 
-/// Refusals and drops as they happen.
+/// The same by device, of those that dropped something last.
 #[btf_map]
-static EVENTS: RingBuf<Event, { capacity::EVENTS }> = RingBuf::new();
+static DEVICE_DROPS: LruHashMap<DeviceReason, u64, { capacity::DEVICE_DROPS }> = LruHashMap::new();
 
+/// Counts a drop by the number of its reason.
 #[inline(always)]
-fn count(reason: DropReason) {
-    if let Some(counter) = DROPS.get_ptr_mut(reason as u32) {
+pub(crate) fn count(reason: u32) {
+    if let Some(counter) = DROPS.get_ptr_mut(reason) {
         // SAFETY: this CPU's own value.
         unsafe { *counter += 1 };
     }
 }
 
-/// Counts and reports a refusal or a drop of a packet from `src` to `dst`.
-#[inline(never)]
-pub(crate) fn report<F: Family>(reason: DropReason, src: &F::Addr, dst: &F::Addr, what: What) {
-    count(reason);
-    let Some(mut record) = EVENTS.reserve(0) else {
-        count(DropReason::EventLost);
-        return;
-    };
-    record.write(Event {
-        time: now(),
-        src: src.widen(),
-        dst: dst.widen(),
-        sport: what.sport,
-        dport: what.dport,
-        family: F::AF,
-        proto: what.proto,
-        pad: 0,
-        reason: reason as u32,
-        ifindex: what.ifindex,
-    });
-    record.submit(0);
-}
-
-/// The rest of a report, small enough for registers.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct What {
-    /// Source port, network byte order.
-    pub(crate) sport: u16,
-    /// Destination port, network byte order.
-    pub(crate) dport: u16,
-    /// Device; 0 at a socket.
-    pub(crate) ifindex: u32,
-    /// IANA protocol number.
-    pub(crate) proto: u8,
+/// Counts one of a device.
+#[inline(always)]
+pub(crate) fn count_of_device(ifindex: u32, reason: u32) {
+    let key = DeviceReason { ifindex, reason };
+    if DEVICE_DROPS.insert(key, 1, BPF_NOEXIST.into()).is_err()
+        && let Some(counter) = DEVICE_DROPS.get_ptr_mut(key)
+    {
+        add(counter, 1);
+    }
 }
 
 /// `CLOCK_MONOTONIC_COARSE` in nanoseconds.

@@ -4,21 +4,25 @@
 //! their own, which parse again, so that the hot path's frame stays small.
 
 use svclb_common::{
-    balance::{self, Edge, Learned, Place, decides},
+    balance::{self, Edge, Learned, Place, Shown, decides},
     encap::is_gue,
     family::{Family, V4, V6},
-    key::{Hook, put_wide},
+    key::{FlowKey, Hook, put_wide},
     outline::{HEADERS, Outline},
     packet::{Packet, Unparsed},
+    sign::Sign,
     verdict::DropReason,
     wire::{Eth, Transport},
 };
 
 use crate::{
-    act::{act, drop},
-    around, expire, flow, fragment, icmp, inner,
+    act::{act, drop, drop_first},
+    around,
+    entry::entries,
+    expire, flow, fragment, icmp, inner,
     kernel::{Kernel, Maps},
     medium::Medium,
+    recorder::{self, Story},
     refuse, stranger, tunnel,
 };
 
@@ -85,6 +89,9 @@ fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
     };
     let learned =
         if takes_others && learned == KNOWN_INSIDE { tunnel::unwrap::<F, M>(medium) } else { learned };
+    if learned == KNOWN && tell_sign::<F, M>(medium) != KNOWN && M::IS_FRAME {
+        return M::NEXT;
+    }
     match (learned, hook) {
         (KNOWN, Hook::Ingress) => act_ingress::<F, M>(medium),
         (KNOWN, Hook::Egress) => act_egress::<F, M>(medium),
@@ -244,8 +251,32 @@ fn learn<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
         Learned::Refused(DropReason::UnknownPort) => REFUSE_PORT,
         Learned::Refused(DropReason::PortsExhausted) => REFUSE_EXHAUSTED,
         Learned::Refused(_) => REFUSE,
-        Learned::Dropped(reason) => drop::<F, M>(medium, &scratch.key, reason),
+        Learned::Dropped(reason) => drop_first::<F, M>(medium, reason),
     }
+}
+
+entries! {
+    /// Tells what the packet shows of its flow, if anything, as it came. What is to become of the packet is as before, or
+    /// the program behind does everything.
+    fn tell_sign() = svclb_sign => told_sign;
+}
+
+#[inline(always)]
+fn told_sign<F: Maps, M: Medium>(medium: M) -> i32 {
+    let Some(scratch) = flow::scratch::<F>() else { return KNOWN };
+    let &Shown { sign, service, backend, former, .. } = scratch.shown();
+    // A flow that is another proxy's has no cells.
+    if sign == 0 || service == 0 {
+        return KNOWN;
+    }
+    // The program behind would tell again if the packet cannot leave from here. A new flow is no news to it.
+    if M::IS_FRAME && sign != Sign::BackendSwitched as u32 {
+        return M::NEXT;
+    }
+    let FlowKey { sport, dport, proto, hook, .. } = scratch.key;
+    let story = Story { cause: sign, sport, dport, proto, hook, owner: (service, backend), detail: former };
+    recorder::tell_here::<F, M>(medium, &scratch.key.src, &scratch.key.dst, story);
+    KNOWN
 }
 
 /// Acts on a packet whose flow was just found or made.
@@ -257,7 +288,7 @@ fn act_on_known<F: Maps, M: Medium>(medium: M, hook: Hook) -> i32 {
     match flow::any::<F>(&scratch.key, scratch.seems_established()) {
         Some(entry) => act(medium, packet, entry, hook),
         // Evicted a moment after it was found: the sender repeats itself.
-        None => drop::<F, M>(medium, &scratch.key, DropReason::FlowTableFull),
+        None => drop::<F, M>(medium, DropReason::FlowTableFull),
     }
 }
 

@@ -8,7 +8,7 @@ use svclb_common::{
     wire::Eth,
 };
 
-use crate::{act::drop, entry::entries, flow, kernel::Maps, medium::Medium, pipeline::parse};
+use crate::{act::drop_first, entry::entries, flow, kernel::Maps, medium::Medium, pipeline::parse};
 
 entries! {
     /// Turns the packet into its refusal and sends it back to where it came from. `why` is made by [`why`].
@@ -35,7 +35,7 @@ fn answer<F: Maps, M: Medium>(medium: M, why: u32) -> i32 {
     if !medium.can_cut(packet.ip.total_len()) {
         return M::NEXT;
     }
-    let _counted = drop::<F, M>(medium, &packet.flow(hook), reason);
+    let _counted = drop_first::<F, M>(medium, reason);
     let Some(refusal) = Refusal::of_part(outline, packet.transport, packet.flags) else { return M::DROP };
     let mut segment = Segment::of(&packet);
     // The kernel completes checksums before it fragments.

@@ -9,13 +9,14 @@ use aya_ebpf::{
     },
     helpers::generated::{
         bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_skb_adjust_room,
-        bpf_skb_change_tail, bpf_skb_pull_data,
+        bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data,
     },
 };
 use svclb_common::{
     balance::LOOPBACK_IFINDEX,
     checksum::{Sum, adjust},
     encap::Encapsulation,
+    event::PACKET,
     family::{Address, Family, V4},
     flow::{Action, Recipe},
     key::Hook,
@@ -86,6 +87,24 @@ impl Medium for Skb {
         let (meta, data) = unsafe { ((*self.0).data_meta as usize as *mut u32, (*self.0).data as usize) };
         // SAFETY: read and written only where it ends before the packet begins.
         meta.wrapping_add(1) as usize <= data && unsafe { meta.replace(0) } == MARK
+    }
+
+    #[inline(always)]
+    fn length(self) -> u32 {
+        // SAFETY: the context lives as long as the program runs.
+        unsafe { (*self.0).len }
+    }
+
+    #[inline(always)]
+    fn capture(self, packet: *mut u8) -> u32 {
+        // As the verifier is to see it.
+        let len = core::hint::black_box(self.length().min(PACKET as u32));
+        if len == 0 || len > PACKET as u32 {
+            return 0;
+        }
+        // SAFETY: there is room for so many bytes.
+        let failed = unsafe { bpf_skb_load_bytes(self.0.cast(), 0, packet.cast(), len) };
+        if failed == 0 { len } else { 0 }
     }
 
     #[inline(always)]

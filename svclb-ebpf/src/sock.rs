@@ -7,9 +7,10 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use svclb_common::{
-    family::{Addr4, Addr6, Address as _, Family, V4, V6},
+    family::{Addr4, Addr6, Family, V4, V6},
     key::{SocketKey, Wide},
     layout::capacity,
+    service::ServiceId,
     socket::{self, Socket, SocketPeer, SocketTables, SocketVerdict},
     wire::Transport,
 };
@@ -17,8 +18,7 @@ use svclb_common::{
 use crate::{
     config,
     kernel::{Maps, NoPacket},
-    observe::{self, What},
-    opt_out,
+    opt_out, recorder,
 };
 
 type Translations<A> = LruHashMap<SocketKey<A>, SocketPeer<A>, { capacity::SOCKETS }>;
@@ -103,6 +103,11 @@ impl<F: SocketMaps> SocketTables<F> for NoPacket {
     fn remember(&self, key: SocketKey<F::Addr>, peer: &SocketPeer<F::Addr>) {
         // An LRU table makes room; should it fail, only the name that is reported back is lost.
         let _written = F::translations().insert(Wide::new(key).get(), peer, BPF_ANY.into());
+    }
+
+    #[inline(always)]
+    fn note_service(&self, service: ServiceId) {
+        recorder::note_service_of_call::<F>(service);
     }
 
     #[inline(always)]
@@ -254,8 +259,7 @@ fn apply<F: SocketMaps>(
             ALLOW
         }
         SocketVerdict::Fail(reason) => {
-            let what = What { sport: 0, dport: port(ctx), ifindex: 0, proto: socket.transport.number() };
-            observe::report::<F>(reason, &F::Addr::ZERO, &addr, what);
+            recorder::tell_of_call::<F>(&addr, reason as u32, port(ctx), socket.transport.number());
             // SAFETY: a helper with a plain argument.
             unsafe { bpf_set_retval(-socket::errno(reason)) };
             REFUSE

@@ -90,11 +90,7 @@ pub(crate) fn goes_on<F: Maps, M: Medium>(medium: M) -> bool {
 #[inline(never)]
 pub(crate) fn unwrap<F: Maps, M: Medium>(medium: M) -> i32 {
     let Some(scratch) = flow::scratch::<F>() else { return M::NEXT };
-    if medium.unwrap(scratch.around()) {
-        KNOWN
-    } else {
-        drop::<F, M>(medium, &scratch.key, DropReason::Unwritable)
-    }
+    if medium.unwrap(scratch.around()) { KNOWN } else { drop::<F, M>(medium, DropReason::Unwritable) }
 }
 
 /// Says in the scratch value that the packet travels alone.

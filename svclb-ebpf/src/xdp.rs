@@ -13,12 +13,13 @@ use aya_ebpf::{
 };
 use svclb_common::{
     encap::Encapsulation,
+    event::PACKET,
     family::Family,
     flow::{Action, FlowEntry, Recipe},
     key::Hook,
     layout::capacity,
     packet::Packet,
-    wire::{Cursor, Eth},
+    wire::{Cursor, Eth, Wire},
 };
 
 use crate::{
@@ -35,6 +36,16 @@ pub(crate) const MARK: u32 = u32::from_be_bytes(*b"svcl");
 /// Other devices that take frames from here, by index.
 #[btf_map(name = "XDP_UPLINKS")]
 static XDP_UPLINKS: DevMapHash<{ capacity::XDP_UPLINKS }> = DevMapHash::new();
+
+/// Bytes of a frame that are copied at once; what is less at its end is left out.
+const CHUNK: usize = 2;
+
+/// So many bytes.
+#[repr(C, packed)]
+struct Chunk([u8; CHUNK]);
+
+// SAFETY: bytes, of alignment 1.
+unsafe impl Wire for Chunk {}
 
 /// A frame. One of several buffers has its headers in the first.
 #[derive(Clone, Copy)]
@@ -79,6 +90,27 @@ impl Medium for Xdp {
     #[inline(always)]
     fn is_done(self) -> bool {
         false
+    }
+
+    /// That of the first buffer.
+    #[inline(always)]
+    fn length(self) -> u32 {
+        // SAFETY: the context lives as long as the program runs.
+        unsafe { (*self.0).data_end - (*self.0).data }
+    }
+
+    /// By hand: the helper that does it is of Linux 5.18.
+    #[inline(always)]
+    fn capture(self, packet: *mut u8) -> u32 {
+        let mut rest = self.frame();
+        let mut at = 0_u64;
+        while at < PACKET as u64 {
+            let Some(Chunk(bytes)) = rest.take::<Chunk>() else { break };
+            // SAFETY: the loop ends where the room does.
+            unsafe { packet.add(at as usize).cast::<[u8; CHUNK]>().write_unaligned(*bytes) };
+            at += CHUNK as u64;
+        }
+        at as u32
     }
 
     /// All headers are at hand, or the frame ends before they do.

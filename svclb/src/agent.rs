@@ -26,6 +26,7 @@
 //! | `told` | lines that are told once |
 
 mod collect;
+mod culprits;
 mod detect;
 mod devices;
 mod error;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
-use svclb_common::config::SocketMode;
+use svclb_common::{config::SocketMode, sign::Cause};
 
 use self::run::RunArgs;
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     log,
     manifest::Folder,
     model::{self, build},
+    monitor,
     netdev::XdpMode,
     report::{self, Output},
     sandbox, top,
@@ -55,6 +56,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Show what happens now: Services by rate, their backends, drops
     Top(TopArgs),
+    /// Follow drops, resets and the like as they happen, or print the last ones of each Service
+    Monitor(MonitorArgs),
     /// Tell whether this host can run svclb, and what each device would use
     Check(CheckArgs),
     /// Remove every program, pin and map of svclb from this host
@@ -128,6 +131,46 @@ struct TopArgs {
     /// What comes first
     #[arg(long, value_name = "ORDER", value_enum, default_value_t = Order::Bytes)]
     sort: Order,
+}
+
+#[derive(Args, Debug)]
+struct MonitorArgs {
+    #[command(flatten)]
+    pins: PinArgs,
+    /// Only what is about this Service
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
+    service: Option<(String, String)>,
+    /// Only these reasons, as the metrics name them
+    #[arg(long = "reason", value_name = "REASON", value_delimiter = ',', value_parser = parse_reason)]
+    reasons: Vec<String>,
+    /// Only packets from there
+    #[arg(long, value_name = "CIDR")]
+    from: Option<ipnet::IpNet>,
+    /// Only packets to there
+    #[arg(long, value_name = "CIDR")]
+    to: Option<ipnet::IpNet>,
+    /// Only what was seen at this device
+    #[arg(long, value_name = "IFACE")]
+    device: Option<String>,
+    /// Print what is recorded, and end
+    #[arg(long)]
+    history: bool,
+    /// End after so many; of what is recorded, the last ones
+    #[arg(long, value_name = "N")]
+    count: Option<usize>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = monitor::Output::Table)]
+    output: monitor::Output,
+}
+
+/// The label of a cause.
+fn parse_reason(text: &str) -> Result<String, String> {
+    if Cause::each().any(|cause| cause.as_str() == text) {
+        Ok(text.into())
+    } else {
+        let all: Vec<_> = Cause::each().map(Cause::as_str).collect();
+        Err(format!("no such reason; there are {}", all.join(", ")))
+    }
 }
 
 #[derive(Args, Debug)]
@@ -241,7 +284,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         eprintln!(
-            "svclb: a subcommand is missing: run, sandbox, status, services, flows, explain, top, check or cleanup; see svclb --help"
+            "svclb: a subcommand is missing: run, sandbox, status, services, flows, explain, monitor, top, check or cleanup; see svclb --help"
         );
         return ExitCode::from(WRONG_CONFIG);
     }
@@ -298,6 +341,12 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             }
             Command::Top(TopArgs { report: ReportArgs { pins, output }, interval, once, sort: order }) => {
                 top::top(&Pins::new(pins.bpffs), top::Settings { interval, once, order, output }).await
+            }
+            Command::Monitor(args) => {
+                let MonitorArgs { pins, service, reasons, from, to, device, history, count, output } = args;
+                let filter = monitor::Filter { service, reasons, from, to, device };
+                let options = monitor::Options { filter, history, count, output };
+                monitor::run(&Pins::new(pins.bpffs), options).await
             }
             Command::Check(args) => {
                 let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb, xdp } = args.devices;

@@ -69,6 +69,7 @@ pub mod pods;
 pub mod probe;
 pub mod ranges;
 pub mod readback;
+pub mod recorder;
 mod refusals;
 pub mod replica;
 pub mod resize;

@@ -17,6 +17,7 @@ pub mod log;
 pub mod manifest;
 pub mod metrics;
 pub mod model;
+pub mod monitor;
 pub mod netdev;
 pub mod netfilter;
 pub mod page;

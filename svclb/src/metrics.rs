@@ -5,6 +5,7 @@
 //! ([`Collect`]). `docs/metrics.md` lists all of them.
 
 mod answer;
+mod backends;
 mod classic;
 mod collect;
 mod condition;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     answer::Pages,
+    backends::{BackendCounts, Culprits},
     collect::{Collect, Counts, MapFill, Sample},
     kube_proxy::{Probe, SyncKind},
     tracked::Walk,

@@ -74,12 +74,37 @@ pub(super) fn choose<F: Family, T: Tables<F>>(
     (choice.slab.len == 0 && !is_kept).then(|| nobody(policy, list))
 }
 
+/// Finds out whether the client of the packet in `scratch` has lost a backend: that of the flow that had its tuple, or the
+/// one that it came back to. `scratch.shown` names it then, and nothing else.
+#[inline(always)]
+fn look_back<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) {
+    let Scratch { choice, client, shown, .. } = scratch;
+    if shown.former != 0 {
+        let found = tables.backend(shown.former);
+        if found.is_some_and(|backend| backend.generation == shown.generation) {
+            shown.former = 0;
+        }
+    }
+    // It does come back, if there is a home.
+    if choice.policy.affinity != 0
+        && choice.home == NOWHERE
+        && let Some(before) = tables.affinity(client)
+        && tables.now().saturating_sub(before.seen) < u64::from(choice.policy.affinity) * SECOND
+    {
+        shown.former = before.backend;
+    }
+}
+
+/// Nanoseconds of a second.
+const SECOND: u64 = 1_000_000_000;
+
 /// Asks whether the service takes one more new flow, and its algorithm for the place of the packet in `scratch`, unless
 /// its client comes back to another. False is that it does not. A flow of which half is kept is not new.
 ///
 /// A function of its own, because the verifier would follow it for each place that [`choose`] may have found.
 #[inline(always)]
 pub fn ask<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
+    look_back(tables, scratch);
     let is_kept = scratch.is_kept();
     let Scratch { key, frontend, choice, .. } = scratch;
     let rate = choice.policy.rate();

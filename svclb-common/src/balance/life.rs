@@ -6,10 +6,11 @@
 
 use crate::{
     balance::{scratch::Scratch, tables::Tables},
-    family::Family,
-    flow::{CLASHED, FlowEntry, Home, SPOKE, state::has_ended},
+    family::{Address, Family},
+    flow::{CLASHED, FIN, FlowEntry, Home, RST, SEEN, SPOKE, state::has_ended},
     key::FlowKey,
     service::{Frontend, FrontendKind, NODE_TAKES_OVER},
+    sign::Sign,
     wire::{TcpFlags, Transport},
 };
 
@@ -194,7 +195,8 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
     transport: Transport,
     flags: TcpFlags,
 ) -> Memory {
-    let Scratch { key, peer: peer_key, backend, sport, clashed, home, entry: copy, frontend, .. } = scratch;
+    let Scratch { key, peer: peer_key, backend, sport, clashed, home, entry: copy, frontend, shown, .. } =
+        scratch;
     *clashed = 0;
     // Most packets that come here have not been found among the established ones.
     let Some((own, entry)) = find(tables, key, Home::HalfOpen) else {
@@ -213,6 +215,8 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
     *peer_key = entry.recipe.peer();
     let peer = opposite(tables, peer_key, key, Home::HalfOpen).map(|(_, peer)| peer);
     if !continues(entry, peer, transport, flags, tables) {
+        // Whether that is gone, or the flow just begins anew, is asked where a backend is chosen.
+        (shown.former, shown.generation) = (entry.recipe.backend, entry.recipe.generation);
         leave(tables, entry, peer);
         if peer.is_some() {
             tables.forget(peer_key);
@@ -243,6 +247,7 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
         }
         return Memory::Half;
     };
+    shown.set(unanswered(entry, peer, flags), entry.recipe.service, entry.recipe.backend);
     let speaks = peer.is_seen() && !flags.any(TcpFlags::SYN | TcpFlags::RST);
     if speaks && !is_over(entry, Some(peer), tables) {
         // The backend has answered and the client goes on. That does not prove the client's
@@ -255,6 +260,33 @@ pub(super) fn recall<F: Family, T: Tables<F>>(
     Memory::Flow
 }
 
+/// The number of the sign that a reset is, if the packet is one and its direction had not finished; else 0. Without a
+/// branch, for the verifier's sake.
+#[inline(always)]
+fn reset<A: Address>(entry: &FlowEntry<A>, flags: TcpFlags) -> u32 {
+    const { assert!(SEEN == 1 && FIN == 2 && RST == 4 && TcpFlags::RST == 4) };
+    const { assert!(Sign::RefusedByBackend as u32 + 1 == Sign::ResetByBackend as u32) };
+    const { assert!(Sign::RefusedByBackend as u32 + 2 == Sign::ResetByClient as u32) };
+    let state = entry.life.read().state();
+    let is_first = !(state >> 1 | state >> 2) & 1;
+    let is_reset = u32::from(flags.0) >> 2 & 1;
+    let is_reply = entry.recipe.reply_bit();
+    let sign = Sign::RefusedByBackend as u32 + 2 * (is_reply ^ 1) + (state & is_reply & 1);
+    sign * (is_first & is_reset)
+}
+
+/// The number of [`Sign::Unanswered`], if the packet opens a connection, one like it has passed, and nothing came back;
+/// else 0. As above.
+#[inline(always)]
+fn unanswered<A: Address>(entry: &FlowEntry<A>, peer: &FlowEntry<A>, flags: TcpFlags) -> u32 {
+    const { assert!(TcpFlags::SYN == 2 && TcpFlags::ACK == 16) };
+    let bits = u32::from(flags.0);
+    let opens = bits >> 1 & !(bits >> 2) & !(bits >> 4) & 1;
+    // The program in front of the stack may have opened the flow for this very packet: then none has passed.
+    let (client, backend) = (entry.life.read().state(), peer.life.read().state());
+    Sign::Unanswered as u32 * (opens & client & !backend & SEEN)
+}
+
 /// Whether the packet in `scratch`, which ends a connection or one direction of it, is of one that the
 /// tables know. One that has ended leaves the table of established flows: its last
 /// packets still find it, and it pushes out nobody who lives.
@@ -264,9 +296,10 @@ pub(super) fn ends<F: Family, T: Tables<F>>(
     scratch: &mut Scratch<F::Addr>,
     flags: TcpFlags,
 ) -> bool {
-    let Scratch { key, peer: peer_key, home, entry: copy, .. } = scratch;
+    let Scratch { key, peer: peer_key, home, entry: copy, shown, .. } = scratch;
     let Some((own, entry)) = find(tables, key, Home::Flows) else { return false };
     *home = own as u32;
+    shown.set(reset(entry, flags), entry.recipe.service, entry.recipe.backend);
     *peer_key = entry.recipe.peer();
     let Some((other, peer)) = opposite(tables, peer_key, key, Home::Flows) else {
         // The table made room with the other entry. This one still says where the end of the

@@ -13,9 +13,10 @@ use crate::{
         tunnel,
     },
     encap::Carry,
-    family::Family,
+    family::{Address, Family},
     flow::{Direction, Home, Owner, Tuple},
     key::Hook,
+    sign::Sign,
     verdict::DropReason,
 };
 
@@ -66,11 +67,12 @@ pub(super) fn open<F: Carry, T: Tables<F>>(
         match write(tables, place.hook, scratch) {
             Ok(()) => {
                 if !keeps {
-                    tables.count_flow(scratch.frontend.service, scratch.backend.id);
+                    tables.count_flow(scratch.frontend, scratch.backend.id);
                     tables.add_active(scratch.backend.id, 1);
                     if scratch.choice.policy.affinity != 0 {
                         remember(tables, &scratch.client, &scratch.backend, scratch.place);
                     }
+                    switched(scratch);
                 }
                 scratch.home = Home::HalfOpen as u32;
                 return Learned::Known;
@@ -83,6 +85,14 @@ pub(super) fn open<F: Carry, T: Tables<F>>(
     let reason = DropReason::PortsExhausted;
     // A client that is dropped comes again, and finds the search further on.
     if scratch.found == Found::Nothing as u32 { Learned::Refused(reason) } else { Learned::Dropped(reason) }
+}
+
+/// Tells of a client that had another backend before.
+#[inline(always)]
+fn switched<A: Address>(scratch: &mut Scratch<A>) {
+    if scratch.shown.former != 0 {
+        scratch.shown.set(Sign::BackendSwitched as u32, scratch.frontend.service, scratch.backend.id);
+    }
 }
 
 /// What becomes of a packet that has no backend.

@@ -5,7 +5,7 @@ use crate::{
         Learned, is_inner, learn,
         life::{any, decides},
         place::Place,
-        scratch::Scratch,
+        scratch::{Scratch, Shown},
         tables::Tables,
         translates_towards,
         vacant::vacant,
@@ -28,6 +28,7 @@ pub fn learn_part<F: Carry, T: Tables<F>>(
     transport: Transport,
     flags: TcpFlags,
 ) -> Learned {
+    scratch.shown = Shown::default();
     let is_inner = is_inner(place, scratch);
     let is_known = !scratch.outline.is_plain() && is_established(tables, scratch, transport, flags, is_inner);
     if is_known {

@@ -31,19 +31,12 @@ pub(super) enum Found {
 /// otherwise `scratch.found` says why not.
 #[inline(always)]
 pub fn find_port<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
+    if !begins(tables, scratch) {
+        return false;
+    }
     let (min, max) = tables.snat_ports();
     let ports = u32::from(max - min) + 1;
     let mask = ports.next_power_of_two() - 1;
-    let Scratch { path, backend, key, pair, memory, .. } = &mut *scratch;
-    *pair = PortsKey { src: path.src, dst: backend.addr, port: backend.port, proto: key.proto, pad: 0 };
-    *memory = tables.searched(pair).unwrap_or_default();
-    if memory.until > tables.now() {
-        return false;
-    }
-    // A range that is configured anew begins anew.
-    if memory.until != 0 || memory.order.stride == 0 || memory.at > mask {
-        *memory = PortsMemory { until: 0, order: Order::of(tables.random()), at: 0 };
-    }
     let steps = mask + 1 - scratch.memory.at;
     let is_complete = tables.repeat(steps, &mut Search { tables, scratch });
     if scratch.found == Found::Port as u32 {
@@ -57,6 +50,25 @@ pub fn find_port<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::A
     }
     tables.keep_search(&scratch.pair, &scratch.memory);
     false
+}
+
+/// Whether a search begins, or goes on: `scratch` says from where. What this holds on the stack is free again when it does.
+#[inline(never)]
+fn begins<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F::Addr>) -> bool {
+    let (min, max) = tables.snat_ports();
+    let ports = u32::from(max - min) + 1;
+    let mask = ports.next_power_of_two() - 1;
+    let Scratch { path, backend, key, pair, memory, .. } = &mut *scratch;
+    *pair = PortsKey { src: path.src, dst: backend.addr, port: backend.port, proto: key.proto, pad: 0 };
+    *memory = tables.searched(pair).unwrap_or_default();
+    if memory.until > tables.now() {
+        return false;
+    }
+    // A range that is configured anew begins anew.
+    if memory.until != 0 || memory.order.stride == 0 || memory.at > mask {
+        *memory = PortsMemory { until: 0, order: Order::of(tables.random()), at: 0 };
+    }
+    true
 }
 
 /// A search on its way. Where it is stands in `scratch`, for the stack's sake.

@@ -2,14 +2,43 @@
 
 use crate::{
     balance::{choice::Choice, path::Path},
+    event::Log,
     family::{Addr4, Addr6, Address},
     flow::{FlowEntry, Home, Link, Recipe},
     key::FlowKey,
     outline::Outline,
-    service::{AffinityKey, Backend, Frontend},
+    service::{AffinityKey, Backend, BackendId, Frontend, ServiceId},
     snat::{PortsKey, PortsMemory},
+    verdict::DropReason,
     wire::{TcpFlags, Transport},
 };
+
+/// What a packet shows of its flow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Number of the [`Sign`]; 0 is none.
+    pub sign: u32,
+    /// The flow's service cell.
+    pub service: ServiceId,
+    /// Its backend cell.
+    pub backend: BackendId,
+    /// The backend cell that its client had before, if there was one; else 0.
+    pub former: BackendId,
+    /// The generation of that.
+    pub(super) generation: u32,
+}
+
+impl Shown {
+    /// A flow of that owner shows the sign of that number, or nothing. Without a branch: the verifier would follow all
+    /// that comes after once for each way.
+    #[inline(always)]
+    pub(super) fn set(&mut self, sign: u32, service: ServiceId, backend: BackendId) {
+        self.sign = sign;
+        self.service = service;
+        self.backend = backend;
+    }
+}
 
 /// Working memory of [`learn`](super::learn).
 ///
@@ -62,12 +91,16 @@ pub struct Scratch<A: Address> {
     pub(super) kept: u32,
     /// The backend with which the client has another connection by the tuple that its flow was given, and 1; else 0.
     pub(super) clashed: u32,
+    /// What the packet shows of its flow.
+    pub(super) shown: Shown,
     /// Which table probably has the packet's entry: a [`Home`].
     pub(super) home: u32,
     /// Bytes of the headers around the packet; 0 if it travels alone.
     around: u32,
     /// TCP control bits of a packet that does not travel alone.
     flags: u32,
+    /// The event that is being told, in the first record of a log that holds none.
+    pub draft: Log,
 }
 
 /// Working memory of a CPU, whatever packet it has: a program can use 64 maps, so both families share one.
@@ -107,9 +140,11 @@ impl<A: Address> Scratch<A> {
             masquerades: 0,
             kept: 0,
             clashed: 0,
+            shown: Shown::default(),
             home: 0,
             around: 0,
             flags: 0,
+            draft: bytemuck::Zeroable::zeroed(),
         }
     }
 
@@ -117,6 +152,20 @@ impl<A: Address> Scratch<A> {
     #[inline(always)]
     pub fn seems_established(&self) -> bool {
         self.home == Home::Flows as u32
+    }
+
+    /// What the packet has shown of its flow.
+    #[inline(always)]
+    pub fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    /// Service cell and backend cell of a packet that was dropped or refused before it had a flow, for the reason of that
+    /// number; or 0.
+    #[inline(always)]
+    pub fn owner(&self, reason: u32) -> (ServiceId, BackendId) {
+        let service = if DropReason::is_of_a_service(reason) { self.frontend.service } else { 0 };
+        (service, if DropReason::is_of_a_backend(reason) { self.backend.id } else { 0 })
     }
 
     /// Says that the packet of `key` travels alone.

@@ -154,7 +154,7 @@ pub trait Tables<F: Family> {
     /// `CLOCK_MONOTONIC_COARSE` in nanoseconds.
     fn now(&self) -> u64;
     /// Counts a new flow.
-    fn count_flow(&self, service: ServiceId, backend: BackendId);
+    fn count_flow(&self, frontend: Frontend, backend: BackendId);
 
     /// Whether `addr` is one of the node's own.
     #[inline(always)]

@@ -153,7 +153,7 @@ pub(super) fn open<F: Family, T: Tables<F>>(tables: &T, scratch: &mut Scratch<F:
         None => {
             scratch.home = Home::HalfOpen as u32;
             if !scratch.is_kept() {
-                tables.count_flow(scratch.frontend.service, scratch.backend.id);
+                tables.count_flow(scratch.frontend, scratch.backend.id);
             }
             Learned::Known
         }

@@ -22,6 +22,7 @@ mod property;
 mod rate;
 mod refuse;
 mod reuse;
+mod signs;
 mod socket;
 mod sources;
 mod takeover;

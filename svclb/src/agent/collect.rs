@@ -2,6 +2,7 @@
 
 use svclb_common::layout::{capacity, map};
 
+use super::culprits;
 use crate::{
     datapath::{
         Error,
@@ -62,6 +63,7 @@ impl Collector {
                 sample.traffic.push((key.clone(), PortTraffic::from(sum)));
             }
         }
+        sample.culprits = culprits::read(pins, &applied)?;
         Ok(sample)
     }
 }

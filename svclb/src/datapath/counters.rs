@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aya::maps::{Map, MapData, MapError, PerCpuArray};
 use svclb_common::{
     layout::map,
-    service::{BackendId, ServiceId, Traffic},
+    service::{ServiceId, Traffic},
     verdict::DropReason,
 };
 
@@ -67,29 +67,5 @@ impl TrafficMap {
             bytes: a.bytes + b.bytes,
         };
         Ok(values.iter().fold(Traffic::default(), sum))
-    }
-}
-
-/// The counters of backends, of one family.
-pub struct PickMap {
-    name: String,
-    counters: PerCpuArray<MapData, u64>,
-}
-
-impl PickMap {
-    /// Opens the pinned map.
-    pub fn open(pins: &Pins, family: Family) -> Result<Self, Error> {
-        let name = map_of(family, map::PICKS);
-        let data = MapData::from_pin(pins.map(&name)).map_err(|error| Error::map(&name, &error))?;
-        let counters = Map::from_map_data(data)
-            .and_then(PerCpuArray::try_from)
-            .map_err(|error| Error::map(&name, &error))?;
-        Ok(Self { name, counters })
-    }
-
-    /// How many flows have begun at a backend cell, summed over all CPUs.
-    pub fn of(&self, backend: BackendId) -> Result<u64, Error> {
-        let values = self.counters.get(&backend, 0).map_err(|error| Error::map(&self.name, &error))?;
-        Ok(values.iter().sum())
     }
 }

@@ -1,9 +1,9 @@
-//! The events ring: refusals and drops as they happen.
+//! The events ring: refusals, drops and the like as they happen.
 
 use std::net::IpAddr;
 
 use aya::maps::{Map, MapData, RingBuf};
-use svclb_common::{event::Event, layout::map, verdict::DropReason};
+use svclb_common::{event::Event, layout::map, sign::Cause};
 use tokio::task::yield_now;
 
 use super::{Error, pins::Pins};
@@ -26,7 +26,7 @@ pub async fn log(pins: &Pins) -> Result<(), Error> {
         {
             turn += 1;
             if let Ok(event) = bytemuck::try_pod_read_unaligned::<Event>(&record) {
-                let reason = DropReason::of(event.reason).map_or("unknown", DropReason::as_str);
+                let reason = Cause::of(event.reason).map_or("unknown", Cause::as_str);
                 tracing::debug!(
                     target: "svclb::events",
                     reason,

@@ -301,7 +301,12 @@ impl Tables {
     /// Counts a write to a table.
     pub fn count_write(&self) -> Result<(), Error> {
         let state = self.state()?;
-        state.writes.store(state.writes.load() + 1);
+        let writes = state.writes.load() + 1;
+        state.writes.store(writes);
+        // Where the programs look: what they note says which version of the tables decided.
+        for services in [&self.v4.services, &self.v6.services] {
+            element(services, map::SERVICES.into(), 0)?.reserved.store(writes as u32);
+        }
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Culprits;
 use crate::{
     model::{Family, ServicePortKey},
     usage::PortTraffic,
@@ -30,6 +31,8 @@ pub struct Sample {
     pub writes: u64,
     /// Programs that are attached, by hook.
     pub attached: BTreeMap<String, u64>,
+    /// What was counted of backends, frontends and devices.
+    pub culprits: Culprits,
 }
 
 /// How much there is of one family.

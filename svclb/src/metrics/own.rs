@@ -13,7 +13,7 @@ use prometheus_client::{
 };
 
 use super::{
-    Collect, Sample, condition,
+    Collect, Sample, backends, condition,
     series::{OTHERS, Series, Told},
 };
 use crate::{config::ServiceSeries, log, model::ServicePortKey, usage::PortTraffic};
@@ -56,9 +56,15 @@ impl Collector for Own {
         let Ok(mut sample) = sample else { return Ok(()) };
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let told = series.tell(std::mem::take(&mut sample.traffic));
+        let most = series.most();
         drop(series);
         encode(&mut out, &sample)?;
-        encode_traffic(&mut out, &told)
+        encode_traffic(&mut out, &told)?;
+        let culprits = match most {
+            Some(most) => sample.culprits.bounded(&told.own, most),
+            None => sample.culprits,
+        };
+        backends::encode(&mut out, &culprits)
     }
 }
 

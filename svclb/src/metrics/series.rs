@@ -59,6 +59,14 @@ impl Series {
         }
     }
 
+    /// How many Service ports have series of their own, if that is bounded.
+    pub(super) fn most(&self) -> Option<usize> {
+        match self.which {
+            ServiceSeries::Most(most) => Some(most as usize),
+            ServiceSeries::All => None,
+        }
+    }
+
     /// The next scrape.
     pub(super) fn tell(&mut self, traffic: Vec<(ServicePortKey, PortTraffic)>) -> Told {
         let ServiceSeries::Most(most) = self.which else {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use svclb_common::flow::FlowState;
+use svclb_common::{
+    flow::FlowState,
+    service::{FrontendKind, Load, Outcomes},
+};
 
 use super::*;
 use crate::{
@@ -37,7 +40,19 @@ fn sample() -> Sample {
         synced: true,
         writes: 9,
         attached: BTreeMap::from([("tcx_ingress".to_owned(), 2)]),
-        traffic: vec![(key, PortTraffic { flows: 5, packets: 6, bytes: 7 })],
+        traffic: vec![(key.clone(), PortTraffic { flows: 5, packets: 6, bytes: 7 })],
+        culprits: Culprits {
+            backends: vec![BackendCounts {
+                family: Family::V4,
+                address: "10.244.1.7:8080".into(),
+                protocol: "TCP",
+                load: Load { flows: 1, packets: 2, bytes: 3 },
+                outcomes: Outcomes { signs: [4, 0, 0, 0, 0, 0], ..Outcomes::default() },
+            }],
+            entrances: vec![(key.clone(), FrontendKind::NodePort, 8)],
+            devices: vec![("eth0".into(), "no_backend", 3)],
+            events: vec![(key, "no_backend", 9)],
+        },
     }
 }
 

@@ -8,10 +8,11 @@ use super::{BackendTraffic, PortTraffic, ServicePort};
 use crate::{
     datapath::{
         Error,
-        counters::{self, PickMap, TrafficMap},
+        counters::{self, TrafficMap},
         lock,
         pins::Pins,
         readback,
+        recorder::Counters,
         tables::Tables,
     },
     model::{Family, self_probe::is_own},
@@ -52,17 +53,21 @@ impl Reading {
         pins.require()?;
         let tables = Tables::open(pins, Access::Read)?;
         let applied = Readback::new(readback::read(&tables)?, &Limits::default()).applied;
-        let maps = |family| Ok::<_, Error>((TrafficMap::open(pins, family)?, PickMap::open(pins, family)?));
-        let (v4, v6) = (maps(Family::V4)?, maps(Family::V6)?);
+        let (v4, v6) = (TrafficMap::open(pins, Family::V4)?, TrafficMap::open(pins, Family::V6)?);
+        let counters = Counters::open(pins)?;
         let at = Instant::now();
         let mut ports = Vec::new();
         for (key, id) in applied.services().filter(|(key, _)| !is_own(key)) {
-            let (traffic, picks) = match key.family {
+            let traffic = match key.family {
                 Family::V4 => &v4,
                 Family::V6 => &v6,
             };
             let traffic = PortTraffic::from(traffic.of(id)?);
-            let of_backend = |cell| Ok(BackendTraffic { flows: picks.of(cell)? });
+            let of_backend = |cell| {
+                let (load, outcomes) =
+                    (counters.load(key.family, cell)?, counters.outcomes(key.family, cell)?);
+                Ok(BackendTraffic::new(&load, &outcomes))
+            };
             ports.push(ServicePort::of(&applied, key, id, traffic, of_backend)?);
         }
         let drops = counters::drops(pins)?.into_iter();

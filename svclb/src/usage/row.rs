@@ -3,7 +3,10 @@
 use std::{net::IpAddr, num::NonZeroU32};
 
 use serde::Serialize;
-use svclb_common::service::{BackendId, FrontendKind, List, ServiceId, Traffic};
+use svclb_common::{
+    service::{BackendId, FrontendKind, List, Load, Outcomes, ServiceId, Traffic},
+    sign::Sign,
+};
 
 use crate::{
     model::{Family, ServicePortKey, TrafficPolicy},
@@ -110,6 +113,30 @@ impl From<Traffic> for PortTraffic {
 pub struct BackendTraffic {
     /// New flows.
     pub flows: u64,
+    /// Translated packets of them, both directions.
+    pub packets: u64,
+    /// Their bytes from the IP header on.
+    pub bytes: u64,
+    /// SYNs that it answered with a reset.
+    pub refused: u64,
+    /// Other resets of it.
+    pub resets: u64,
+    /// SYNs that were sent again because nobody had answered, and ICMP errors about it.
+    pub unanswered: u64,
+}
+
+impl BackendTraffic {
+    /// What was counted of a backend cell.
+    pub fn new(load: &Load, outcomes: &Outcomes) -> Self {
+        Self {
+            flows: load.flows,
+            packets: load.packets,
+            bytes: load.bytes,
+            refused: outcomes.of(Sign::RefusedByBackend),
+            resets: outcomes.of(Sign::ResetByBackend),
+            unanswered: outcomes.of(Sign::Unanswered) + outcomes.of(Sign::Unreachable),
+        }
+    }
 }
 
 /// How fast things go through a service port.

@@ -14,13 +14,13 @@ use svclb::datapath::object::{BYTECODE, shapes};
 use svclb_common::{
     FlowRecord,
     config::DatapathConfig,
-    event::Event,
+    event::{Event, Log, LogKey},
     family::{Addr4, Addr6, Address},
     flow::FlowState,
     fragment::{FragmentHead, FragmentKey},
     key::FlowKey,
-    layout::map,
-    service::{Affinity, AffinityKey, ServiceId, Traffic},
+    layout::{map, row_of},
+    service::{Affinity, AffinityKey, Entrance, Load, Outcomes, ServiceId, Traffic},
     snat::{PortsKey, PortsMemory},
     verdict::DropReason,
 };
@@ -109,6 +109,12 @@ pub struct Flows {
     pub established: usize,
     /// Of all others.
     pub half_open: usize,
+}
+
+/// The row of a cell in a map of both families.
+fn row(is_v4: bool, cell: u32) -> u32 {
+    const AF_INET6: u8 = 10;
+    row_of(if is_v4 { 2 } else { AF_INET6 }, cell)
 }
 
 /// Programs and maps.
@@ -303,8 +309,45 @@ impl Lab {
 
     /// New flows of a backend cell since the lab began.
     pub fn picks(&mut self, is_v4: bool, backend: u32) -> anyhow::Result<u64> {
-        let counters = PerCpuArray::<_, u64>::try_from(self.map_mut(&of(map::PICKS, is_v4))?)?;
-        Ok(counters.get(&backend, 0)?.iter().sum())
+        Ok(self.load_of(is_v4, backend)?.flows)
+    }
+
+    /// What a backend cell's flows have come to since the lab began.
+    pub fn load_of(&mut self, is_v4: bool, backend: u32) -> anyhow::Result<Load> {
+        let counters = PerCpuArray::<_, Load>::try_from(self.map_mut(map::LOADS)?)?;
+        Ok(counters.get(&row(is_v4, backend), 0)?.iter().fold(Load::default(), |sum, cpu| Load {
+            flows: sum.flows + cpu.flows,
+            packets: sum.packets + cpu.packets,
+            bytes: sum.bytes + cpu.bytes,
+        }))
+    }
+
+    /// What became of a backend cell's flows since the lab began.
+    pub fn outcomes(&mut self, is_v4: bool, backend: u32) -> anyhow::Result<Outcomes> {
+        self.get(map::OUTCOMES, row(is_v4, backend))
+    }
+
+    /// New flows of a service cell by kind of frontend since the lab began.
+    pub fn entrance(&mut self, is_v4: bool, service: ServiceId) -> anyhow::Result<Entrance> {
+        self.get(map::ENTRANCES, row(is_v4, service))
+    }
+
+    /// Says until when a service's new flows are spoken for.
+    pub fn spend(&mut self, is_v4: bool, service: ServiceId, due: u64) -> anyhow::Result<()> {
+        let entrance = self.entrance(is_v4, service)?;
+        self.set(map::ENTRANCES, row(is_v4, service), Entrance { due, ..entrance })
+    }
+
+    /// The flight recorder's logs.
+    pub fn logs(&mut self) -> anyhow::Result<Vec<(LogKey, Log)>> {
+        let table = HashMap::<_, LogKey, Log>::try_from(self.map_mut(map::RECORDER)?)?;
+        Ok(table.iter().collect::<Result<_, _>>()?)
+    }
+
+    fn forget_logs(&mut self) -> anyhow::Result<()> {
+        let mut table = HashMap::<_, LogKey, Log>::try_from(self.map_mut(map::RECORDER)?)?;
+        let keys = table.keys().collect::<Result<Vec<_>, _>>()?;
+        Ok(keys.iter().try_for_each(|key| table.remove(key))?)
     }
 
     /// Empties what the programs themselves have written, but for the drop counters.
@@ -318,6 +361,7 @@ impl Lab {
         self.forget_searches::<Addr4>(true)?;
         self.forget_searches::<Addr6>(false)?;
         self.events()?;
+        self.forget_logs()?;
         for is_v4 in [true, false] {
             let mut counters = PerCpuArray::<_, Traffic>::try_from(self.map_mut(&of(map::TRAFFIC, is_v4))?)?;
             for service in 0..counters.len() {

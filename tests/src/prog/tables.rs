@@ -198,8 +198,7 @@ impl Written {
     /// Says until when a service has taken all the new flows that it takes, in nanoseconds.
     pub fn spend(&self, lab: &mut Lab, name: &str, until: u64) -> anyhow::Result<()> {
         let service = self.service(name)?;
-        let spent = Spent { turns: 0, due: until };
-        [true, false].into_iter().try_for_each(|is_v4| lab.set(&of(map::SPENT, is_v4), service, spent))
+        [true, false].into_iter().try_for_each(|is_v4| lab.spend(is_v4, service, until))
     }
 
     /// Makes a service point at slots that name no backend: what a broken agent could do.

@@ -5,8 +5,10 @@ mod foreign;
 mod hand;
 mod healthy;
 mod migration;
+mod monitor;
 mod objects;
 mod outage;
+mod packets;
 mod room;
 
 use anyhow::ensure;

@@ -201,7 +201,7 @@ fn decisions_are_read_from_the_working_memory() {
 /// Whatever a program may write is not a live map: the kernel says which maps a program has, and not what it does with them.
 #[test]
 fn what_is_shared_is_what_the_agent_writes() {
-    let written = [map::FLOWS, map::HALF_OPEN, map::AFFINITIES, map::SPENT, map::TRAFFIC, map::SOCKETS];
+    let written = [map::FLOWS, map::HALF_OPEN, map::AFFINITIES, map::TRAFFIC, map::SOCKETS];
     for name in written {
         assert!(!is_read_only(&of(name, true)) && !is_read_only(&of(name, false)), "{name}");
     }

@@ -2,7 +2,15 @@
 
 use std::net::SocketAddr;
 
-use svclb_common::{config::DatapathConfig, family::Addr4, layout::map, verdict::DropReason};
+use svclb_common::{
+    config::DatapathConfig,
+    event::RING,
+    family::Addr4,
+    layout::map,
+    service::FrontendKind,
+    sign::{Cause, Sign},
+    verdict::DropReason,
+};
 use svclb_tests::packet::Packet;
 
 use crate::{
@@ -147,21 +155,55 @@ fn backends_share_new_flows_and_every_flow_is_counted_once() {
 }
 
 #[test]
-fn more_reports_than_the_ring_holds_are_counted_as_lost() {
+fn of_a_flood_of_refusals_all_are_counted_and_a_few_are_noted() {
+    const PACKETS: u64 = 4000;
     let mut world = World::new();
     world.written.serve(&mut world.lab, "web", &[]).unwrap();
-    let frame = "tcp 10.244.1.5:40000 > 10.96.0.10:80 syn".parse::<Packet>().unwrap().frame();
-    // 64 bytes a record: 8 of the ring's own, 56 of ours.
-    let packets = svclb_common::layout::capacity::EVENTS as u64 / 64 + 100;
-    for _ in 0..packets {
-        let (verdict, _) = world.lab.run(&world.node, Hook::PodIngress, &frame).unwrap();
+    let packet: Packet = "tcp 10.244.1.5:40000 > 10.96.0.10:80 syn".parse().unwrap();
+    for _ in 0..PACKETS {
+        let (verdict, _) = world.lab.run(&world.node, Hook::PodIngress, &packet.frame()).unwrap();
         assert_eq!(verdict, Verdict::Redirect);
     }
-    let count = |drops: &[(DropReason, u64)], wanted| {
-        drops.iter().find(|(reason, _)| *reason == wanted).map_or(0, |(_, packets)| *packets)
-    };
-    let (drops, events) = (world.lab.drops().unwrap(), world.lab.events().unwrap());
-    assert_eq!(count(&drops, DropReason::NoBackend), packets);
-    assert_eq!(count(&drops, DropReason::EventLost), packets - events.len() as u64);
-    assert!(count(&drops, DropReason::EventLost) >= 100);
+    let drops = world.lab.drops().unwrap();
+    let counted =
+        drops.iter().find(|(reason, _)| *reason == DropReason::NoBackend).map(|(_, packets)| *packets);
+    assert_eq!(counted, Some(PACKETS));
+    let logs = world.lab.logs().unwrap();
+    let [(key, log)] = &logs[..] else { panic!("{} logs", logs.len()) };
+    assert_eq!(key.service, world.written.service("web").unwrap());
+    assert_eq!(key.cause(), Some(Cause::Drop(DropReason::NoBackend)));
+    assert_eq!(log.total, PACKETS);
+    // Eight in 64 jiffies, which are 64 ms at least.
+    assert!(log.written >= RING as u64 && log.written < PACKETS, "{} were noted", log.written);
+    assert_eq!(world.lab.events().unwrap().len() as u64, log.written);
+    for record in &log.records {
+        assert!(record.is_whole());
+        assert_eq!(record.bytes(), packet.frame());
+        assert_eq!(record.event.length as usize, packet.frame().len());
+    }
+}
+
+/// What a backend's flows come to is counted by backend, and where they came in by frontend.
+#[test]
+fn a_connection_that_a_backend_refuses_is_counted_as_its() {
+    let mut world = World::new();
+    let backend = destination(&world.pod_sends("tcp 10.244.1.5:40000 > 10.96.0.10:80 syn"));
+    world.pod_sends("tcp 10.244.1.5:40000 > 10.96.0.10:80 syn");
+    world.pod_gets(&format!("tcp {backend} > 10.244.1.5:40000 rst ack"), "src=10.96.0.10:80");
+    let id = world.written.backend(backend.parse().unwrap()).unwrap();
+    let outcomes = world.lab.outcomes(true, id).unwrap();
+    for sign in Sign::ALL {
+        let wanted = u64::from(matches!(sign, Sign::Unanswered | Sign::RefusedByBackend));
+        assert_eq!(outcomes.of(*sign), wanted, "{}", sign.as_str());
+    }
+    let load = world.lab.load_of(true, id).unwrap();
+    assert_eq!((load.flows, load.packets, load.bytes), (1, 3, 3 * 40));
+    let service = world.written.service("web").unwrap();
+    let entrance = world.lab.entrance(true, service).unwrap();
+    assert_eq!((entrance.of(FrontendKind::ClusterIp), entrance.of(FrontendKind::NodePort)), (1, 0));
+    let mut causes: Vec<_> =
+        world.lab.logs().unwrap().into_iter().map(|(key, log)| (key.service, key.cause, log.total)).collect();
+    causes.sort_unstable();
+    let wanted = [Sign::RefusedByBackend, Sign::Unanswered].map(|sign| (service, sign as u16, 1));
+    assert_eq!(causes, wanted);
 }

@@ -20,7 +20,7 @@ use std::{
 };
 
 use svclb_common::{
-    balance::{Route, Tables as _},
+    balance::{Route, Shown, Tables as _},
     client::{ANY_DEVICE, PodRange},
     config::{DatapathConfig, SocketMode},
     flow::{
@@ -105,6 +105,8 @@ pub(crate) struct World<F: Net> {
     clock: Cell<u64>,
     seed: Cell<u64>,
     pub(crate) picks: RefCell<HashMap<BackendId, u32>>,
+    /// What packets have shown of their flows.
+    pub(crate) shown: RefCell<Vec<Shown>>,
 }
 
 impl<F: Net> World<F> {
@@ -143,6 +145,7 @@ impl<F: Net> World<F> {
             clock: Cell::new(1000 * SECOND),
             seed: Cell::new(1),
             picks: RefCell::default(),
+            shown: RefCell::default(),
         }
     }
 

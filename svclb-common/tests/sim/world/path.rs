@@ -129,6 +129,9 @@ impl<F: Net> World<F> {
         };
         scratch.key = packet.flow(place.hook);
         let learned = learn_part(self, place, &mut scratch, packet.transport, packet.flags);
+        if scratch.shown().sign != 0 {
+            self.shown.borrow_mut().push(*scratch.shown());
+        }
         self.finish(learned, &scratch, &mut packet)
     }
 

@@ -268,7 +268,7 @@ impl<F: Net> Tables<F> for World<F> {
         self.clock.get()
     }
 
-    fn count_flow(&self, _service: ServiceId, backend: BackendId) {
+    fn count_flow(&self, _frontend: Frontend, backend: BackendId) {
         *self.picks.borrow_mut().entry(backend).or_default() += 1;
     }
 }

@@ -16,7 +16,7 @@ use crate::datapath::{Error, pins::Pins};
 
 /// What becomes of its maps.
 pub(super) fn fate(name: &str) -> Fate {
-    const FRESH: [&str; 8] = [
+    const FRESH: [&str; 12] = [
         map::SETTINGS,
         map::STRANGERS,
         map::FLOW_FILTER,
@@ -24,7 +24,11 @@ pub(super) fn fate(name: &str) -> Fate {
         map::FRONTEND_FILTER,
         map::XDP_UPLINKS,
         map::SEARCHED,
-        map::SPENT,
+        map::ENTRANCES,
+        map::LOADS,
+        map::OUTCOMES,
+        map::RECORDER,
+        map::DEVICE_DROPS,
     ];
     match name {
         // There were less reasons.

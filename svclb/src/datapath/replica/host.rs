@@ -7,7 +7,6 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use aya::maps::{Array, Map, MapData};
 use svclb_common::{
     balance::{PutError, Repeat, Route, Tables as Decides},
     client::PodRange,
@@ -19,7 +18,7 @@ use svclb_common::{
     layout::map,
     service::{
         Affinity, AffinityKey, Backend, BackendId, Frontend, List, Policy, ServiceId, ServiceRanges, Slab,
-        Slot, Spent, Turn, node_port_index, turn,
+        Slot, Turn, node_port_index, turn,
     },
     snat::{PortsKey, PortsMemory},
     socket::{Socket, SocketPeer, SocketTables, SocketVerdict, towards},
@@ -32,6 +31,7 @@ use crate::{
         Error, clock,
         family::MapFamily,
         pins::Pins,
+        recorder::Counters,
         tables::{FamilyTables, Hash, Tables, open_array, open_hash},
     },
     sys::mapped::{Access, MappedArray},
@@ -81,18 +81,13 @@ fn decide<F: MapFamily>(
         pods: open_hash(pins, &F::map(map::PODS))?,
         ranges: open_array(pins, &F::map(map::RANGES), Access::Read)?,
         affinities: open_hash(pins, &F::map(map::AFFINITIES))?,
-        spent: open_spent(pins, &F::map(map::SPENT))?,
+        counters: Counters::open(pins)?,
     };
     Ok(match towards::<F, _>(&host, socket, addr, to.port().to_be()) {
         SocketVerdict::Keep => Told::Kept,
         SocketVerdict::To(addr, port) => Told::To(SocketAddr::new(addr.into(), u16::from_be(port))),
         SocketVerdict::Fail(reason) => Told::Fails(reason),
     })
-}
-
-fn open_spent(pins: &Pins, name: &str) -> Result<Array<MapData, Spent>, Error> {
-    let data = MapData::from_pin(pins.map(name)).map_err(|error| Error::map(name, &error))?;
-    Map::from_map_data(data).and_then(Array::try_from).map_err(|error| Error::map(name, &error))
 }
 
 /// The live maps, read.
@@ -103,7 +98,7 @@ struct Host<'t, F: MapFamily> {
     pods: Hash<u32, PodRange<F::Addr>>,
     ranges: MappedArray<ServiceRanges<F::Addr>>,
     affinities: Hash<AffinityKey<F::Addr>, Affinity>,
-    spent: Array<MapData, Spent>,
+    counters: Counters,
 }
 
 /// What a socket call does not ask for is empty, and what it writes is nowhere.
@@ -146,11 +141,11 @@ impl<F: MapFamily> Decides<F> for Host<'_, F> {
         self.tables.slots.get(slot).map_or(1, |word| Slot::weight_of(word.load()))
     }
     fn takes(&self, service: ServiceId, rate: u32) -> bool {
-        let spent = self.spent.get(&service, 0).unwrap_or_default();
-        !matches!(turn(spent.due, self.now(), rate), Turn::None)
+        let entrance = self.counters.entrance(F::MODEL, service).unwrap_or_default();
+        !matches!(turn(entrance.due, self.now(), rate), Turn::None)
     }
     fn turn(&self, service: ServiceId) -> u64 {
-        self.spent.get(&service, 0).unwrap_or_default().turns
+        self.counters.entrance(F::MODEL, service).unwrap_or_default().turns
     }
     fn active(&self, id: BackendId) -> u32 {
         let count = self.tables.active.get(id).map_or(0, |count| count.load().cast_signed().max(0));
@@ -220,7 +215,7 @@ impl<F: MapFamily> Decides<F> for Host<'_, F> {
     fn now(&self) -> u64 {
         clock::now()
     }
-    fn count_flow(&self, _service: ServiceId, _backend: BackendId) {}
+    fn count_flow(&self, _frontend: Frontend, _backend: BackendId) {}
 }
 
 impl<F: MapFamily> SocketTables<F> for Host<'_, F> {

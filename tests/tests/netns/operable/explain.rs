@@ -12,7 +12,7 @@ use svclb_common::{
     fragment::{FragmentHead, FragmentKey},
     key::{FlowKey, FrontendKey, SocketKey},
     layout::map,
-    service::{Affinity, AffinityKey, Frontend as Kind, Spent, Traffic},
+    service::{Affinity, AffinityKey, Frontend as Kind, Load, Traffic},
     snat::{PortsKey, PortsMemory},
     socket::SocketPeer,
     wire::Transport,
@@ -233,10 +233,9 @@ fn dump(world: &World) -> anyhow::Result<Dump> {
         hash::<{ CLIENT.0 }, { CLIENT.1 }>(&pins, map::AFFINITIES, &mut dump)?;
         hash::<{ PART.0 }, { PART.1 }>(&pins, map::FRAGMENTS, &mut dump)?;
         hash::<{ SEARCH.0 }, { SEARCH.1 }>(&pins, map::SEARCHES, &mut dump)?;
-        array::<{ size_of::<Spent>() }>(&pins, map::SPENT, &mut dump)?;
         array::<{ size_of::<u64>() }>(&pins, map::ACTIVE, &mut dump)?;
         per_cpu::<{ size_of::<Traffic>() }>(&format!("{}_V4", map::TRAFFIC), &pins, &mut dump)?;
-        per_cpu::<8>(&format!("{}_V4", map::PICKS), &pins, &mut dump)?;
+        per_cpu::<{ size_of::<Load>() }>(map::LOADS, &pins, &mut dump)?;
         per_cpu::<8>(map::DROPS, &pins, &mut dump)?;
         anyhow::Ok(dump)
     })?
