@@ -87,11 +87,13 @@ fn family<F: Maps, M: Medium>(medium: M, edge: Edge, hook: Hook) -> i32 {
             (Edge::Uplink, Hook::Egress) => learn_uplink_egress::<F, M>(medium),
         }
     };
-    let learned =
-        if takes_others && learned == KNOWN_INSIDE { tunnel::unwrap::<F, M>(medium) } else { learned };
-    if learned == KNOWN && tell_sign::<F, M>(medium) != KNOWN && M::IS_FRAME {
+    let is_known = learned == KNOWN || takes_others && learned == KNOWN_INSIDE;
+    // Before anything of the packet changes.
+    if is_known && tell_sign::<F, M>(medium) != KNOWN && M::IS_FRAME {
         return M::NEXT;
     }
+    let learned =
+        if takes_others && learned == KNOWN_INSIDE { tunnel::unwrap::<F, M>(medium) } else { learned };
     match (learned, hook) {
         (KNOWN, Hook::Ingress) => act_ingress::<F, M>(medium),
         (KNOWN, Hook::Egress) => act_egress::<F, M>(medium),

@@ -25,6 +25,7 @@
 //! | `ways` | telling the programs of changed routes |
 //! | `told` | lines that are told once |
 
+mod chores;
 mod collect;
 mod culprits;
 mod detect;
@@ -48,24 +49,22 @@ mod ways;
 
 use std::{
     mem,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use nix::{sys::signal::Signal, unistd::getppid};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::Notify,
     task::spawn_blocking,
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{chores::Chores, expiry::Expiry, heard::Heard, inputs::Inputs, servers::Servers, sync::Syncer};
 pub use self::{devices::Devices, error::RunError, settings::Settings};
-use self::{expiry::Expiry, heard::Heard, inputs::Inputs, servers::Servers, sync::Syncer};
 use crate::{
     config,
-    datapath::{Error, account, carry, events, lock, probe, tables},
+    datapath::{Error, carry, lock, probe, tables},
     explain::Questions,
     netdev,
     sys::heap,
@@ -120,24 +119,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let mut servers = Servers::start(&settings, events, questions, &tasks, &stop)?;
     let _expiry = Expiry::start(&settings.pins, settings.config.flow_timeouts.0, servers.metrics().clone())
         .map_err(RunError::other)?;
-    let pins = settings.pins.clone();
-    let logging = tokio::spawn(async move {
-        if let Err(error) = events::log(&pins).await {
-            tracing::warn!("events are not logged: {error}");
-        }
-    });
-    let counting = tokio::spawn(recount::keep(settings.pins.clone()));
-    let pins = settings.pins.clone();
-    let telling = tokio::spawn(async move {
-        if let Err(error) = account::publish(&pins).await {
-            tracing::warn!("svclb status does not hear what is wrong: {error}");
-        }
-    });
-    let lost = Arc::new(Notify::new());
-    let probing = settings
-        .config
-        .self_probe
-        .then(|| tokio::spawn(self_probe::keep(settings.pins.clone(), network.clone(), Arc::clone(&lost))));
+    let chores = Chores::start(&settings, &network);
     ways::start(&settings.pins)?;
     let rewritten = rewritten(settings.file.as_ref());
     tokio::pin!(rewritten);
@@ -184,7 +166,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
                     question.answer(|service| syncer.answer(service));
                     continue;
                 }
-                () = lost.notified() => syncer.doubt_hooks(),
+                () = chores.lost() => syncer.doubt_hooks(),
                 () = &mut rewritten => {
                     break 'passes Err(RunError::other("the file of --config has changed: start again"));
                 }
@@ -194,12 +176,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             break;
         }
     };
-    logging.abort();
-    counting.abort();
-    telling.abort();
-    if let Some(probing) = probing {
-        probing.abort();
-    }
+    drop(chores);
     stop.cancel();
     drop((batches, servers));
     tasks.close();

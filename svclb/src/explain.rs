@@ -78,7 +78,7 @@ pub async fn explain(
     };
     ensure!(!packets.is_empty(), "there is no packet of IP in it");
     let ends: BTreeSet<_> = packets.iter().flat_map(|packet| [packet.from.ip(), packet.to.ip()]).collect();
-    let mut scene = Scene::open(pins, agent, ends).await?;
+    let mut scene = Scene::open(pins, agent, ends)?;
     let mut explanations = Vec::with_capacity(packets.len());
     for packet in packets {
         explanations.push(scene.explain(packet, device).await?);

@@ -67,7 +67,7 @@ pub async fn run(pins: &Pins, options: Options) -> anyhow::Result<ExitCode> {
     let mut follower = Follower::default();
     let done = match printer.begin().and_then(|()| {
         let seen = follower.step(recorder.logs()?).records;
-        if options.history { printer.history(seen) } else { Ok(false) }
+        if options.history { printer.history(&seen) } else { Ok(false) }
     }) {
         Ok(done) => done || options.history,
         Err(error) if is_closed(&error) => true,
@@ -115,9 +115,9 @@ impl Printer<'_> {
     }
 
     /// Prints the last ones that are wanted.
-    fn history(&mut self, records: Vec<Record>) -> anyhow::Result<bool> {
+    fn history(&mut self, records: &[Record]) -> anyhow::Result<bool> {
         let names = Names::read(self.pins)?;
-        let mut told: Vec<_> = self.wanted(&records, &names);
+        let mut told: Vec<_> = self.wanted(records, &names);
         if let Some(count) = self.left {
             told.drain(..told.len().saturating_sub(count));
         }
@@ -157,14 +157,14 @@ impl Printer<'_> {
                 Output::Json => writeln!(out, "{}", serde_json::to_string(told)?)?,
                 Output::Pcapng => {
                     let ifindex = record.event.ifindex;
-                    let interface = match self.devices.iter().position(|device| *device == ifindex) {
-                        Some(interface) => interface,
-                        None => {
+                    let interface =
+                        if let Some(interface) = self.devices.iter().position(|device| *device == ifindex) {
+                            interface
+                        } else {
                             self.devices.push(ifindex);
                             out.write_all(&pcapng::interface(told.device()))?;
                             self.devices.len() - 1
-                        }
-                    };
+                        };
                     out.write_all(&pcapng::packet(interface as u32, told, record))?;
                 }
             }

@@ -156,11 +156,13 @@ fn decided(number: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec;
+
     use crate::family::{Addr4, Addr6};
 
     fn marks_say_nothing<A: Address>() {
-        let mut memory = [0xaa; 1024];
-        let memory = &mut memory[..Told::<A>::LEN];
+        let mut memory = vec![0xaa; Told::<A>::LEN];
+        let memory = &mut memory[..];
         Told::<A>::marked(memory);
         let told = Told::<A>::read(memory).unwrap();
         let Told { frontend, choice, backend, path, is_kept, found_no_port, .. } = told;

@@ -110,7 +110,7 @@ mod tests {
             "uplinks": [], "podInterfaces": [], "socketLB": "all",
             "sandboxRuntimeClasses": ["gvisor", "runsc", "kata*"], "tc": "auto", "maxFlows": null, "xdp": "auto",
             "externalMode": "snat", "algorithm": "random", "maglevTableSize": 16381, "clusterCIDRs": [], "nodePortAddresses": [],
-            "masqueradeAll": false, "masquerade": "safe", "snatPorts": "1024-29999", "vipEcho": false, "selfProbe": true, "localhostNodePorts": true, "detectLocal": { "mode": "ClusterCIDR" },
+            "masqueradeAll": false, "masquerade": "safe", "snatPorts": "1024-29999", "vipEcho": false, "localhostNodePorts": true, "detectLocal": { "mode": "ClusterCIDR" },
             "healthzBindAddress": "0.0.0.0:10256", "metricsBindAddress": "127.0.0.1:10249",
             "bindAddressHardFail": false, "syncPeriod": "30s", "oomScoreAdj": null,
             "conntrack": {
@@ -124,6 +124,7 @@ mod tests {
             },
         });
         expected["dsrEncapsulation"] = "ipip".into();
+        expected["selfProbe"] = true.into();
         expected["maxNewFlowsPerSecond"] = 0.into();
         expected["metricsServiceSeries"] = 200.into();
         assert_eq!(serde_json::to_value(config).unwrap(), expected);
@@ -175,6 +176,7 @@ mod tests {
             "detectLocal",
             "localhostNodePorts",
             "oomScoreAdj",
+            "selfProbe",
             "syncPeriod",
             "tc",
         ];

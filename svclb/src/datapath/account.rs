@@ -55,6 +55,10 @@ fn texts(data: MapData) -> Result<Texts, Error> {
     Map::from_map_data(data).and_then(HashMap::try_from).map_err(|error| failed(&error))
 }
 
+#[expect(
+    clippy::large_stack_arrays,
+    reason = "the map's value, once a change; the agent's stack has megabytes"
+)]
 fn write(texts: &mut Texts, mut account: Account) -> Result<(), Error> {
     let mut text = [0; ROOM];
     loop {

@@ -25,7 +25,7 @@ use crate::{
 pub struct Foreign {
     /// Its number.
     pub id: u32,
-    /// Its name, where the kernel tells it: that takes CAP_SYS_ADMIN.
+    /// Its name, where the kernel tells it: that takes `CAP_SYS_ADMIN`.
     pub name: Option<String>,
 }
 

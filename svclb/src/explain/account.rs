@@ -164,10 +164,10 @@ impl BackendAccount {
         let Self { address, node, weight, terminating, .. } = self;
         let mut text = address.to_string();
         if let Some(node) = node {
-            text.push_str(&format!(" on {node}"));
+            text.extend([" on ", node]);
         }
         if *weight != 1 {
-            text.push_str(&format!(" of weight {weight}"));
+            text.extend([" of weight ", &weight.to_string()]);
         }
         if *terminating {
             text.push_str(" (terminating)");

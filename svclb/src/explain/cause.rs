@@ -40,12 +40,11 @@ impl Scene {
     /// Why a process of the host was refused.
     pub(super) async fn socket_causes(&mut self, told: &mut Explanation) {
         let reason = DropReason::ALL.iter().find(|reason| Some(reason.as_str()) == told.verdict.reason);
-        match reason {
-            Some(reason) => self.cause_of(told, *reason).await,
-            None => {
-                let to = told.verdict.to.as_deref().and_then(|to| to.parse().ok());
-                self.dead_hop(told, to).await;
-            }
+        if let Some(reason) = reason {
+            self.cause_of(told, *reason).await
+        } else {
+            let to = told.verdict.to.as_deref().and_then(|to| to.parse().ok());
+            self.dead_hop(told, to).await;
         }
     }
 

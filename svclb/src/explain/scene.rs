@@ -36,11 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Scene {
     /// Looks at everything, as far as it has to do with packets between `ends`.
-    pub(super) async fn open(
-        pins: &Pins,
-        agent: SocketAddr,
-        mut ends: BTreeSet<IpAddr>,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn open(pins: &Pins, agent: SocketAddr, mut ends: BTreeSet<IpAddr>) -> anyhow::Result<Self> {
         let config = settings::read(pins)
             .context("the agent has not written its settings: it is of a version before this command")?
             .context("the programs that run are of another build: ask the svclb that runs there")?;

@@ -88,7 +88,7 @@ impl Scene {
             causes: Vec::new(),
             disagreements: Vec::new(),
         };
-        self.tell_place(&mut told, &place);
+        tell_place(&mut told, &place);
         if place.is_host && self.tell_socket(&mut told, true)? {
             self.tell_frontend_of_socket(&mut told).await;
             self.socket_causes(&mut told).await;
@@ -115,17 +115,6 @@ impl Scene {
         self.tell_verdict(&mut told, &place, &played).await;
         self.causes(&mut told, &played).await;
         Ok(told)
-    }
-
-    fn tell_place(&self, told: &mut Explanation, place: &Place) {
-        let kind = match place.role {
-            Some(Role::Pod) => "leads to a pod",
-            Some(Role::Uplink) => "leads to other nodes and the outside",
-            None => "carries no programs",
-        };
-        let by = if place.is_host { "is sent by a process of this node and leaves by" } else { "comes by" };
-        let front = if place.has_xdp { ", after an XDP program" } else { "" };
-        told.step("device", format!("the packet {by} {}, which {kind}{front}", place.name));
     }
 
     /// Runs the programs.
@@ -375,6 +364,18 @@ impl Scene {
     }
 }
 
+/// Where the packet comes by.
+fn tell_place(told: &mut Explanation, place: &Place) {
+    let kind = match place.role {
+        Some(Role::Pod) => "leads to a pod",
+        Some(Role::Uplink) => "leads to other nodes and the outside",
+        None => "carries no programs",
+    };
+    let by = if place.is_host { "is sent by a process of this node and leaves by" } else { "comes by" };
+    let front = if place.has_xdp { ", after an XDP program" } else { "" };
+    told.step("device", format!("the packet {by} {}, which {kind}{front}", place.name));
+}
+
 /// Backends, one by one as far as they are few.
 fn named(backends: &[&BackendAccount]) -> String {
     if backends.is_empty() {
@@ -382,7 +383,7 @@ fn named(backends: &[&BackendAccount]) -> String {
     }
     let mut text = join(backends.iter().take(MOST).map(|it| it.describe()));
     if backends.len() > MOST {
-        text.push_str(&format!(" and {} more", backends.len() - MOST));
+        text.extend([" and ", &(backends.len() - MOST).to_string(), " more"]);
     }
     text
 }

@@ -43,7 +43,7 @@ impl Collector for Process {
     }
 }
 
-/// proc_pid_statm(5): the second field counts pages.
+/// `proc_pid_statm(5)`: the second field counts pages.
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
 fn resident() -> Option<f64> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;

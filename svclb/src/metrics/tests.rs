@@ -10,6 +10,7 @@ use svclb_common::{
 
 use super::*;
 use crate::{
+    condition::{self, Probed},
     datapath::pins::Pins,
     http::client::get,
     model::{NoLocal, PerFamily, Protocol, ServicePortKey},
@@ -59,6 +60,16 @@ fn sample() -> Sample {
 /// Metrics in which everything has happened.
 pub(super) fn full() -> Metrics {
     let metrics = Metrics::default();
+    let probed = Probed {
+        path: "eth0".into(),
+        ip_family: "IPv4".into(),
+        ok: true,
+        micros: 50,
+        at: "2026-01-01T00:00:00Z".into(),
+        runs: 2,
+        failures: 1,
+    };
+    condition::tell_probes(vec![probed]);
     metrics.set_collect(Fake(Ok(sample())));
     metrics.changes(2, 3);
     metrics.sync_started();

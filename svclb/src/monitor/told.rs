@@ -156,18 +156,13 @@ impl Told {
 
     /// What else is known.
     fn more(&self) -> String {
-        let mut more = String::new();
-        if let Some(backend) = &self.backend {
-            more += &format!(", backend {backend}");
-        }
-        if let Some(former) = &self.former_backend {
-            more += &format!(", before {former}");
-        }
-        if let Some(mtu) = self.mtu {
+        let backend = self.backend.as_ref().map(|backend| format!(", backend {backend}"));
+        let former = self.former_backend.as_ref().map(|former| format!(", before {former}"));
+        let size = self.mtu.map(|mtu| {
             let bytes = self.packet_bytes.saturating_sub(ETHERNET);
-            more += &format!(", {bytes} bytes where {mtu} go");
-        }
-        more
+            format!(", {bytes} bytes where {mtu} go")
+        });
+        [backend, former, size].into_iter().flatten().collect()
     }
 }
 

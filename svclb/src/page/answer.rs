@@ -38,7 +38,8 @@ struct Services<'a> {
     /// Of all of them together; only where there are two readings.
     per_second: Option<Rate>,
     drops: &'a [Drop],
-    services: Vec<Told>,
+    #[serde(rename = "services")]
+    told: Vec<Told>,
 }
 
 /// A service port with some of its backends.
@@ -107,7 +108,7 @@ fn json(snapshot: &Snapshot, query: &Query) -> String {
         matching: found.len(),
         per_second: snapshot.interval_seconds.map(|_| snapshot.total()),
         drops: &snapshot.drops,
-        services: told.map(|&at| tell(&snapshot.services[at], query.backends)).collect(),
+        told: told.map(|&at| tell(&snapshot.services[at], query.backends)).collect(),
     };
     // Names are texts and numbers are finite, so it does not fail.
     serde_json::to_string(&services).unwrap_or_default()

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Where kubeadm's DaemonSet, and other installers, have kube-proxy's file.
+/// Where kubeadm's `DaemonSet`, and other installers, have kube-proxy's file.
 const USUAL: [&str; 3] = [
     "/var/lib/kube-proxy/config.conf",
     "/var/lib/kube-proxy/kube-proxy-config.yaml",
@@ -129,7 +129,7 @@ pub async fn migration(file: Option<PathBuf>, output: Output) -> anyhow::Result<
     match mode.as_deref() {
         Some(mode) => findings.extend(modes::differences(mode)),
         None => {
-            findings.push(finding("mode", "note", "nothing of kube-proxy is found here, so nothing changes"))
+            findings.push(finding("mode", "note", "nothing of kube-proxy is found here, so nothing changes"));
         }
     }
     findings.extend(ports(surveyed.as_ref()));

@@ -20,7 +20,7 @@ use super::{
 const CLONE_REDIRECT: i32 = 13;
 
 /// The place of `ifindex` in `__sk_buff` (`linux/bpf.h`), in words.
-const IFINDEX: usize = 10;
+const IFINDEX: u8 = 10;
 
 /// The loaded program.
 #[derive(Debug)]
@@ -30,16 +30,20 @@ impl Injector {
     /// Loads the program.
     pub fn load() -> io::Result<Self> {
         use Instruction::{Call, Exit, Load, Put};
-        let ifindex = (IFINDEX * size_of::<u32>()) as i16;
-        let program = [Load(2, ifindex), Put(3, BPF_F_INGRESS.cast_signed()), Call(CLONE_REDIRECT), Exit];
+        let program = [
+            Load(2, i16::from(IFINDEX) * 4),
+            Put(3, BPF_F_INGRESS.cast_signed()),
+            Call(CLONE_REDIRECT),
+            Exit,
+        ];
         program::load(Kind::Classifier, "svclb_inject", &program).map(Self)
     }
 
     /// Lets the device receive `frame`, which begins with an Ethernet header.
     pub fn receive(&self, ifindex: u32, frame: &[u8]) -> io::Result<()> {
         // The kernel takes what is behind for zeros.
-        let mut context = [0_u32; IFINDEX + 1];
-        context[IFINDEX] = ifindex;
+        let mut context = [0_u32; IFINDEX as usize + 1];
+        context[usize::from(IFINDEX)] = ifindex;
         let mut attr: bpf_attr = attributes();
         // SAFETY: as above.
         let verdict = unsafe {

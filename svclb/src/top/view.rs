@@ -112,14 +112,13 @@ impl View {
                 self.is_typing = true;
             }
             KeyCode::Esc if self.screen == Screen::Services => self.filter.clear(),
-            KeyCode::Esc | KeyCode::Backspace | KeyCode::Left => self.go(Screen::Services),
             KeyCode::Enter | KeyCode::Right | KeyCode::Char('l') if self.screen == Screen::Services => {
                 let shown = self.shown(snapshot);
                 if let Some(port) = shown.get(self.place(&shown)) {
                     self.go(Screen::Backends(port.key.clone()));
                 }
             }
-            KeyCode::Enter => self.go(Screen::Services),
+            KeyCode::Esc | KeyCode::Backspace | KeyCode::Left | KeyCode::Enter => self.go(Screen::Services),
             KeyCode::Down | KeyCode::Char('j') => self.step(snapshot, |at| at.saturating_add(1)),
             KeyCode::Up | KeyCode::Char('k') => self.step(snapshot, |at| at.saturating_sub(1)),
             KeyCode::PageDown => self.step(snapshot, |at| at.saturating_add(PAGE)),

@@ -23,7 +23,7 @@ pub(crate) fn port(number: u64, packets: u64) -> ServicePort {
         state: "active",
         lists: vec!["cluster"],
         weight: 1,
-        traffic: BackendTraffic { flows: packets / 10 * (1 + 2 * place) / 4 },
+        traffic: BackendTraffic { flows: packets / 10 * (1 + 2 * place) / 4, ..BackendTraffic::default() },
         flows_per_second: None,
     };
     ServicePort {

@@ -19,7 +19,7 @@ use svclb_common::{
     service::{
         BACKEND_FREE, BACKEND_LOCAL, BackendHead, Frontend, FrontendKind, LOCAL_ADDRESS, LOCAL_NODE_PORTS,
         Policy, SERVICE_EXTERNAL_LOCAL, SERVICE_HAS_ENDPOINTS, SERVICE_INTERNAL_LOCAL, SERVICE_RESTRICTED,
-        Slab, Spent, filter, node_port_index,
+        Slab, filter, node_port_index,
     },
     wire::Transport,
 };

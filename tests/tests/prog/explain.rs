@@ -102,7 +102,7 @@ impl World {
         let frame = line.parse::<Packet>().unwrap().frame();
         let (verdict, out) = self.lab.run(&self.node, hook, &frame).unwrap();
         let events = self.lab.events().unwrap();
-        (verdict, out, events.iter().map(|event| DropReason::of(event.reason).unwrap()).collect())
+        (verdict, out, events.iter().filter_map(|event| DropReason::of(event.reason)).collect())
     }
 
     fn replica(&self) -> Replica {

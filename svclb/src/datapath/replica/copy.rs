@@ -34,10 +34,13 @@ use crate::{
 /// Entries that are read by one call.
 const AT_ONCE: usize = 4096;
 
+/// An entry of a flow table.
+type Flow<A> = (FlowKey<A>, FlowRecord<A>);
+
 /// What is known of some addresses.
 pub(super) struct Memory<F: MapFamily> {
-    flows: Vec<(FlowKey<F::Addr>, FlowRecord<F::Addr>)>,
-    half_open: Vec<(FlowKey<F::Addr>, FlowRecord<F::Addr>)>,
+    flows: Vec<Flow<F::Addr>>,
+    half_open: Vec<Flow<F::Addr>>,
     affinities: Vec<(AffinityKey<F::Addr>, Affinity)>,
     fragments: Vec<(FragmentKey<F::Addr>, FragmentHead)>,
     searches: Vec<(PortsKey<F::Addr>, PortsMemory)>,

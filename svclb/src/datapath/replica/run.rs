@@ -170,7 +170,7 @@ impl Replica {
     fn reasons(&mut self) -> Result<Vec<DropReason>, Error> {
         let failed = |error: MapError| Error::map(map::EVENTS, &error);
         let Some(ring) = self.ebpf.map_mut(map::EVENTS) else { return Ok(Vec::new()) };
-        let mut ring = RingBuf::try_from(ring).map_err(failed)?;
+        let mut ring = RingBuf::try_from(ring).map_err(&failed)?;
         let mut reasons = Vec::new();
         while let Some(item) = ring.next() {
             if let Ok(event) = bytemuck::try_pod_read_unaligned::<Event>(&item) {
@@ -185,17 +185,17 @@ impl Replica {
         let mut map = self.scratch()?;
         let mut memory = [0; MEMORY];
         marked(family, &mut memory);
-        let cpus = map.get(&0, 0).map_err(failed)?.len();
+        let cpus = map.get(&0, 0).map_err(|error| failed(&error))?.len();
         let all =
-            PerCpuValues::try_from(vec![memory; cpus]).map_err(|error| failed(MapError::IoError(error)))?;
-        map.set(0, all, 0).map_err(failed)
+            PerCpuValues::try_from(vec![memory; cpus]).map_err(|error| failed(&MapError::IoError(error)))?;
+        map.set(0, all, 0).map_err(|error| failed(&error))
     }
 
     /// One processor has run the program, and its memory is not as it was.
     fn decided(&mut self, family: Family) -> Result<Decided, Error> {
         let mut unused = [0; MEMORY];
         marked(family, &mut unused);
-        let memories = self.scratch()?.get(&0, 0).map_err(failed)?;
+        let memories = self.scratch()?.get(&0, 0).map_err(|error| failed(&error))?;
         let used = memories.iter().find(|memory| **memory != unused).unwrap_or(&unused);
         let (v4, v6) = used.split_at(offset_of!(Scratches, v6));
         Ok(match family {
@@ -208,7 +208,7 @@ impl Replica {
     fn scratch(&mut self) -> Result<PerCpuArray<&mut aya::maps::MapData, [u8; MEMORY]>, Error> {
         let missing = || Error::Map { map: SCRATCH.into(), reason: "the bytecode does not define it".into() };
         let map = self.ebpf.map_mut(SCRATCH).ok_or_else(missing)?;
-        PerCpuArray::try_from(map).map_err(failed)
+        PerCpuArray::try_from(map).map_err(|error| failed(&error))
     }
 }
 
@@ -221,8 +221,8 @@ fn marked(family: Family, memory: &mut [u8; MEMORY]) {
     }
 }
 
-fn failed(error: MapError) -> Error {
-    Error::map(SCRATCH, &error)
+fn failed(error: &MapError) -> Error {
+    Error::map(SCRATCH, error)
 }
 
 /// Bytes of a processor's working memory.

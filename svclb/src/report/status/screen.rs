@@ -1,6 +1,6 @@
 //! The status on one screen: 24 lines of 80 columns.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::Status;
 use crate::{
@@ -12,6 +12,9 @@ const LINES: usize = 24;
 const COLUMNS: usize = 80;
 /// Where values begin.
 const INDENT: usize = 13;
+
+/// Reasons of drops that are named: those of most.
+const DROPS: usize = 4;
 
 /// Prints it.
 pub(super) fn print(status: &Status) {
@@ -78,8 +81,11 @@ fn facts(status: &Status) -> Vec<String> {
     let fill =
         |Fill { map, entries, capacity }: &Fill| format!("{map} {} %", entries * 100 / capacity.max(&1));
     let fills: Vec<_> = status.flow_tables.iter().map(fill).collect();
-    let drops = status.drops.iter().filter(|(_, count)| **count > 0);
-    let drops: Vec<_> = drops.map(|(reason, count)| format!("{reason} {count}")).collect();
+    let mut most: Vec<_> = status.drops.iter().filter(|(_, count)| **count > 0).collect();
+    most.sort_by_key(|(reason, count)| (Reverse(**count), **reason));
+    let others = most.len().saturating_sub(DROPS);
+    let drops = most.iter().take(DROPS).map(|(reason, count)| format!("{reason} {count}"));
+    let drops: Vec<_> = drops.chain((others > 0).then(|| format!("{others} other reasons"))).collect();
     let mut facts = vec![
         ("agent", agent),
         ("kernel", status.kernel.clone()),
@@ -92,8 +98,7 @@ fn facts(status: &Status) -> Vec<String> {
     if status.inherited_flows > 0 {
         facts.push(("takeover", format!("{} connections of kube-proxy go on", status.inherited_flows)));
     }
-    let line =
-        |(name, value): (&str, String)| wrapped(&format!("{name:<width$}{value}", width = INDENT), 0, INDENT);
+    let line = |(name, value): (&str, String)| wrapped(&format!("{name:<INDENT$}{value}"), 0, INDENT);
     facts.into_iter().flat_map(line).collect()
 }
 
@@ -184,7 +189,11 @@ mod tests {
             assert!(lines.len() <= LINES, "{problems}: {} lines", lines.len());
             assert!(lines.iter().all(|line| line.chars().count() <= COLUMNS), "{lines:#?}");
             assert_eq!(lines[0].starts_with("HEALTHY"), problems == 0);
-            assert_eq!(lines.iter().any(|line| line.starts_with("and ")), problems > 3, "{lines:#?}");
+            let shown = lines.iter().filter(|line| line.starts_with("ERROR")).count();
+            let is_told =
+                lines.iter().any(|line| line.starts_with(&format!("and {} more", problems - shown)));
+            assert_eq!(is_told, problems > shown, "{lines:#?}");
+            assert!(shown >= problems.min(2), "{lines:#?}");
         }
     }
 }
