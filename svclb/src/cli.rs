@@ -1,7 +1,9 @@
 //! The command line: flags, subcommands, exit codes.
 
 mod explain;
+mod monitor;
 mod run;
+mod top;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -11,7 +13,7 @@ use std::{
 };
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
-use svclb_common::{config::SocketMode, sign::Cause};
+use svclb_common::config::SocketMode;
 
 use self::run::RunArgs;
 use crate::{
@@ -22,11 +24,9 @@ use crate::{
     log,
     manifest::Folder,
     model::{self, build},
-    monitor,
     netdev::XdpMode,
     report::{self, Output},
-    sandbox, top,
-    usage::Order,
+    sandbox,
 };
 
 /// Where pins are unless told otherwise.
@@ -55,9 +55,9 @@ enum Command {
     /// Tell what becomes of a packet, and why, without sending it
     Explain(explain::ExplainArgs),
     /// Show what happens now: Services by rate, their backends, drops
-    Top(TopArgs),
+    Top(top::TopArgs),
     /// Follow drops, resets and the like as they happen, or print the last ones of each Service
-    Monitor(MonitorArgs),
+    Monitor(monitor::MonitorArgs),
     /// Tell whether this host can run svclb, and what each device would use
     Check(CheckArgs),
     /// Remove every program, pin and map of svclb from this host
@@ -116,61 +116,6 @@ struct FlowsArgs {
     /// Only the flows of this Service
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
     service: Option<(String, String)>,
-}
-
-#[derive(Args, Debug)]
-struct TopArgs {
-    #[command(flatten)]
-    report: ReportArgs,
-    /// Between two looks, such as 2s
-    #[arg(long, value_name = "DURATION", value_parser = parse_interval, default_value = "2s")]
-    interval: Duration,
-    /// Print one table after one interval; so it is without a terminal, and with JSON
-    #[arg(long)]
-    once: bool,
-    /// What comes first
-    #[arg(long, value_name = "ORDER", value_enum, default_value_t = Order::Bytes)]
-    sort: Order,
-}
-
-#[derive(Args, Debug)]
-struct MonitorArgs {
-    #[command(flatten)]
-    pins: PinArgs,
-    /// Only what is about this Service
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
-    service: Option<(String, String)>,
-    /// Only these reasons, as the metrics name them
-    #[arg(long = "reason", value_name = "REASON", value_delimiter = ',', value_parser = parse_reason)]
-    reasons: Vec<String>,
-    /// Only packets from there
-    #[arg(long, value_name = "CIDR")]
-    from: Option<ipnet::IpNet>,
-    /// Only packets to there
-    #[arg(long, value_name = "CIDR")]
-    to: Option<ipnet::IpNet>,
-    /// Only what was seen at this device
-    #[arg(long, value_name = "IFACE")]
-    device: Option<String>,
-    /// Print what is recorded, and end
-    #[arg(long)]
-    history: bool,
-    /// End after so many; of what is recorded, the last ones
-    #[arg(long, value_name = "N")]
-    count: Option<usize>,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t = monitor::Output::Table)]
-    output: monitor::Output,
-}
-
-/// The label of a cause.
-fn parse_reason(text: &str) -> Result<String, String> {
-    if Cause::each().any(|cause| cause.as_str() == text) {
-        Ok(text.into())
-    } else {
-        let all: Vec<_> = Cause::each().map(Cause::as_str).collect();
-        Err(format!("no such reason; there are {}", all.join(", ")))
-    }
 }
 
 #[derive(Args, Debug)]
@@ -339,15 +284,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Command::Check(args) if args.from_kube_proxy => {
                 report::migration(args.kube_proxy_config, args.report.output).await
             }
-            Command::Top(TopArgs { report: ReportArgs { pins, output }, interval, once, sort: order }) => {
-                top::top(&Pins::new(pins.bpffs), top::Settings { interval, once, order, output }).await
-            }
-            Command::Monitor(args) => {
-                let MonitorArgs { pins, service, reasons, from, to, device, history, count, output } = args;
-                let filter = monitor::Filter { service, reasons, from, to, device };
-                let options = monitor::Options { filter, history, count, output };
-                monitor::run(&Pins::new(pins.bpffs), options).await
-            }
+            Command::Top(args) => top::run(args).await,
+            Command::Monitor(args) => monitor::run(args).await,
             Command::Check(args) => {
                 let DeviceArgs { cgroup, uplinks, pod_interfaces, socket_lb, xdp } = args.devices;
                 let devices = devices(cgroup, socket_lb, uplinks, pod_interfaces, xdp.unwrap_or_default())?;
@@ -432,14 +370,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" | "" => Ok(Duration::from_secs(number)),
         "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| format!("{text:?} is too long")),
         unit => Err(format!("{unit:?} is no unit of time: ms, s or m")),
-    }
-}
-
-/// A duration between two looks, which is not nothing.
-fn parse_interval(text: &str) -> Result<Duration, String> {
-    match parse_duration(text)? {
-        Duration::ZERO => Err("it has to be more than 0".to_owned()),
-        interval => Ok(interval),
     }
 }
 

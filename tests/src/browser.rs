@@ -1,4 +1,4 @@
-//! A headless browser, told what to do by the Chrome DevTools Protocol over two pipes.
+//! A headless browser, told what to do by the Chrome `DevTools` Protocol over two pipes.
 //!
 //! <https://chromedevtools.github.io/devtools-protocol/>: messages of JSON, each with a zero byte behind it, read from
 //! descriptor 3 and written to descriptor 4 with `--remote-debugging-pipe`.

@@ -9,10 +9,12 @@
 //! | [`tables`] | services as fixtures write them, and their way into the maps |
 //! | [`aside`] | entries that only the tables beside the usual ones know |
 //! | [`figures`] | what an object says of its programs |
+//! | [`counts`] | what the programs of a lab have counted and told |
 //! | [`cidr`] | address ranges as fixtures write them |
 
 pub mod aside;
 pub mod cidr;
+pub mod counts;
 pub mod figures;
 pub mod front;
 pub mod lab;

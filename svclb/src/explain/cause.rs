@@ -41,7 +41,7 @@ impl Scene {
     pub(super) async fn socket_causes(&mut self, told: &mut Explanation) {
         let reason = DropReason::ALL.iter().find(|reason| Some(reason.as_str()) == told.verdict.reason);
         if let Some(reason) = reason {
-            self.cause_of(told, *reason).await
+            self.cause_of(told, *reason).await;
         } else {
             let to = told.verdict.to.as_deref().and_then(|to| to.parse().ok());
             self.dead_hop(told, to).await;

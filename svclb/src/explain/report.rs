@@ -29,7 +29,8 @@ pub(super) struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Step {
     /// What it is about.
-    pub(super) step: &'static str,
+    #[serde(rename = "step")]
+    pub(super) about: &'static str,
     /// What was decided.
     pub(super) detail: String,
     /// The object that it follows from.
@@ -70,12 +71,12 @@ pub(super) struct Verdict {
 impl Explanation {
     /// Adds a step.
     pub(super) fn step(&mut self, step: &'static str, detail: impl Into<String>) {
-        self.steps.push(Step { step, detail: detail.into(), object: None });
+        self.steps.push(Step { about: step, detail: detail.into(), object: None });
     }
 
     /// Adds a step that follows from an object.
     pub(super) fn step_of(&mut self, step: &'static str, object: Object, detail: impl Into<String>) {
-        self.steps.push(Step { step, detail: detail.into(), object: Some(object) });
+        self.steps.push(Step { about: step, detail: detail.into(), object: Some(object) });
     }
 
     /// For people.
@@ -89,9 +90,9 @@ impl Explanation {
             packet.bytes
         )];
         lines.push(format!("  {:<10} {device}, {hook}: {program}", "at"));
-        for Step { step, detail, object } in steps {
+        for Step { about, detail, object } in steps {
             let object = object.as_ref().map_or(String::new(), |object| format!(" [{}]", object.text()));
-            lines.push(format!("  {step:<10} {detail}{object}"));
+            lines.push(format!("  {about:<10} {detail}{object}"));
         }
         let reason = verdict.reason.map_or(String::new(), |reason| format!(" ({reason})"));
         lines.push(format!("  {:<10} {}{reason}: {}", "verdict", verdict.action, verdict.detail));

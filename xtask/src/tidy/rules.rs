@@ -24,6 +24,7 @@ const UNSAFE: &[(&str, &str)] = &[
 /// Where the agent reads the wall clock, which jumps, and why that harms nobody.
 const WALL: &[(&str, &str)] = &[
     ("svclb/src/condition.rs", "problems tell since when; nothing is decided by it"),
+    ("svclb/src/datapath/recorder.rs", "events are told with the time of day; nothing is decided by it"),
     ("svclb/src/health/state.rs", "/healthz tells when; differences are of the other clock"),
     ("svclb/src/manifest/folder.rs", "times of files are of this clock; a wrong guess costs a read"),
     ("svclb/src/metrics.rs", "metrics tell when, and compare with times of the API"),

@@ -221,12 +221,12 @@ type Dump = BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>>;
 fn dump(world: &World) -> anyhow::Result<Dump> {
     let pins = Pins::new(world.bpffs(&NODE1));
     world.namespace(NODE1.name).run(move || {
-        let mut dump = Dump::new();
         const FLOW: (usize, usize) = (size_of::<FlowKey<Addr4>>(), size_of::<FlowRecord<Addr4>>());
         const SOCKET: (usize, usize) = (size_of::<SocketKey<Addr4>>(), size_of::<SocketPeer<Addr4>>());
         const CLIENT: (usize, usize) = (size_of::<AffinityKey<Addr4>>(), size_of::<Affinity>());
         const PART: (usize, usize) = (size_of::<FragmentKey<Addr4>>(), size_of::<FragmentHead>());
         const SEARCH: (usize, usize) = (size_of::<PortsKey<Addr4>>(), size_of::<PortsMemory>());
+        let mut dump = Dump::new();
         hash::<{ FLOW.0 }, { FLOW.1 }>(&pins, map::FLOWS, &mut dump)?;
         hash::<{ FLOW.0 }, { FLOW.1 }>(&pins, map::HALF_OPEN, &mut dump)?;
         hash::<{ SOCKET.0 }, { SOCKET.1 }>(&pins, map::SOCKETS, &mut dump)?;

@@ -17,7 +17,7 @@ fn a_server_that_does_not_answer_is_named_with_the_time() -> anyhow::Result<()> 
         let (first, status) =
             super::problem(world, "the API server does not answer", &server.address().to_string())?;
         ensure!(first.severity == "error" && status.synced, "what was told is in the tables: {status:?}");
-        let since = first.since.clone().context("since when?")?;
+        let since = first.since.context("since when?")?;
         let text = super::screen(world)?;
         ensure!(text.contains("API server") && text.contains(&since), "{text}");
 
