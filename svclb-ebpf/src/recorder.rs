@@ -127,6 +127,8 @@ pub(crate) fn tell_of_call<F: Maps>(dst: &F::Addr, cause: u32, dport: u16, proto
 }
 
 /// Counts what is drafted, and notes it unless enough of its kind was noted just now.
+#[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be on the stack")]
+#[expect(clippy::cast_ptr_alignment, reason = "the records of a log are aligned, and all of a size")]
 #[inline(always)]
 fn note<F: Maps>(length: u32, capture: impl FnOnce(*mut u8) -> u32) -> i32 {
     let Some(scratch) = flow::scratch::<F>() else { return 0 };

@@ -221,8 +221,8 @@ mod tests {
 
     #[test]
     fn what_differs_is_named() {
-        assert_eq!(port().disagreements(&port()), Vec::<String>::new());
         type Change = fn(&mut PortAccount);
+        assert_eq!(port().disagreements(&port()), Vec::<String>::new());
         let table: [(Change, &str); 6] = [
             (|it| it.frontends.clear(), "frontend ClusterIP 10.96.0.1:80 is missing"),
             (|it| drop(it.backends.remove(0)), "backend 10.0.0.1:80 on n is missing"),

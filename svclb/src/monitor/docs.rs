@@ -4,9 +4,8 @@ use svclb_common::sign::Cause;
 
 /// The rows of its table.
 fn rows() -> String {
-    Cause::each()
-        .map(|cause| format!("| `{}` | {} | {} |\n", cause.as_str(), cause.kind(), cause.explanation()))
-        .collect()
+    let row = |cause: Cause| format!("| `{}` | {} | {} |", cause.as_str(), cause.kind(), cause.explanation());
+    Cause::each().map(row).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -34,6 +34,9 @@ fn words<'a>(text: &'a str, begin: &str) -> Vec<&'a str> {
     line.split_whitespace().collect()
 }
 
+/// Whether a screen shows what it is to.
+type Seen<'a> = &'a dyn Fn(&str) -> bool;
+
 #[test]
 fn keys_show_what_happens() -> anyhow::Result<()> {
     world(|world| {
@@ -49,7 +52,7 @@ fn keys_show_what_happens() -> anyhow::Result<()> {
         })?;
         ensure!(text.contains("in sync, agent") && top.is_taken(), "{text}");
         ensure!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        let steps: [(&str, &str, &dyn Fn(&str) -> bool); 8] = [
+        let steps: [(&str, &str, Seen<'_>); 8] = [
             ("s", "another order", &|text| text.contains("sort: packets")),
             ("\r", "the backends of the busiest", &|text| {
                 text.contains("default/web:tcp  TCP4") && text.contains(&format!("{}:", POD1.v4))

@@ -220,8 +220,8 @@ fn a_way_is_known_to_all_flows_to_a_backend_until_ways_change() {
     let mut lab = lab(&node);
     for family in &FAMILIES {
         let (mut port, mut changes) = (50000, 0_u32);
-        // As above: a jiffy that ends what is known does not come twice in a row.
-        let is_known = (0..2).any(|_| {
+        // As above: on a busy machine what is known may end before it is asked for, and not each time.
+        let is_known = (0..8).any(|_| {
             changes += 1;
             lab.set(map::ROUTES, 0, changes).unwrap();
             take_way(family, 0);

@@ -39,7 +39,7 @@ impl Look for Fake {
 }
 
 /// With looks that are good for so long.
-async fn serve(services: u64, fresh: Duration) -> (std::net::SocketAddr, Arc<AtomicU64>) {
+fn serve(services: u64, fresh: Duration) -> (std::net::SocketAddr, Arc<AtomicU64>) {
     let listener = http::listen(([127, 0, 0, 1], 0).into()).unwrap();
     let address = listener.local_addr().unwrap();
     let looks = Arc::default();
@@ -54,7 +54,7 @@ async fn serve(services: u64, fresh: Duration) -> (std::net::SocketAddr, Arc<Ato
 
 #[tokio::test]
 async fn the_page_runs_its_own_script_and_no_other() {
-    let (address, _) = serve(1, Duration::ZERO).await;
+    let (address, _) = serve(1, Duration::ZERO);
     let Reply { status, head, body } = get(address, "/").await;
     assert_eq!((status, body.as_str()), (200, HTML));
     for tag in ["style", "script"] {
@@ -74,7 +74,7 @@ async fn the_page_runs_its_own_script_and_no_other() {
 
 #[tokio::test]
 async fn services_are_told_with_rates_as_many_as_are_asked_for() {
-    let (address, _) = serve(10_000, Duration::ZERO).await;
+    let (address, _) = serve(10_000, Duration::ZERO);
     let first = get(address, "/v1/services").await.json();
     assert_eq!((&first["total"], &first["interval_seconds"]), (&10_000.into(), &Value::Null));
     let second = get(address, "/v1/services?limit=3&backends=1").await.json();
@@ -97,7 +97,7 @@ async fn services_are_told_with_rates_as_many_as_are_asked_for() {
 
 #[tokio::test]
 async fn what_cannot_be_told_is_a_line() {
-    let (address, _) = serve(1, Duration::ZERO).await;
+    let (address, _) = serve(1, Duration::ZERO);
     let table = [
         ("/v1/status", 503, "no pins\n"),
         ("/v1/services?limit=x", 400, "limit \"x\" is no number\n"),
@@ -111,7 +111,7 @@ async fn what_cannot_be_told_is_a_line() {
 
 #[tokio::test]
 async fn a_crowd_costs_one_look() {
-    let (address, looks) = serve(100, Duration::from_hours(1)).await;
+    let (address, looks) = serve(100, Duration::from_hours(1));
     let asked = (0..100).map(|number| async move {
         get(address, &format!("/v1/services?filter=s{number}&sort=name&limit=1")).await.json()
     });
