@@ -97,11 +97,13 @@ impl Medium for Skb {
 
     #[inline(always)]
     fn capture(self, packet: *mut u8) -> u32 {
-        // As the verifier is to see it.
-        let len = core::hint::black_box(self.length().min(PACKET as u32));
-        if len == 0 || len > PACKET as u32 {
+        const { assert!(PACKET.is_power_of_two()) };
+        let len = self.length().min(PACKET as u32);
+        if len == 0 {
             return 0;
         }
+        // As every verifier sees it: Linux before 6.5 does not conclude from "not zero" that it is one at least.
+        let len = (core::hint::black_box(len - 1) & (PACKET as u32 - 1)) + 1;
         // SAFETY: there is room for so many bytes.
         let failed = unsafe { bpf_skb_load_bytes(self.0.cast(), 0, packet.cast(), len) };
         if failed == 0 { len } else { 0 }
