@@ -11,6 +11,7 @@
 
 mod algorithm;
 pub mod filter;
+mod kind;
 mod outcome;
 mod range;
 mod rate;
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub use algorithm::Algorithm;
+pub use kind::FrontendKind;
 pub use outcome::{DeviceReason, Entrance, KINDS, Load, Outcomes};
 pub use range::{Range, RangeKey, SERVICE_RANGES, ServiceRanges};
 pub use rate::{MAX_RATE, Turn, turn};
@@ -33,21 +35,6 @@ pub type ServiceId = u32;
 
 /// Number of a backend cell. 0 is none.
 pub type BackendId = u32;
-
-/// What kind of frontend a packet came to. A policy for internal traffic is for the first
-/// kind, one for external traffic for the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u32)]
-pub enum FrontendKind {
-    /// `spec.clusterIPs`.
-    ClusterIp = 1,
-    /// `spec.ports[].nodePort` on every local address.
-    NodePort = 2,
-    /// `spec.externalIPs`.
-    ExternalIp = 3,
-    /// `status.loadBalancer.ingress[].ip`.
-    LoadBalancer = 4,
-}
 
 impl FrontendKind {
     /// The kind of that number.

@@ -2,58 +2,31 @@
 //!
 //! Nothing is done to these packets: they go on as ever.
 
-use crate::verdict::DropReason;
+use crate::verdict::{DropReason, labelled};
 
-macro_rules! signs {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $label:literal, $explanation:literal;)+) => {
-        /// Something that a flow's packets show. Signs count per backend; the number is also the
-        /// event's, above those of [`DropReason`].
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u32)]
-        pub enum Sign {
-            $($(#[$doc])* $name = $number,)+
-        }
-
-        impl Sign {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
-
-            /// The label for metrics and events.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $label,)+
-                }
-            }
-
-            /// What it means and where to look, in a line.
-            pub fn explanation(self) -> &'static str {
-                match self {
-                    $(Self::$name => $explanation,)+
-                }
-            }
-        }
-    };
-}
-
-signs! {
-    /// The backend's first answer to a SYN was a reset (or an association was aborted at once).
-    RefusedByBackend = 64, "refused_by_backend",
-        "the backend answered with a reset: nobody listens on that port there; compare the Service's targetPort with the pod's";
-    /// The backend has reset a connection that it had answered.
-    ResetByBackend = 65, "reset_by_backend",
-        "the backend ended the connection with a reset: look at its process";
-    /// The client has reset a connection.
-    ResetByClient = 66, "reset_by_client",
-        "the client ended the connection with a reset: it gave up, or closes that way";
-    /// A SYN came again, and nobody had answered the one before.
-    Unanswered = 67, "unanswered",
-        "the client repeats its SYN and the backend has not answered: its node or its network is gone, or a policy drops";
-    /// An ICMP error says that the backend cannot be reached, or that nobody listens there.
-    Unreachable = 68, "unreachable",
-        "an ICMP error says that the backend cannot be reached or that nobody listens on that port there";
-    /// A client's packets go to another backend than before: the one before is gone.
-    BackendSwitched = 69, "backend_switched",
-        "the backend of before is no endpoint any more, and the client goes on with another one";
+labelled! {
+    /// Something that a flow's packets show. Signs count per backend; the number is also the
+    /// event's, above those of [`DropReason`].
+    pub enum Sign {
+        /// The backend's first answer to a SYN was a reset (or an association was aborted at once).
+        RefusedByBackend = 64, "refused_by_backend",
+            "the backend answered with a reset: nobody listens on that port there; compare the Service's targetPort with the pod's";
+        /// The backend has reset a connection that it had answered.
+        ResetByBackend = 65, "reset_by_backend",
+            "the backend ended the connection with a reset: look at its process";
+        /// The client has reset a connection.
+        ResetByClient = 66, "reset_by_client",
+            "the client ended the connection with a reset: it gave up, or closes that way";
+        /// A SYN came again, and nobody had answered the one before.
+        Unanswered = 67, "unanswered",
+            "the client repeats its SYN and the backend has not answered: its node or its network is gone, or a policy drops";
+        /// An ICMP error says that the backend cannot be reached, or that nobody listens there.
+        Unreachable = 68, "unreachable",
+            "an ICMP error says that the backend cannot be reached or that nobody listens on that port there";
+        /// A client's packets go to another backend than before: the one before is gone.
+        BackendSwitched = 69, "backend_switched",
+            "the backend of before is no endpoint any more, and the client goes on with another one";
+    }
 }
 
 /// How many signs there are.

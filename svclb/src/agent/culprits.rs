@@ -15,7 +15,7 @@ use crate::{
         recorder::{Counters, Recorder, device_drops},
     },
     metrics::{BackendCounts, Culprits},
-    model::Family,
+    model::{Family, self_probe::is_own},
     netdev::device_names,
     plan::Applied,
 };
@@ -46,15 +46,9 @@ pub(super) fn read(pins: &Pins, applied: &Applied) -> Result<Culprits, Error> {
             BackendCounts { family, address: address.to_string(), protocol, load, outcomes }
         }));
     }
-    for (key, id) in applied.services() {
+    for (key, id) in applied.services().filter(|(key, _)| !is_own(key)) {
         let entrance = counters.entrance(key.family, id)?;
-        let kinds = [
-            FrontendKind::ClusterIp,
-            FrontendKind::NodePort,
-            FrontendKind::ExternalIp,
-            FrontendKind::LoadBalancer,
-        ];
-        let flows = kinds.into_iter().map(|kind| (key.clone(), kind, entrance.of(kind)));
+        let flows = FrontendKind::ALL.into_iter().map(|kind| (key.clone(), kind, entrance.of(kind)));
         culprits.entrances.extend(flows.filter(|(_, _, count)| *count != 0));
     }
     for (log_key, log) in Recorder::open(pins)?.logs()? {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU32};
 
 use serde::{Deserialize, Serialize};
-use svclb_common::service::{FrontendKind, List};
+use svclb_common::service::List;
 
 use crate::{
     model::{self, BackendState, ServicePort, ServicePortKey, TrafficPolicy},
@@ -90,7 +90,7 @@ impl PortAccount {
         let frontends = tables.frontends_of(id).into_iter().flatten().map(|(it, kind)| {
             let it =
                 model::Frontend { kind: model::FrontendKind::ClusterIp, address: it.address, port: it.port };
-            frontend(kind_name(*kind), &it)
+            frontend(kind.as_str(), &it)
         });
         Self { frontends: frontends.collect(), ..Self::new(key, &policy, backends.collect()) }
     }
@@ -178,16 +178,6 @@ impl BackendAccount {
 
 fn frontend(kind: &str, frontend: &model::Frontend) -> String {
     format!("{kind} {frontend}")
-}
-
-/// The name of a kind of frontend.
-pub(super) fn kind_name(kind: FrontendKind) -> &'static str {
-    match kind {
-        FrontendKind::ClusterIp => "ClusterIP",
-        FrontendKind::NodePort => "NodePort",
-        FrontendKind::ExternalIp => "ExternalIP",
-        FrontendKind::LoadBalancer => "LoadBalancer",
-    }
 }
 
 fn policy_name(policy: TrafficPolicy) -> &'static str {

@@ -10,7 +10,7 @@ use svclb_common::{
 };
 
 use super::{
-    account::{BackendAccount, PortAccount, kind_name},
+    account::{BackendAccount, PortAccount},
     ground::Place,
     packet::Packet,
     report::{Explanation, Object, Verdict},
@@ -172,7 +172,7 @@ impl Scene {
         let object = self.service_object(&key).await;
         let kind = decided.frontend.and_then(|it| FrontendKind::of(it.kind));
         let what = match kind {
-            Some(kind) => format!("{} of {key}", kind_name(kind)),
+            Some(kind) => format!("{} of {key}", kind.as_str()),
             None => format!("the flow's: {key}"),
         };
         told.step_of("frontend", object.clone(), what);
@@ -344,7 +344,7 @@ impl Scene {
             return;
         };
         let object = self.service_object(&key).await;
-        told.step_of("frontend", object, format!("{} of {key}", kind_name(kind)));
+        told.step_of("frontend", object, format!("{} of {key}", kind.as_str()));
         let listed: Vec<_> = port.backends.iter().filter(|it| it.is_listed()).collect();
         told.step("backends", named(&listed));
         self.tell_slices(told, &key).await;

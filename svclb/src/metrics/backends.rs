@@ -74,16 +74,6 @@ impl Culprits {
     }
 }
 
-/// The label of a kind.
-fn kind_name(kind: FrontendKind) -> &'static str {
-    match kind {
-        FrontendKind::ClusterIp => "ClusterIP",
-        FrontendKind::NodePort => "NodePort",
-        FrontendKind::ExternalIp => "ExternalIP",
-        FrontendKind::LoadBalancer => "LoadBalancer",
-    }
-}
-
 /// Devices that drop most by their names, all others as `others`.
 fn few<'a>(devices: &'a [(String, &'static str, u64)]) -> BTreeMap<(&'a str, &'static str), u64> {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
@@ -140,10 +130,8 @@ pub(super) fn encode(out: &mut Families<'_, '_>, culprits: &Culprits) -> fmt::Re
             (name, value.to_owned()),
         ]
     };
-    let entrances = culprits
-        .entrances
-        .iter()
-        .map(|(key, kind, count)| (of_port(key, "frontend", kind_name(*kind)), *count));
+    let entrances =
+        culprits.entrances.iter().map(|(key, kind, count)| (of_port(key, "frontend", kind.as_str()), *count));
     out.counters("frontend_flows", "New flows of a Service port by the kind of its frontend.", entrances)?;
     let events = culprits.events.iter().map(|(key, reason, count)| (of_port(key, "reason", reason), *count));
     let help =

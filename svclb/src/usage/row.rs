@@ -4,7 +4,7 @@ use std::{net::IpAddr, num::NonZeroU32};
 
 use serde::Serialize;
 use svclb_common::{
-    service::{BackendId, FrontendKind, List, Load, Outcomes, ServiceId, Traffic},
+    service::{BackendId, List, Load, Outcomes, ServiceId, Traffic},
     sign::Sign,
 };
 
@@ -161,7 +161,7 @@ impl ServicePort {
     ) -> Result<Self, E> {
         let tables = applied.tables(key.family);
         let frontends = tables.frontends_of(id).into_iter().flatten().map(|(frontend, kind)| Frontend {
-            kind: kind_name(*kind),
+            kind: kind.as_str(),
             address: frontend.address.unwrap_or_else(|| unspecified(key.family)),
             port: frontend.port,
         });
@@ -236,14 +236,5 @@ fn policy_name(policy: TrafficPolicy) -> &'static str {
     match policy {
         TrafficPolicy::Cluster => "Cluster",
         TrafficPolicy::Local => "Local",
-    }
-}
-
-fn kind_name(kind: FrontendKind) -> &'static str {
-    match kind {
-        FrontendKind::ClusterIp => "ClusterIP",
-        FrontendKind::NodePort => "NodePort",
-        FrontendKind::ExternalIp => "ExternalIP",
-        FrontendKind::LoadBalancer => "LoadBalancer",
     }
 }
